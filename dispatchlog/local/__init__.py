@@ -1,0 +1,1 @@
+"""What one machine needs to run everything without installing servers: PostgreSQL, Valkey, a mailbox, a supervisor."""

@@ -1,0 +1,106 @@
+"""Settings: the environment, validated and read once. Owns every default; knows no lane and no provider."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings. `DATABASE_URL`, `REDIS_URL`, `BROKER_URL` and `PORT` have no prefix; the rest begin `DISPATCHLOG_`."""
+
+    model_config = SettingsConfigDict(env_prefix="DISPATCHLOG_", extra="ignore", frozen=True, populate_by_name=True)
+
+    environment: Literal["development", "production"] = "development"
+    database_url: str = Field("", validation_alias="DATABASE_URL")
+    database_owner_url: str = Field("", validation_alias="DATABASE_OWNER_URL")
+    redis_url: str = Field("", validation_alias="REDIS_URL")
+    broker_url: str = Field("", validation_alias="BROKER_URL")
+    port: int = Field(8000, validation_alias="PORT", ge=1, le=65535)
+    bind_host: str = "127.0.0.1"
+    public_url: str = ""
+    var_dir: Path = Path("var")
+    secret_key: SecretStr = SecretStr("")
+    application_role: str = "dispatchlog_app"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    worker_processes: int = Field(2, ge=1, le=64)
+    worker_threads: int = Field(8, ge=2, le=64)
+
+    smtp_url: str = "smtp://127.0.0.1:2525?tls=none"
+    mail_from: str = "Dispatch Desk <forms@dispatchlog.localhost>"
+    mail_reply_to: str = ""
+    mail_deadline_seconds: float = Field(20.0, gt=0)
+    template_dir: Path | None = None
+
+    kit_registry_url: str = ""
+    kit_registry_token: SecretStr = SecretStr("")
+    kit_registry_key_retention_seconds: int = Field(86_400, gt=0)
+
+    form_url: str = ""
+    form_link_days: int = Field(30, ge=1, le=365)
+    health_information_delay_seconds: int = Field(86_400, ge=0)
+    health_information_max_attempts: int = Field(5, ge=1, le=50)
+    sweep_seconds: int = Field(3_600, ge=1, le=86_400)
+
+    orders_table: str = "orders"
+    order_kits_table: str = "order_kits"
+    practitioners_table: str = "practitioners"
+    orders_api_url: str = ""
+    orders_api_token: SecretStr = SecretStr("")
+
+    mailbox_dir: Path | None = None
+
+    @field_validator("orders_table", "order_kits_table", "practitioners_table", "application_role")
+    @classmethod
+    def _plain_identifier(cls, name: str) -> str:
+        if not name.isidentifier() or not name.isascii() or name != name.lower():
+            raise ValueError("must be a plain lower-case SQL name such as orders")
+        return name
+
+    @model_validator(mode="after")
+    def _production_needs_its_own_secrets(self) -> Settings:
+        if self.environment == "production":
+            missing = [
+                env
+                for env, value in (
+                    ("DATABASE_URL", self.database_url),
+                    ("REDIS_URL", self.redis_url),
+                    ("DISPATCHLOG_SECRET_KEY", self.secret_key.get_secret_value()),
+                    ("DISPATCHLOG_PUBLIC_URL", self.public_url),
+                )
+                if not value
+            ]
+            if missing:
+                raise ValueError(f"production needs {', '.join(missing)}")
+        return self
+
+    @property
+    def effective_broker_url(self) -> str:
+        return self.broker_url or self.redis_url
+
+    @property
+    def effective_owner_url(self) -> str:
+        return self.database_owner_url or self.database_url
+
+    @property
+    def effective_public_url(self) -> str:
+        return (self.public_url or f"http://{self.bind_host}:{self.port}").rstrip("/")
+
+    @property
+    def effective_mailbox_dir(self) -> Path:
+        return self.mailbox_dir or self.var_dir / "mail"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read from the environment once.
+
+    Raises:
+        pydantic.ValidationError: a setting is malformed; the message names it.
+    """
+    return Settings()
