@@ -1,0 +1,127 @@
+"""Every table of the systems, as Peewee models: columns, indexes and checks, no behaviour.
+
+Moves, triggers and grants live in the migrations; the rules live in `dispatchlog.systems`.
+"""
+
+from __future__ import annotations
+
+from peewee import SQL, CharField, IntegerField, TextField, UUIDField
+from playhouse.postgres_ext import ArrayField, DateTimeTZField
+
+from dispatchlog.engine.tables import ENGINE_TABLES, NOW, Dispatch, Table, lane_table, new_id
+from dispatchlog.settings import get_settings
+
+_settings = get_settings()
+
+
+class Practitioner(Table):
+    """Who ordered the kits. May be an upstream service's table (DISPATCHLOG_PRACTITIONERS_TABLE)."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    name = CharField(max_length=255)
+    email = CharField(max_length=320, null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = _settings.practitioners_table
+
+
+class Order(Table):
+    """An order of kits. `status`: created, paid, shipped, delivered or cancelled; `registration_status` is ours."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    order_number = CharField(max_length=64, index=True)
+    practitioner_id = UUIDField(null=True, index=True)
+    status = CharField(max_length=32, default="created", constraints=[SQL("DEFAULT 'created'")])
+    shipping_date = DateTimeTZField(null=True)
+    tracking_number = CharField(max_length=128, null=True)
+    tracking_url = CharField(max_length=2048, null=True)
+    registration_status = CharField(max_length=32, null=True)
+    registered_at = DateTimeTZField(null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(index=True, constraints=NOW)
+
+    class Meta:
+        table_name = _settings.orders_table
+
+
+class OrderKit(Table):
+    """One kit of an order, with the person who shall get its form (null: the practitioner gets it)."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    order_id = UUIDField()
+    kit_id = CharField(max_length=64, index=True)
+    recipient_email = CharField(max_length=320, null=True)
+    registration_id = CharField(max_length=255, null=True)
+    registered_at = DateTimeTZField(null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = _settings.order_kits_table
+        indexes = ((("order_id", "kit_id"), True),)
+
+
+class OrderRegistration(Table):
+    """What became of each reported order: registered, waiting, or why not (`code`), so that none is silently dropped."""
+
+    order_id = UUIDField(primary_key=True)
+    state = CharField(max_length=32)
+    code = CharField(max_length=64, null=True)
+    detail = TextField(null=True)
+    sources = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
+    reports = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    kits = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    first_reported_at = DateTimeTZField(constraints=NOW)
+    last_reported_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "order_registrations"
+        indexes = ((("state", "updated_at"), False),)
+
+
+@lane_table
+class KitRegistration(Dispatch):
+    """Lane `kit_registration`: step 1 of one kit at the kit registry."""
+
+    order_id = UUIDField()
+    kit_id = CharField(max_length=64)
+    order_number = CharField(max_length=64)
+    practitioner_id = UUIDField()
+    recipient_email = CharField(max_length=320, null=True)
+
+    class Meta:
+        table_name = "kit_registrations"
+        indexes = ((("order_id", "kit_id"), True),)
+
+
+@lane_table
+class HealthInformationDispatchLog(Dispatch):
+    """Lane `health_information`: the health-information form of one kit, one day after its registration."""
+
+    order_id = UUIDField(index=True)
+    kit_id = CharField(max_length=64)
+    order_number = CharField(max_length=64)
+    practitioner_id = UUIDField()
+    recipient_email = CharField(max_length=320, null=True)
+    registered_at = DateTimeTZField(index=True)
+
+    class Meta:
+        table_name = "health_information_dispatch_logs"
+        indexes = (
+            (("order_id", "kit_id"), True),
+            (("status", "registered_at"), False),
+        )
+
+
+LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
+ALL_TABLES: tuple[type[Table], ...] = (
+    *ENGINE_TABLES,
+    Practitioner,
+    Order,
+    OrderKit,
+    OrderRegistration,
+    *LANE_TABLES,
+)

@@ -1,0 +1,108 @@
+"""Taking due rows for one worker: PENDING -> QUEUED under a claim token. Never sends, never decides an outcome.
+
+Every claim locks its rows in a materialised CTE with SKIP LOCKED and updates from it: `id IN (SELECT .. LIMIT ..)` may be
+planned to run the inner query again and take more rows than the limit.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from uuid import UUID
+
+from dispatchlog.engine.database import fetch_dicts, fetch_one, require_transaction
+from dispatchlog.engine.lanes import Lane, Row
+
+_TAKE = """
+UPDATE {table} t SET status = 'QUEUED', claim_token = %(token)s, claimed_by = %(worker_id)s, claimed_at = now(),
+       first_claimed_at = coalesce(t.first_claimed_at, now()), claims = t.claims + 1, sending_at = NULL, updated_at = now()
+FROM due WHERE t.id = due.id RETURNING t.*
+"""
+
+_DUE = "t.status = 'PENDING' AND t.due_at <= now() AND (t.expires_at IS NULL OR t.expires_at > now())"
+
+# A first attempt of a lane that waits for its sweep goes once a sweep has happened at or after its due instant. The
+# committed occurrence is what releases it; the message that follows is only a hint.
+_RELEASED = """ AND (t.claims > 0 OR t.generation > 1 OR t.due_at <= (
+    SELECT max(occurs_at) FROM schedule_occurrences WHERE job = %(sweep_job)s))"""
+
+# A row whose worker died twice is taken alone: if the row itself kills workers, it takes no innocent ones with it.
+_BATCHABLE = " AND t.rescues < 2"
+_SUSPECT = " AND t.rescues >= 2"
+
+
+@lru_cache(maxsize=256)
+def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool) -> str:
+    where = _DUE
+    if lane.waits_for_sweep:
+        where += _RELEASED
+    if lane.ordered:
+        where += " AND t.ordering_key IS NULL"
+    if urgent:
+        where += " AND t.priority > 0"
+    where += _SUSPECT if suspects else _BATCHABLE
+    return (
+        f"WITH due AS MATERIALIZED (SELECT t.id FROM {lane.table} t WHERE {where}"
+        " ORDER BY t.due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)" + _TAKE.format(table=lane.table)
+    )
+
+
+@lru_cache(maxsize=256)
+def _ordered_sql(lane: Lane) -> str:
+    """Heads of keys by a loose index scan: one index probe per open key, never a scan over the rows behind the heads.
+
+    The head of a key is its oldest open row whatever its due instant, so a row in back-off holds those behind it.
+    """
+    open_states = "('PENDING', 'QUEUED', 'FAILED')" if lane.failed_blocks else "('PENDING', 'QUEUED')"
+    next_key = (
+        f"SELECT o.ordering_key FROM {lane.table} o WHERE o.status IN ('PENDING', 'QUEUED')"
+        " AND o.ordering_key IS NOT NULL AND o.ordering_key > {after} ORDER BY o.ordering_key, o.seq LIMIT 1"
+    )
+    return (
+        f"WITH RECURSIVE keys AS (({next_key.format(after='%(after)s')}) UNION ALL"
+        f" SELECT n.ordering_key FROM keys k CROSS JOIN LATERAL ({next_key.format(after='k.ordering_key')}) n),"
+        f" heads AS (SELECT h.id, h.status FROM keys k CROSS JOIN LATERAL (SELECT o.id, o.status FROM {lane.table} o"
+        f" WHERE o.ordering_key = k.ordering_key AND o.status IN {open_states} ORDER BY o.seq LIMIT 1) h"
+        " WHERE h.status = 'PENDING'),"
+        f" due AS MATERIALIZED (SELECT t.id FROM heads h JOIN {lane.table} t ON t.id = h.id WHERE {_DUE}"
+        " LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED)" + _TAKE.format(table=lane.table)
+    )
+
+
+def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key: str = "") -> list[Row]:
+    """Claim up to `limit` due rows of the lane, urgent ones first; the claimed rows come back as they now stand.
+
+    The caller makes the token first and keeps it, so a claim whose COMMIT reply was lost can be found again. An ordered
+    lane gives the head of each key, searching keys greater than `after_key` first and then from the beginning.
+
+    Raises:
+        NotInTransaction: outside a transaction.
+        peewee.IntegrityError: an ordering key is already held by another claim; roll back and try again.
+    """
+    require_transaction()
+    params = {"token": token, "worker_id": worker_id, "sweep_job": lane.sweep_job}
+    rows: list[Row] = []
+    if lane.ordered:
+        rows += fetch_dicts(_ordered_sql(lane), {**params, "limit": limit, "after": after_key})
+        if after_key and len(rows) < limit:
+            rows += fetch_dicts(_ordered_sql(lane), {**params, "limit": limit - len(rows), "after": ""})
+    for urgent in (True, False):
+        if len(rows) < limit:
+            sql = _plain_sql(lane, urgent=urgent, suspects=False)
+            rows += fetch_dicts(sql, {**params, "limit": limit - len(rows)})
+    if not rows:
+        rows += fetch_dicts(_plain_sql(lane, urgent=False, suspects=True), {**params, "limit": 1})
+    return rows
+
+
+def seconds_until_due(lane: Lane) -> float | None:
+    """Seconds until the lane's earliest claimable row is due: zero or less when one is, None when none is waiting.
+
+    Heads that wait behind another row of their key may be counted as due; a claim then simply finds nothing.
+    """
+    released = _RELEASED if lane.waits_for_sweep else ""
+    sql = (
+        f"SELECT (SELECT extract(epoch FROM t.due_at - clock_timestamp())::float8 FROM {lane.table} t"
+        f" WHERE t.status = 'PENDING'{released} ORDER BY t.due_at LIMIT 1)"
+    )
+    seconds = fetch_one(sql, {"sweep_job": lane.sweep_job})[0]
+    return None if seconds is None else float(seconds)

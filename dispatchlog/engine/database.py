@@ -1,0 +1,140 @@
+"""The connection to PostgreSQL: pool, time zone, role and transactions. Owns no table and no query of a lane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2.extras
+from playhouse.pool import PooledPostgresqlDatabase
+
+from dispatchlog.engine.errors import NotInTransaction
+
+psycopg2.extras.register_uuid()
+
+# Keepalives notice a vanished host in about 25 seconds instead of two hours.
+KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    "connect_timeout": 5,
+}
+
+database = PooledPostgresqlDatabase(None, autoconnect=False)
+_after_commit = threading.local()
+
+
+def connect_arguments(role: str, *, name: str, statement_timeout_ms: int = 0) -> dict[str, Any]:
+    """Arguments for every connection of the application: UTC, the application's role, a name for pg_stat_activity."""
+    options = "-c timezone=UTC"
+    if role:
+        options += f" -c role={role}"
+    if statement_timeout_ms:
+        options += f" -c statement_timeout={statement_timeout_ms}"
+    return {**KEEPALIVES, "options": options, "application_name": name}
+
+
+def configure(
+    url: str, *, role: str, name: str = "dispatchlog", max_connections: int = 20, statement_timeout_ms: int = 0
+) -> None:
+    """Point the process's pool at `url` (libpq URL). Call once, before the first query; a later call starts afresh."""
+    if database.database is not None:
+        database.close_all()
+    database.init(
+        url,
+        max_connections=max_connections,
+        timeout=10,
+        **connect_arguments(role, name=name, statement_timeout_ms=statement_timeout_ms),
+    )
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """A connection for this thread; nested use keeps the outer one."""
+    if not database.is_closed():
+        yield
+        return
+    database.connect()
+    try:
+        yield
+    finally:
+        database.close()
+
+
+@contextmanager
+def transaction(actor: str, reason: str | None = None) -> Iterator[None]:
+    """A transaction (a savepoint inside another one) whose moves are signed `actor` and, where given, `reason`.
+
+    PostgreSQL keeps a setting made inside a savepoint until the outer transaction ends, so the outer signature is put
+    back. What `after_commit` was given runs when the outermost transaction has committed, and not if it rolled back.
+    """
+    with connected():
+        outermost = not database.in_transaction()
+        if outermost:
+            _after_commit.callbacks = []
+        with database.atomic():
+            outer = _sign(actor, reason or "")
+            yield
+            if not outermost:
+                _sign(*outer)
+        if outermost:
+            _run_after_commit()
+
+
+def _sign(actor: str, reason: str) -> tuple[str, str]:
+    was = fetch_one(
+        "SELECT current_setting('dispatchlog.actor', true), current_setting('dispatchlog.reason', true),"
+        " set_config('dispatchlog.actor', %s, true), set_config('dispatchlog.reason', %s, true)",
+        (actor, reason),
+    )
+    return was[0] or "", was[1] or ""
+
+
+def after_commit(key: str, callback: Callable[[], None]) -> None:
+    """Run `callback` once the outermost `transaction` has committed (at once outside one); one per `key` is enough."""
+    if not database.in_transaction():
+        callback()
+        return
+    if all(known != key for known, _ in _after_commit.callbacks):
+        _after_commit.callbacks.append((key, callback))
+
+
+def _run_after_commit() -> None:
+    callbacks, _after_commit.callbacks = _after_commit.callbacks, []
+    for _, callback in callbacks:
+        callback()
+
+
+def require_transaction() -> None:
+    """Raise NotInTransaction in autocommit, where a move's actor and reason would be lost silently."""
+    if not database.in_transaction():
+        raise NotInTransaction("a move of the ledger was asked for outside a transaction")
+
+
+def execute(sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> Any:
+    """Run one statement on this thread's connection; the cursor comes back."""
+    return database.execute_sql(sql, params or None)
+
+
+def fetch_all(sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+    """All rows of one query."""
+    return list(execute(sql, params).fetchall())
+
+
+def fetch_one(sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...]:
+    """The first row of a query that always has one."""
+    row = execute(sql, params).fetchone()
+    if row is None:
+        raise LookupError("the query returned no row")
+    return tuple(row)
+
+
+def fetch_dicts(sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+    """All rows of one query, by column name."""
+    cursor = execute(sql, params)
+    names = [column.name for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,0 +1,79 @@
+"""What a lane is: a dispatch log table and how to send one row of it. Owns the shape; knows no system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from dispatchlog.engine.gateway import Gateway
+from dispatchlog.engine.retry import RetryPolicy
+from dispatchlog.engine.tables import Dispatch
+
+Row = Mapping[str, Any]
+"""One row of a lane by column name, as the claim returned it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a lane composed for one row: to whom, which bytes, and what the gateway needs besides."""
+
+    recipient: str
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One kind of outgoing act.
+
+    Attributes:
+        name: stable name, in messages, URLs and the log.
+        title: the same in plain words, for pages.
+        model: the lane's table.
+        build_gateway: makes the gateway; called once per process, when first needed.
+        compose: a row into a Letter; raises CannotCompose with a code when the row cannot be sent as it stands.
+        retry: the only owner of retries.
+        batch: rows per claim at the most.
+        slots: drains of this lane at once in one process.
+        body_on_row: compose only copies what the row already holds, so the bytes are not stored a second time.
+        after_sent: runs in the transaction that records SENT; what follows from a sending belongs here.
+        waits_for_sweep: the first attempt waits for the lane's scheduled sweep; later ones go when due.
+        ordered: rows with an ordering key leave strictly one at a time, oldest first, per key.
+        failed_blocks: in an ordered lane, a FAILED row holds the later ones of its key.
+        queue, actor: where a wake-up for this lane goes.
+        recipient_column: the column an operator may correct, or "" where there is none.
+    """
+
+    name: str
+    title: str
+    model: type[Dispatch]
+    build_gateway: Callable[[], Gateway]
+    compose: Callable[[Row], Letter]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    batch: int = 100
+    slots: int = 3
+    body_on_row: bool = False
+    after_sent: Callable[[Sequence[Row]], None] | None = None
+    waits_for_sweep: bool = False
+    ordered: bool = False
+    failed_blocks: bool = False
+    queue: str = "dispatch"
+    actor: str = "drain"
+    recipient_column: str = ""
+
+    @cached_property
+    def table(self) -> str:
+        """The table's name, quoted nowhere: it comes from code and is a plain identifier."""
+        return str(self.model._meta.table_name)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return self.build_gateway()
+
+    @property
+    def sweep_job(self) -> str:
+        """The name under which the scheduler records this lane's sweeps."""
+        return f"sweep:{self.name}"

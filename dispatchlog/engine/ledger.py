@@ -1,0 +1,263 @@
+"""The sole writer of a dispatch's status, besides the claim. Every write is fenced by the claim token or by the state it
+starts from; PostgreSQL's triggers log each move and refuse the illegal ones.
+
+Evidence of an attempt is written unfenced: proof that a provider accepted something is never thrown away because the
+claim had been given up in the meantime.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from psycopg2.extras import execute_values
+
+from dispatchlog.engine.database import database, execute, fetch_dicts, require_transaction
+from dispatchlog.engine.errors import NaiveInstant
+from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.outcome import Verdict
+from dispatchlog.engine.states import Status
+from dispatchlog.engine.tables import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One attempt's verdict with its timing; `latency_ms` is null where nothing was sent."""
+
+    row: Row
+    verdict: Verdict
+    latency_ms: float | None = None
+
+
+def idempotency_key(dispatch_id: UUID, generation: int) -> str:
+    """What the provider dedupes on: one key per dispatch and generation."""
+    return f"{dispatch_id}-{generation}"
+
+
+def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
+    """Insert PENDING dispatches; a row whose unique key exists is skipped. The ids of the inserted ones come back.
+
+    Each mapping holds the lane's own columns and may hold id, due_at, expires_at, priority, ordering_key, subject_id,
+    search_keys and trace_id. Enqueuers of one ordering key take turns, so "oldest" means insert order.
+
+    Raises:
+        NotInTransaction: outside a transaction.
+        NaiveInstant: an instant without a time zone.
+    """
+    require_transaction()
+    prepared = [_with_keys(row) for row in rows]
+    if not prepared:
+        return []
+    for key in sorted({row["ordering_key"] for row in prepared if row.get("ordering_key")}):
+        execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7240118))", (f"{lane.name}:{key}",))
+    columns = list(prepared[0])
+    with database.connection().cursor() as cursor:
+        inserted = execute_values(
+            cursor,
+            f"INSERT INTO {lane.table} ({', '.join(columns)}) VALUES %s ON CONFLICT DO NOTHING RETURNING id",
+            [tuple(row[column] for column in columns) for row in prepared],
+            page_size=1000,
+            fetch=True,
+        )
+    return [row[0] for row in inserted]
+
+
+def _with_keys(row: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in row.items():
+        if hasattr(value, "tzinfo") and hasattr(value, "hour") and value.tzinfo is None:
+            raise NaiveInstant(f"{name} has no time zone")
+    dispatch_id = row.get("id") or new_id()
+    return {**row, "id": dispatch_id, "idempotency_key": idempotency_key(dispatch_id, 1)}
+
+
+def mark_sending(lane: Lane, row: Row, *, worker_id: int) -> bool:
+    """Commit, just before the call, that this row may from now on have left; False: it is no longer ours, do not send.
+
+    Safe to run again under the same token after a lost COMMIT reply: nothing was sent in between.
+    """
+    require_transaction()
+    marked = execute(
+        f"UPDATE {lane.table} SET sending_at = clock_timestamp(), updated_at = clock_timestamp()"
+        " WHERE id = %s AND claim_token = %s AND status = 'QUEUED'",
+        (row["id"], row["claim_token"]),
+    )
+    if marked.rowcount != 1:
+        return False
+    execute(
+        "INSERT INTO dispatch_attempts (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, sending_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp()) ON CONFLICT (dispatch_id, claim_token) DO NOTHING",
+        (
+            lane.name,
+            row["id"],
+            row["claim_token"],
+            row["claims"],
+            row["generation"],
+            worker_id,
+            lane.gateway.name,
+        ),
+    )
+    return True
+
+
+_ATTEMPTS = """
+INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, sending_at,
+    finished_at, outcome, code, message, provider_message_id, latency_ms, evidence)
+SELECT %(lane)s, o.id, %(token)s, o.number, o.generation, %(worker_id)s, %(gateway)s,
+    clock_timestamp() - o.latency_ms * interval '1 ms', clock_timestamp(), o.outcome, o.code, o.message,
+    o.provider_message_id, o.latency_ms, o.evidence
+FROM unnest(%(ids)s::uuid[], %(numbers)s::int[], %(generations)s::int[], %(latencies)s::float8[], %(outcomes)s::text[],
+    %(codes)s::text[], %(messages)s::text[], %(message_ids)s::text[], %(evidence)s::jsonb[])
+    AS o (id, number, generation, latency_ms, outcome, code, message, provider_message_id, evidence)
+ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET
+    finished_at = EXCLUDED.finished_at,
+    outcome = CASE WHEN a.outcome = 'ACCEPTED' THEN a.outcome ELSE EXCLUDED.outcome END,
+    code = EXCLUDED.code, message = EXCLUDED.message, latency_ms = EXCLUDED.latency_ms,
+    provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
+    evidence = a.evidence || EXCLUDED.evidence
+"""
+
+_RECORD = """
+UPDATE {table} t SET status = o.status, attempts = t.attempts + o.counts, in_doubt = o.in_doubt,
+    last_error = o.message, last_error_code = o.code,
+    due_at = CASE WHEN o.status = 'PENDING' AND o.counts > 0
+                  THEN clock_timestamp() + o.delay_seconds * interval '1 s' ELSE t.due_at END,
+    lookup_at = clock_timestamp() + o.look_up_in_seconds * interval '1 s', lookups = 0,
+    first_claimed_at = CASE WHEN o.definite AND t.first_claimed_at = t.claimed_at THEN NULL ELSE t.first_claimed_at END,
+    provider = %(gateway)s, provider_message_id = coalesce(o.provider_message_id, t.provider_message_id),
+    sent_at = CASE WHEN o.status = 'SENT' THEN clock_timestamp() END, updated_at = clock_timestamp()
+FROM unnest(%(ids)s::uuid[], %(statuses)s::text[], %(counts)s::int[], %(doubts)s::bool[], %(delays)s::float8[],
+    %(look_ups)s::float8[], %(definites)s::bool[], %(codes)s::text[], %(messages)s::text[], %(message_ids)s::text[])
+    AS o (id, status, counts, in_doubt, delay_seconds, look_up_in_seconds, definite, code, message, provider_message_id)
+WHERE t.id = o.id AND t.claim_token = %(token)s AND t.status = 'QUEUED'
+RETURNING t.id
+"""
+
+# Proof wins over a guess: a row that is waiting or failed although one of its attempts was accepted has been sent.
+_PROVE = """
+UPDATE {table} t SET status = 'SENT', in_doubt = false, lookup_at = NULL, last_error = NULL, last_error_code = NULL,
+    sent_at = coalesce(a.finished_at, clock_timestamp()), provider = a.gateway,
+    provider_message_id = coalesce(a.provider_message_id, t.provider_message_id), updated_at = clock_timestamp()
+FROM (SELECT DISTINCT ON (dispatch_id) dispatch_id, finished_at, gateway, provider_message_id FROM dispatch_attempts
+      WHERE dispatch_id = ANY (%(ids)s::uuid[]) AND outcome = 'ACCEPTED' ORDER BY dispatch_id, id) a
+WHERE t.id = a.dispatch_id AND t.status IN ('PENDING', 'FAILED')
+RETURNING t.*
+"""
+
+
+@lru_cache(maxsize=256)
+def _record_sql(table: str) -> str:
+    return _RECORD.format(table=table)
+
+
+def record(lane: Lane, token: UUID, results: Sequence[Result], *, worker_id: int) -> set[UUID]:
+    """Record a micro-batch of results of one claim, attempts and moves in one transaction; the moved ids come back.
+
+    Rows that are no longer ours keep their state, but their evidence is stored, and an accepted one is then proved SENT.
+    Safe to run again after a lost COMMIT reply. The lane's `after_sent` runs for the rows that became SENT here.
+
+    Raises:
+        NotInTransaction: outside a transaction.
+    """
+    require_transaction()
+    arrays = _arrays(results)
+    arrays |= {"lane": lane.name, "token": token, "worker_id": worker_id, "gateway": lane.gateway.name}
+    execute(_ATTEMPTS, arrays)
+    moved = {row[0] for row in execute(_record_sql(lane.table), arrays).fetchall()}
+    sent = [r.row for r in results if r.verdict.status is Status.SENT and r.row["id"] in moved]
+    if sent and lane.after_sent is not None:
+        lane.after_sent(sent)
+    unproved = [r.row["id"] for r in results if r.row["id"] not in moved or r.verdict.status is not Status.SENT]
+    if unproved:
+        prove_sent(lane, unproved)
+    return moved
+
+
+def _arrays(results: Sequence[Result]) -> dict[str, Any]:
+    verdicts = [r.verdict for r in results]
+    return {
+        "ids": [r.row["id"] for r in results],
+        "numbers": [r.row["claims"] for r in results],
+        "generations": [r.row["generation"] for r in results],
+        "latencies": [r.latency_ms for r in results],
+        "outcomes": [str(v.outcome) for v in verdicts],
+        "statuses": [str(v.status) for v in verdicts],
+        "counts": [int(v.counts) for v in verdicts],
+        "doubts": [v.in_doubt for v in verdicts],
+        "delays": [v.delay_seconds for v in verdicts],
+        "look_ups": [v.look_up_in_seconds for v in verdicts],
+        "definites": [v.definite for v in verdicts],
+        "codes": [v.code for v in verdicts],
+        "messages": [_one_line(v.message) for v in verdicts],
+        "message_ids": [v.provider_message_id for v in verdicts],
+        "evidence": [_json(v.evidence) for v in verdicts],
+    }
+
+
+def _one_line(message: str | None) -> str | None:
+    """Providers' words can hold line breaks and NUL, which PostgreSQL refuses and logs must not carry."""
+    return None if message is None else " ".join(message.replace("\x00", " ").split())[:2000]
+
+
+def _json(evidence: Mapping[str, Any]) -> str:
+    # PostgreSQL's jsonb cannot hold NUL, and evidence is whatever a provider answered.
+    return json.dumps(dict(evidence), default=str).replace("\\u0000", "\\ufffd") if evidence else "{}"
+
+
+def prove_sent(lane: Lane, ids: Sequence[UUID]) -> list[Row]:
+    """Move rows that wait or failed to SENT where an attempt of theirs was accepted; the moved rows come back.
+
+    The rows are locked first, so a proof and a failure recorded at the same moment cannot both overlook the other.
+    """
+    require_transaction()
+    execute(f"SELECT id FROM {lane.table} WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE", (list(ids),))
+    rows: list[Row] = [*fetch_dicts(_PROVE.format(table=lane.table), {"ids": list(ids)})]
+    if rows and lane.after_sent is not None:
+        lane.after_sent(rows)
+    return rows
+
+
+def release(lane: Lane, token: UUID, ids: Sequence[UUID]) -> int:
+    """Give claimed rows back unsent and uncounted (stopping, or out of time); how many moved comes back."""
+    require_transaction()
+    return int(
+        execute(
+            f"UPDATE {lane.table} SET status = 'PENDING', updated_at = clock_timestamp(), sending_at = NULL,"
+            " first_claimed_at = CASE WHEN first_claimed_at = claimed_at THEN NULL ELSE first_claimed_at END"
+            " WHERE id = ANY (%s::uuid[]) AND claim_token = %s AND status = 'QUEUED'",
+            (list(ids), token),
+        ).rowcount
+    )
+
+
+def expire_due(lane: Lane) -> int:
+    """Close waiting rows that are of no use any more, with the reason, instead of sending them late.
+
+    A row that may already have left (an earlier try has no known outcome) is in doubt, not cancelled.
+    """
+    require_transaction()
+    return int(
+        execute(
+            f"WITH late AS MATERIALIZED (SELECT id FROM {lane.table} WHERE status = 'PENDING'"
+            " AND expires_at IS NOT NULL AND expires_at <= now() ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"
+            f" UPDATE {lane.table} t SET last_error_code = 'EXPIRED', in_doubt = t.first_claimed_at IS NOT NULL,"
+            " status = CASE WHEN t.first_claimed_at IS NULL THEN 'CANCELLED' ELSE 'FAILED' END,"
+            " last_error = 'not sent in time: useless after ' || to_char(t.expires_at, 'YYYY-MM-DD HH24:MI \"UTC\"'),"
+            " updated_at = clock_timestamp() FROM late WHERE t.id = late.id"
+        ).rowcount
+    )
+
+
+def hold(lane: Lane, ids: Sequence[UUID], *, code: str, reason: str) -> int:
+    """Fail waiting rows that cannot be sent as they stand (NO_RECIPIENT, TOO_OLD); nothing was attempted or counted."""
+    require_transaction()
+    return int(
+        execute(
+            f"UPDATE {lane.table} SET status = 'FAILED', last_error_code = %s, last_error = %s,"
+            " updated_at = clock_timestamp() WHERE id = ANY (%s::uuid[]) AND status = 'PENDING'",
+            (code, reason, list(ids)),
+        ).rowcount
+    )

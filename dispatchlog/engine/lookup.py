@@ -1,0 +1,138 @@
+"""Asking a LOOKUP provider about rows in doubt. Owns the asking; sends nothing.
+
+"Absent" frees a row for another send only when its sender is proved to have ended: recorded by itself, or dead by boot
+id, pid and start time. A sender that is merely silent may still write, so without proof the row is asked about again,
+and after the last time stays in doubt for a person.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import timedelta
+
+import structlog
+
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.deadline import Deadline
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer
+from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.ledger import prove_sent
+from dispatchlog.engine.payloads import prepare
+from dispatchlog.engine.presence import boot_id, process_start
+
+log = structlog.get_logger(__name__)
+
+MOST_LOOKUPS = 6
+# Longer than one look-up may take, so a second worker does not ask at the same time.
+ASKING_SECONDS = 60.0
+
+_TAKE = """
+WITH due AS MATERIALIZED (SELECT id FROM {table} WHERE in_doubt AND lookup_at <= now()
+    ORDER BY lookup_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE {table} t SET lookups = t.lookups + 1, updated_at = clock_timestamp(),
+    lookup_at = CASE WHEN t.lookups + 1 >= %(most)s THEN NULL
+                     ELSE clock_timestamp() + greatest(%(asking)s, 15 * 2 ^ t.lookups) * interval '1 s' END
+FROM due WHERE t.id = due.id RETURNING t.*
+"""
+
+_FOUND = """
+INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, finished_at,
+    outcome, provider_message_id, evidence)
+VALUES (%(lane)s, %(id)s, %(token)s, %(number)s, %(generation)s, %(worker_id)s, %(gateway)s, clock_timestamp(), 'ACCEPTED',
+    %(message_id)s, %(evidence)s::jsonb)
+ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED', code = NULL, message = NULL,
+    finished_at = coalesce(a.finished_at, EXCLUDED.finished_at),
+    provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
+    evidence = a.evidence || EXCLUDED.evidence
+"""
+
+_ABSENT = """
+UPDATE {table} SET status = 'PENDING', in_doubt = false, lookup_at = NULL, first_claimed_at = NULL,
+    due_at = clock_timestamp(), last_error_code = 'LOOKED_UP_ABSENT',
+    last_error = 'the provider was asked and does not have it', updated_at = clock_timestamp()
+WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt AND attempts < %s
+"""
+
+
+def look_up_due(lane: Lane, *, worker_id: int, limit: int = 10) -> int:
+    """Ask about the lane's rows in doubt whose time has come; how many were settled comes back."""
+    if lane.gateway.kind is not GatewayKind.LOOKUP:
+        return 0
+    with transaction(f"look-up:{worker_id}"):
+        rows = fetch_dicts(
+            _TAKE.format(table=lane.table), {"limit": limit, "most": MOST_LOOKUPS, "asking": ASKING_SECONDS}
+        )
+    return sum(look_up(lane, row, actor=f"look-up:{worker_id}") is not LookUpAnswer.UNSURE for row in rows)
+
+
+def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
+    """Ask about one row in doubt and settle it where the answer allows; UNSURE when it stays in doubt."""
+    found = ask(lane, row)
+    with transaction(actor, f"provider asked: {found.answer.value.lower()}"):
+        if found.answer is LookUpAnswer.FOUND:
+            _keep_proof(lane, row, found)
+            return LookUpAnswer.FOUND if prove_sent(lane, [row["id"]]) else LookUpAnswer.UNSURE
+        if found.answer is LookUpAnswer.ABSENT and sender_has_ended(row):
+            freed = execute(
+                _ABSENT.format(table=lane.table), (row["id"], row["claim_token"], lane.retry.max_attempts)
+            )
+            return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
+    return LookUpAnswer.UNSURE
+
+
+def ask(lane: Lane, row: Row) -> LookUp:
+    """The provider's answer about one row; whatever goes wrong in asking is UNSURE. No transaction is open meanwhile."""
+    gateway = lane.gateway
+    with connected():
+        parcels, _ = prepare(lane, [row])
+    parcel = parcels.get(row["id"])
+    if parcel is None:
+        return LookUp(LookUpAnswer.UNSURE)
+    since = (row["sending_at"] or row["claimed_at"]) - timedelta(minutes=5)
+    try:
+        return gateway.look_up(parcel, since=since, deadline=Deadline(gateway.deadline_seconds))
+    except DispatchlogError as error:
+        log.warning("LOOK_UP_FAILED", lane=lane.name, dispatch_id=str(row["id"]), code=error.code)
+        return LookUp(LookUpAnswer.UNSURE)
+
+
+def sender_has_ended(row: Row) -> bool:
+    """Whether the attempt's sender can certainly not write any more: it recorded its own end, or its process is gone."""
+    finished = fetch_all(
+        "SELECT FROM dispatch_attempts WHERE dispatch_id = %s AND claim_token = %s AND finished_at IS NOT NULL",
+        (row["id"], row["claim_token"]),
+    )
+    if finished:
+        return True
+    workers = fetch_all(
+        "SELECT host, pid, boot_id, process_started, stopped_at IS NOT NULL FROM dispatch_workers WHERE id = %s",
+        (row["claimed_by"],),
+    )
+    if not workers:
+        return False
+    host, pid, worker_boot, started, stopped = workers[0]
+    if stopped:
+        return True
+    same_host = host == socket.gethostname()
+    if same_host and worker_boot and worker_boot != boot_id():
+        return True  # this host has booted since: nothing of that boot runs any more
+    return bool(same_host and worker_boot and worker_boot == boot_id() and process_start(pid) != started)
+
+
+def _keep_proof(lane: Lane, row: Row, found: LookUp) -> None:
+    execute(
+        _FOUND,
+        {
+            "lane": lane.name,
+            "id": row["id"],
+            "token": row["claim_token"],
+            "number": row["claims"],
+            "generation": row["generation"],
+            "worker_id": row["claimed_by"],
+            "gateway": lane.gateway.name,
+            "message_id": found.provider_message_id,
+            "evidence": json.dumps({"look_up": dict(found.evidence)}, default=str),
+        },
+    )
