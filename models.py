@@ -5,10 +5,22 @@ Moves, triggers and grants live in the migrations; the rules live in `dispatchlo
 
 from __future__ import annotations
 
-from peewee import SQL, CharField, IntegerField, TextField, UUIDField
+from peewee import (
+    SQL,
+    AutoField,
+    BlobField,
+    BooleanField,
+    CharField,
+    CompositeKey,
+    ForeignKeyField,
+    IntegerField,
+    TextField,
+    UUIDField,
+    fn,
+)
 from playhouse.postgres_ext import ArrayField, DateTimeTZField
 
-from dispatchlog.engine.tables import ENGINE_TABLES, NOW, Dispatch, Table, lane_table, new_id
+from dispatchlog.engine.tables import ENGINE_TABLES, NOW, AlwaysBigIdentityField, Dispatch, Table, lane_table, new_id
 from dispatchlog.settings import get_settings
 
 _settings = get_settings()
@@ -116,6 +128,75 @@ class HealthInformationDispatchLog(Dispatch):
         )
 
 
+class Role(Table):
+    """What a member of staff may do; `permissions` are read, act, reveal, audit and manage."""
+
+    id = AutoField()
+    name = CharField(max_length=64, unique=True)
+    description = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    permissions = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
+
+    class Meta:
+        table_name = "staff_roles"
+
+
+class User(Table):
+    """A member of staff. `fs_uniquifier` is what a session names; a new one ends every session of the user."""
+
+    id = AutoField()
+    email = CharField(max_length=320)
+    password = CharField(max_length=255, null=True)
+    active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    fs_uniquifier = CharField(max_length=64, unique=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "staff_users"
+
+
+User.add_index(User.index(fn.lower(User.email), unique=True, name="staff_users_email"))
+
+
+class UserRoles(Table):
+    """Who has which role."""
+
+    user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+    role = ForeignKeyField(Role, on_delete="RESTRICT")
+
+    class Meta:
+        table_name = "staff_user_roles"
+        primary_key = CompositeKey("user", "role")
+
+
+class WebSession(Table):
+    """A browser's session: its random id only as a hash, what it remembers, and since when. Deleted at sign-out."""
+
+    id_hash = BlobField(primary_key=True)
+    user = ForeignKeyField(User, null=True, on_delete="CASCADE")
+    data = TextField(default="{}", constraints=[SQL("DEFAULT '{}'")])
+    created_at = DateTimeTZField(constraints=NOW)
+    last_seen_at = DateTimeTZField(index=True, constraints=NOW)
+    ip = CharField(max_length=64, default="", constraints=[SQL("DEFAULT ''")])
+    user_agent = CharField(max_length=255, default="", constraints=[SQL("DEFAULT ''")])
+
+    class Meta:
+        table_name = "web_sessions"
+
+
+class SignInFailure(Table):
+    """A refused sign-in, kept for as long as the throttle counts it. The account is a hash: it may be a typed password."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    account_hash = BlobField()
+    address = CharField(max_length=64)
+    at = DateTimeTZField(index=True, constraints=NOW)
+
+    class Meta:
+        table_name = "sign_in_failures"
+        indexes = ((("account_hash", "address", "at"), False), (("address", "at"), False))
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -124,4 +205,9 @@ ALL_TABLES: tuple[type[Table], ...] = (
     OrderKit,
     OrderRegistration,
     *LANE_TABLES,
+    Role,
+    User,
+    UserRoles,
+    WebSession,
+    SignInFailure,
 )

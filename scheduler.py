@@ -1,0 +1,189 @@
+"""The clock, a process of its own: says when, and only enqueues. Run `dispatchlog scheduler` or `python scheduler.py`.
+
+One scheduler leads by a session advisory lock, others stand by; besides, every occurrence is unique in the database, so
+a job runs once per period however many clocks there are. Times are the database's, schedules are UTC, and a run that
+was missed is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import peewee
+import psycopg2
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from dispatchlog.broker import get_waker
+from dispatchlog.engine.database import configure, connect_arguments
+from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.presence import Presence
+from dispatchlog.engine.sweep import begin_occurrence, sweep
+from dispatchlog.logs import configure_logs
+from dispatchlog.settings import Settings, get_settings
+from dispatchlog.systems import registry
+from dispatchlog.systems.kit_orders import cancel_for_cancelled_orders, register_missing
+from dispatchlog.systems.kit_upstream import read_shipped_since
+
+log = structlog.get_logger("scheduler")
+
+LEADER_LOCK = (7_240_120, 1)
+# How often a job asks whether its period has begun; an occurrence is then at most this late.
+CHECK_SECONDS = 60.0
+WHO = f"scheduler:{socket.gethostname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One line of the timetable: what, when (seconds from midnight UTC, in steps of the period) and why."""
+
+    name: str
+    period_seconds: int
+    run: Callable[[], object]
+    why: str
+
+
+def timetable(settings: Settings) -> tuple[Job, ...]:
+    """Everything the clock does."""
+    hourly = settings.sweep_seconds
+    minutely = min(60, hourly)
+    return (
+        Job(
+            "sweep:health_information",
+            hourly,
+            lambda: _sweep("health_information", hourly),
+            "releases the forms whose day has passed",
+        ),
+        Job("find-shipped-orders", minutely, lambda: _find_shipped(minutely), "a lost message loses no registration"),
+        Job("find-all-shipped-orders", hourly, register_missing, "the same, for orders nobody has touched lately"),
+        Job("cancelled-orders", minutely, cancel_for_cancelled_orders, "what was cancelled upstream must not leave"),
+        Job(
+            "wake-lanes",
+            minutely,
+            _wake_lanes,
+            "a lost wake-up costs a minute at the most, even with no worker's clock",
+        ),
+    )
+
+
+def _sweep(lane_name: str, period_seconds: int) -> None:
+    sweep(registry.lane(lane_name), get_waker(), period_seconds=period_seconds, started_by=WHO)
+
+
+def _find_shipped(period_seconds: int) -> None:
+    read_shipped_since(datetime.now(UTC) - timedelta(seconds=max(600, 10 * period_seconds)))
+    register_missing(updated_within_seconds=max(7200, 10 * period_seconds))
+
+
+def _wake_lanes() -> None:
+    for lane in registry.lanes():
+        get_waker().wake(lane)
+
+
+class Clock:
+    """APScheduler behind a leader lock, with a guard against wall clocks that jump."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._scheduler: Any = None
+
+    def run(self) -> None:
+        """Stand by until this process leads, then keep the timetable until the lock is lost or `stop` is called."""
+        while not self._stop.is_set():
+            try:
+                self._lead()
+            except (psycopg2.Error, peewee.PeeweeException) as error:
+                log.warning("SCHEDULER_WITHOUT_DATABASE", error=type(error).__name__)
+                self._stop.wait(1.0)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _lead(self) -> None:
+        settings = self._settings
+        lock = psycopg2.connect(
+            settings.database_url, **connect_arguments(settings.application_role, name="dispatchlog scheduler lock")
+        )
+        lock.autocommit = True
+        try:
+            with lock.cursor() as cursor:
+                while not self._stop.is_set():
+                    cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", LEADER_LOCK)
+                    if cursor.fetchone()[0]:
+                        break
+                    self._stop.wait(1.0)
+                if not self._stop.is_set():
+                    self._keep_time(cursor)
+        finally:
+            lock.close()
+
+    def _keep_time(self, cursor: Any) -> None:
+        log.info("SCHEDULER_LEADS")
+        presence = Presence(self._settings.database_url, role=self._settings.application_role, kind="scheduler")
+        presence.open()  # its heartbeat is what pages show as "the clock runs"
+        self._start_jobs()
+        drift = time.time() - boottime()
+        try:
+            while not self._stop.wait(1.0):
+                cursor.execute("SELECT 1")  # raises when the lock's session is gone: somebody else may lead now
+                if abs(time.time() - boottime() - drift) > 5:
+                    # APScheduler waits for a wall-clock instant, and after a jump back it would wait for hours.
+                    log.warning("CLOCK_JUMPED")
+                    drift = time.time() - boottime()
+                    self._scheduler.shutdown(wait=False)
+                    self._start_jobs()
+        finally:
+            self._scheduler.shutdown(wait=True)
+            presence.close()
+
+    def _start_jobs(self) -> None:
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        for job in timetable(self._settings):
+            self._scheduler.add_job(
+                _run_job,
+                IntervalTrigger(seconds=min(CHECK_SECONDS, max(0.5, job.period_seconds / 4)), timezone=UTC),
+                args=[job],
+                id=job.name,
+                name=job.why,
+                next_run_time=datetime.now(UTC),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
+
+
+def _run_job(job: Job) -> None:
+    try:
+        if job.name.startswith("sweep:"):
+            job.run()  # a lane's sweep claims its own occurrence
+        elif begin_occurrence(job.name, period_seconds=job.period_seconds, started_by=WHO) is not None:
+            job.run()
+    except (psycopg2.Error, peewee.PeeweeException) as error:
+        log.warning("JOB_FAILED", job=job.name, error=type(error).__name__)
+
+
+def main() -> int:
+    """Run the clock until SIGTERM or SIGINT; the exit code comes back."""
+    settings = get_settings()
+    configure_logs(settings.log_level)
+    configure(settings.database_url, role=settings.application_role, name="dispatchlog scheduler", max_connections=10)
+    clock = Clock(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: clock.stop())
+    clock.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -45,4 +45,4 @@ def get_broker() -> dramatiq.Broker:
 @lru_cache(maxsize=1)
 def get_waker() -> Waker:
     """The process's sender of wake-ups."""
-    return Waker(get_broker(), get_settings().redis_url)
+    return Waker(get_broker(), get_settings().effective_redis_url)

@@ -80,8 +80,12 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def effective_redis_url(self) -> str:
+        return self.redis_url or "redis://127.0.0.1:6379/0"
+
+    @property
     def effective_broker_url(self) -> str:
-        return self.broker_url or self.redis_url
+        return self.broker_url or self.effective_redis_url
 
     @property
     def effective_owner_url(self) -> str:

@@ -1,0 +1,11 @@
+"""The actors. Upstream services import them: `from tasks import auto_register_practitioner_order_kits`.
+
+An actor's message is a hint with an id or a lane's name in it, never data of a person and never work that would be lost
+with it.
+"""
+
+from tasks.broker import broker
+from tasks.deliver import drain
+from tasks.kits import auto_register_practitioner_order_kits, health_information_dispatch
+
+__all__ = ["auto_register_practitioner_order_kits", "broker", "drain", "health_information_dispatch"]

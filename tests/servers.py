@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -20,10 +21,12 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
-from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.postgres import LocalPostgres, LocalServerError, lock_directory
 from dispatchlog.local.valkey import LocalValkey
 
 VALKEY_DATABASES = 512
+_PREFIX = "dispatchlog-tests-"
+_ABANDONED_AFTER_SECONDS = 600
 _ENOUGH_MEMORY_BYTES = 2_000_000_000
 _TEMPLATE = "migrated_template"
 _HALF_MADE = "migrated_template_being_made"
@@ -64,7 +67,9 @@ class Servers:
 @contextmanager
 def started_servers() -> Iterator[Servers]:
     """Both servers, gone with their data at the end; on Linux also when this process is killed."""
-    directory = Path(tempfile.mkdtemp(prefix="dispatchlog-tests-", dir=_fastest_directory()))
+    parent = _fastest_directory()
+    _remove_abandoned(parent)
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     postgres = LocalPostgres(directory / "postgres", settings=_FAST)
     valkey = LocalValkey(directory / "valkey", settings={"databases": str(VALKEY_DATABASES)})
     try:
@@ -74,12 +79,23 @@ def started_servers() -> Iterator[Servers]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _fastest_directory() -> str | None:
+def _remove_abandoned(parent: Path) -> None:
+    """A run killed by SIGKILL leaves its directory, perhaps in memory. A young one may be about to be locked."""
+    for directory in parent.glob(_PREFIX + "*"):
+        try:
+            if time.time() - directory.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                lock_directory(directory / "postgres").close()
+                shutil.rmtree(directory, ignore_errors=True)
+        except (OSError, LocalServerError):
+            continue  # in use, or removed by another run that starts now
+
+
+def _fastest_directory() -> Path:
     """Memory where there is plenty: cloning the template took 19 ms there and 44 to 400 ms on a disk."""
     memory = Path("/dev/shm")  # noqa: S108  only the parent of a directory made by mkdtemp
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ENOUGH_MEMORY_BYTES:
-        return str(memory)
-    return None
+        return memory
+    return Path(tempfile.gettempdir())
 
 
 @contextmanager

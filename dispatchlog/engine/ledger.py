@@ -261,3 +261,19 @@ def hold(lane: Lane, ids: Sequence[UUID], *, code: str, reason: str) -> int:
             (code, reason, list(ids)),
         ).rowcount
     )
+
+
+def cancel_waiting(lane: Lane, **subject: Any) -> int:
+    """Cancel the PENDING rows whose columns have these values and that cannot have left; how many moved comes back.
+
+    Rows already QUEUED finish truthfully. The reason is the transaction's.
+    """
+    require_transaction()
+    where = " AND ".join(f"{column} = %s" for column in subject)
+    return int(
+        execute(
+            f"UPDATE {lane.table} SET status = 'CANCELLED', updated_at = clock_timestamp()"
+            f" WHERE {where} AND status = 'PENDING' AND first_claimed_at IS NULL",
+            tuple(subject.values()),
+        ).rowcount
+    )

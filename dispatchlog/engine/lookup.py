@@ -75,9 +75,7 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
             _keep_proof(lane, row, found)
             return LookUpAnswer.FOUND if prove_sent(lane, [row["id"]]) else LookUpAnswer.UNSURE
         if found.answer is LookUpAnswer.ABSENT and sender_has_ended(row):
-            freed = execute(
-                _ABSENT.format(table=lane.table), (row["id"], row["claim_token"], lane.retry.max_attempts)
-            )
+            freed = execute(_ABSENT.format(table=lane.table), (row["id"], row["claim_token"], lane.retry.max_attempts))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
     return LookUpAnswer.UNSURE
 

@@ -97,9 +97,7 @@ def confirm_not_sent(lane: Lane, dispatch_id: UUID, *, actor: str, reason: str) 
     return _each(lane, [dispatch_id], "confirm_not_sent", actor=actor, reason=reason, act=_confirm_not_sent_one)[0]
 
 
-def correct_recipient(
-    lane: Lane, dispatch_id: UUID, recipient: str, *, actor: str, reason: str = ""
-) -> ActionResult:
+def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: str, reason: str = "") -> ActionResult:
     """Set the recipient of a FAILED or PENDING row that cannot have left; retry it afterwards.
 
     Raises:
@@ -150,9 +148,7 @@ def _require(reason: str) -> None:
         raise ReasonRequired("say why: the reason stays with the dispatch")
 
 
-def _each(
-    lane: Lane, ids: Sequence[UUID], action: str, *, actor: str, reason: str, act: Any
-) -> list[ActionResult]:
+def _each(lane: Lane, ids: Sequence[UUID], action: str, *, actor: str, reason: str, act: Any) -> list[ActionResult]:
     results: list[ActionResult] = []
     with transaction(actor, reason or action.replace("_", " ")):
         rows = fetch_dicts(
@@ -206,9 +202,7 @@ def _retry_one(lane: Lane, row: Row) -> ActionResult:
 def _cancel_one(lane: Lane, row: Row) -> ActionResult:
     if row["status"] not in ("PENDING", "FAILED") or _doubtful(row):
         return _unchanged(row, "cancel")
-    execute(
-        f"UPDATE {lane.table} SET status = 'CANCELLED', updated_at = clock_timestamp() WHERE id = %s", (row["id"],)
-    )
+    execute(f"UPDATE {lane.table} SET status = 'CANCELLED', updated_at = clock_timestamp() WHERE id = %s", (row["id"],))
     return ActionResult(row["id"], changed=True, status="CANCELLED")
 
 

@@ -40,9 +40,7 @@ def prepare(lane: Lane, rows: Sequence[Row]) -> tuple[dict[UUID, Parcel], dict[U
         except Exception as error:
             # A defect in one row's composing must not hold up its neighbours; the trace goes to the log.
             log.exception("COMPOSE_FAILED", lane=lane.name, dispatch_id=str(row["id"]))
-            failed[row["id"]] = CannotCompose(
-                f"composing failed: {type(error).__name__}", code="COMPOSE_ERROR"
-            )
+            failed[row["id"]] = CannotCompose(f"composing failed: {type(error).__name__}", code="COMPOSE_ERROR")
     fresh = [row for row in rows if row["id"] in letters and row["id"] not in stored]
     if fresh and not lane.body_on_row:
         letters |= _store(lane, fresh, letters)

@@ -99,9 +99,7 @@ def lane_table(model: Any) -> Any:
         Check("status IN ('PENDING', 'QUEUED', 'SENT', 'FAILED', 'CANCELLED')"),
         Check("NOT in_doubt OR status = 'FAILED'"),
         Check("(sent_at IS NOT NULL) = (status = 'SENT')"),
-        Check(
-            "status <> 'QUEUED' OR (claim_token IS NOT NULL AND claimed_by IS NOT NULL AND claimed_at IS NOT NULL)"
-        ),
+        Check("status <> 'QUEUED' OR (claim_token IS NOT NULL AND claimed_by IS NOT NULL AND claimed_at IS NOT NULL)"),
     ]
     pending = model.status == SQL("'PENDING'")
     queued = model.status == SQL("'QUEUED'")

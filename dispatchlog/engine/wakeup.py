@@ -62,9 +62,7 @@ class Waker:
             if not client.set(flag(lane.name), "1", nx=True, px=FLAG_SECONDS * 1000):
                 return False
             self._broker.enqueue(
-                dramatiq.Message(
-                    queue_name=lane.queue, actor_name=lane.actor, args=(lane.name,), kwargs={}, options={}
-                )
+                dramatiq.Message(queue_name=lane.queue, actor_name=lane.actor, args=(lane.name,), kwargs={}, options={})
             )
             # The list is only for workers that wait on it right now, so it is kept short and short-lived.
             client.pipeline().rpush(NUDGES, lane.name).ltrim(NUDGES, -256, -1).expire(NUDGES, FLAG_SECONDS).execute()

@@ -103,15 +103,18 @@ class HttpClient:
             OutcomeUnknown: TIMEOUT, CONNECTION_LOST, MALFORMED_REPLY, REPLY_TOO_LARGE.
             Exception: what `before_write` raised, unchanged; nothing has been sent.
         """
+        headers = headers or {}
+        if not all(text.isascii() for text in (path, *headers, *headers.values())):
+            raise Permanent("The request's path or a header is not ASCII.", code="BAD_REQUEST")
         exchange = Exchange(deadline, before_write)
         with self._backend.bound(exchange):
             try:
-                return self._exchange(method, path, headers or {}, content, deadline)
+                return self._exchange(method, path, headers, content, deadline)
             except GatewayError:
                 raise
             except httpcore.PoolTimeout as error:
                 raise Transient("No connection became free in time; nothing was sent.", code="POOL_TIMEOUT") from error
-            except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
+            except httpcore.LocalProtocolError as error:
                 raise Permanent(f"The request is not valid HTTP ({error}).", code="BAD_REQUEST") from error
             except httpcore.RemoteProtocolError as error:
                 code = "CONNECTION_LOST" if exchange.peer_closed else "MALFORMED_REPLY"

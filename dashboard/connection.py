@@ -1,0 +1,40 @@
+"""One pooled connection per request, opened before the session is read and given back after the answer. Runs no query."""
+
+from __future__ import annotations
+
+import peewee
+import psycopg2
+from playhouse.pool import MaxConnectionsExceeded
+
+from dispatchlog.engine.database import configure, database
+from dispatchlog.settings import Settings
+
+DATABASE_ERRORS = (psycopg2.Error, peewee.DatabaseError, peewee.InterfaceError, MaxConnectionsExceeded)
+STATEMENT_TIMEOUT_MS = 10_000
+_WITHOUT = ("/static/", "/healthz")
+
+
+def configure_database(settings: Settings) -> None:
+    """Point this process's pool at the settings' database."""
+    configure(
+        settings.database_url,
+        role=settings.application_role,
+        name="dispatchlog dashboard",
+        statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+    )
+
+
+def needs_database(path: str) -> bool:
+    """Whether a request for `path` may use the database."""
+    return not path.startswith(_WITHOUT)
+
+
+def open_connection() -> None:
+    """Take a connection for this thread, unless it has one."""
+    database.connect(reuse_if_open=True)
+
+
+def close_connection(_: object = None) -> None:
+    """Give this thread's connection back to the pool; one that broke is thrown away by the pool itself."""
+    if not database.is_closed():
+        database.close()

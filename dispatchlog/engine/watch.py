@@ -1,0 +1,130 @@
+"""A worker process's own clock: wakes its lanes on a nudge or when a row falls due, rescues, and asks about doubts.
+
+Owns the threads that drain without a message; what a drain does is in `delivery`. With this the broker is only a hint:
+nudges arrive in a millisecond or two, and without any broker a due row is found within half a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import peewee
+import psycopg2
+import redis
+import structlog
+
+from dispatchlog.engine.claims import seconds_until_due
+from dispatchlog.engine.database import connected
+from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.delivery import drain
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lookup import look_up_due
+from dispatchlog.engine.rescue import rescue
+from dispatchlog.engine.runtime import Runtime
+from dispatchlog.engine.wakeup import NUDGES, redis_client
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+
+
+class Watch:
+    """One per worker process. Its pool has a thread for every slot of every lane, so hung lanes cannot starve others."""
+
+    def __init__(self, runtime: Runtime, lanes: Callable[[], Sequence[Lane]], redis_url: str) -> None:
+        self._runtime = runtime
+        self._lanes = lanes
+        self._redis_url = redis_url
+        self._guard = threading.Lock()
+        self._waiting: set[str] = set()
+        self._asking: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        threads = sum(lane.slots for lane in lanes()) + 1
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="drain")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, timeout_seconds: float = 30.0) -> None:
+        """Stop after the rows now being sent; what is claimed and not begun is given back by its drain."""
+        self._runtime.stopping.set()
+        self._thread.join(timeout=timeout_seconds)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self) -> None:
+        next_tick = 0.0
+        wait_seconds = 0.0
+        while not self._runtime.stopping.is_set():
+            for name in self._nudges(wait_seconds):
+                for lane in self._lanes():
+                    if lane.name == name:
+                        self._submit(lane)
+            if boottime() >= next_tick:
+                soonest = self._tick()
+                next_tick = boottime() + min(TICK_SECONDS, soonest)
+            wait_seconds = max(0.005, next_tick - boottime())
+
+    def _nudges(self, wait_seconds: float) -> list[str]:
+        """Lane names pushed since; waits up to `wait_seconds` for the first. Names from the list are untrusted."""
+        if wait_seconds <= 0:
+            return []
+        try:
+            popped = redis_client(self._redis_url).blpop([NUDGES], timeout=wait_seconds)
+        except redis.RedisError:
+            self._runtime.stopping.wait(wait_seconds)
+            return []
+        return [popped[1]] if popped else []
+
+    def _tick(self) -> float:
+        """Look after every lane; seconds until the soonest due row comes back."""
+        soonest = TICK_SECONDS
+        for lane in self._lanes():
+            try:
+                with connected():
+                    worker_id = self._runtime.presence.worker_id
+                    rescue(lane, worker_id=worker_id, live_tokens=self._runtime.live_tokens())
+                    due_in = seconds_until_due(lane)
+            except (psycopg2.Error, peewee.PeeweeException) as error:
+                log.warning("WATCH_TICK_FAILED", lane=lane.name, error=type(error).__name__)
+                continue
+            if due_in is not None and due_in <= 0:
+                self._submit(lane)
+            elif due_in is not None:
+                soonest = min(soonest, due_in)
+            self._ask(lane)
+        return soonest
+
+    def _submit(self, lane: Lane) -> None:
+        with self._guard:
+            if lane.name in self._waiting:
+                return
+            self._waiting.add(lane.name)
+        self._pool.submit(self._drain, lane)
+
+    def _drain(self, lane: Lane) -> None:
+        with self._guard:
+            self._waiting.discard(lane.name)
+        try:
+            drain(lane, self._runtime)
+        except Exception:
+            log.exception("DRAIN_FAILED", lane=lane.name)
+
+    def _ask(self, lane: Lane) -> None:
+        with self._guard:
+            if lane.name in self._asking:
+                return
+            self._asking.add(lane.name)
+        self._pool.submit(self._look_up, lane)
+
+    def _look_up(self, lane: Lane) -> None:
+        try:
+            with connected():
+                look_up_due(lane, worker_id=self._runtime.presence.worker_id)
+        except (psycopg2.Error, peewee.PeeweeException, DispatchlogError) as error:
+            log.warning("LOOK_UP_STOPPED", lane=lane.name, error=type(error).__name__)
+        finally:
+            with self._guard:
+                self._asking.discard(lane.name)

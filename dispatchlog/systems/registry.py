@@ -1,0 +1,52 @@
+"""Every lane of the product, one line each. Owns the list; a new system adds its line here and nothing else changes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from dispatchlog.engine.errors import UnknownLane
+from dispatchlog.engine.lanes import Lane
+from dispatchlog.systems import kits
+
+_FACTORIES = (
+    kits.kit_registration_lane,
+    kits.health_information_lane,
+)
+_extra: list[Lane] = []
+
+
+@lru_cache(maxsize=1)
+def _registered() -> tuple[Lane, ...]:
+    return tuple(factory() for factory in _FACTORIES)
+
+
+def lanes() -> tuple[Lane, ...]:
+    """All lanes, in the order of their systems."""
+    return (*_registered(), *_extra)
+
+
+def lane(name: str) -> Lane:
+    """The lane of this name.
+
+    Raises:
+        UnknownLane: there is none; names come from messages and URLs, which anybody could have written.
+    """
+    for known in lanes():
+        if known.name == name:
+            return known
+    raise UnknownLane(f"no lane is named {name[:64]!r}")
+
+
+def register(extra: Lane) -> None:
+    """Add a lane that no system owns: benchmarks and tests bring throw-away ones."""
+    _extra.append(extra)
+
+
+def unregister(extra: Lane) -> None:
+    """Take a lane that `register` added out again."""
+    _extra.remove(extra)
+
+
+def forget() -> None:
+    """Build the lanes anew on next use, from the settings then in force; for tests."""
+    _registered.cache_clear()

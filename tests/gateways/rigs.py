@@ -1,0 +1,166 @@
+"""Owns one rig per gateway for the contract suite: the gateway, how to arm a fault, and what was really accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from dispatchlog.engine.gateway import Gateway, GatewayKind, Parcel
+from dispatchlog.gateways.fake import FakeGateway, NullGateway, Outcome, Play
+from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
+from dispatchlog.gateways.smtp import SmtpGateway
+
+from .servers import LOOPBACK, Provider, free_port
+
+SECRET = "s3cret-token"
+
+
+class Fault(Enum):
+    """What goes wrong in the next send."""
+
+    BUSY = auto()
+    REFUSED = auto()
+    LOST_REPLY = auto()
+    RESET = auto()
+    HANG = auto()
+    DRIP = auto()
+    GARBAGE = auto()
+    TRUNCATED = auto()
+
+
+class Rig(Protocol):
+    """One gateway under test. `accepted` lists the sha256 of every body accepted for a parcel."""
+
+    gateway: Gateway
+
+    def parcel(self) -> Parcel: ...
+    def arm(self, fault: Fault) -> None: ...
+    def accepted(self, parcel: Parcel) -> list[str]: ...
+    def unreachable(self) -> Gateway: ...
+
+
+_PLAYS: dict[Fault, dict[str, Any]] = {
+    Fault.LOST_REPLY: {"do": "drop", "accept": True},
+    Fault.RESET: {"do": "drop"},
+    Fault.HANG: {"do": "hang"},
+    Fault.DRIP: {"do": "drip", "accept": True, "interval_seconds": 0.2},
+    Fault.GARBAGE: {"do": "garbage"},
+    Fault.TRUNCATED: {"do": "truncate", "accept": True},
+}
+
+
+class KitRegistryRig:
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self.gateway: Gateway = self._gateway(provider.http_url)
+
+    def _gateway(self, url: str) -> HttpKitRegistry:
+        return HttpKitRegistry(url, SECRET, key_retention_seconds=3600, deadline_seconds=5)
+
+    def parcel(self) -> Parcel:
+        return registration(uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        status = {Fault.BUSY: {"do": "status", "status": 503}, Fault.REFUSED: {"do": "status", "status": 422}}
+        self._provider.script("registrations", (status | _PLAYS)[fault])
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        return [entry["sha256"] for entry in self._provider.ledger(parcel.idempotency_key)]
+
+    def unreachable(self) -> Gateway:
+        return self._gateway(f"http://{LOOPBACK}:{free_port()}")
+
+
+class SmtpRig:
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self.gateway: Gateway = SmtpGateway(provider.smtp_url, deadline_seconds=5)
+
+    def parcel(self) -> Parcel:
+        return letter(uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        status = {Fault.BUSY: {"do": "status", "status": 451}, Fault.REFUSED: {"do": "status", "status": 554}}
+        self._provider.script("smtp", (status | _PLAYS)[fault])
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        return [entry["sha256"] for entry in self._provider.ledger(f"{parcel.dispatch_id}@dispatchlog.test")]
+
+    def unreachable(self) -> Gateway:
+        return SmtpGateway(f"smtp://user:{SECRET}@{LOOPBACK}:{free_port()}?tls=none", deadline_seconds=5)
+
+
+class FakeRig:
+    def __init__(self, kind: GatewayKind) -> None:
+        self._fake = FakeGateway(kind)
+        self.gateway: Gateway = self._fake
+
+    def parcel(self) -> Parcel:
+        return registration(uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        plays = {
+            Fault.BUSY: Play(Outcome.TRANSIENT),
+            Fault.REFUSED: Play(Outcome.PERMANENT),
+            Fault.LOST_REPLY: Play(Outcome.UNKNOWN_AFTER_ACCEPT),
+            Fault.TRUNCATED: Play(Outcome.UNKNOWN_AFTER_ACCEPT),
+            Fault.RESET: Play(Outcome.UNKNOWN_BEFORE_ACCEPT),
+            Fault.GARBAGE: Play(Outcome.UNKNOWN_BEFORE_ACCEPT),
+            Fault.HANG: Play(hang_seconds=60),
+            Fault.DRIP: Play(hang_seconds=60),
+        }
+        self._fake.script(plays[fault])
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        return [entry.body_sha256 for entry in self._fake.accepted_for(parcel.dispatch_id)]
+
+    def unreachable(self) -> Gateway:
+        fake = FakeGateway(self._fake.kind)
+        fake.script(Outcome.REFUSE_CONNECTION)
+        return fake
+
+
+def registration(dispatch_id: UUID, kit_id: str = "KIT-0001") -> Parcel:
+    body = json.dumps({"orderId": str(dispatch_id), "kitId": kit_id}).encode()
+    return Parcel(dispatch_id, f"kit-{dispatch_id}", kit_id, body, trace_id="trace-1")
+
+
+def letter(dispatch_id: UUID, text: str = "Hello") -> Parcel:
+    message_id = f"{dispatch_id}@dispatchlog.test"
+    body = f"From: a@clinic.test\r\nTo: b@home.test\r\nMessage-ID: <{message_id}>\r\n\r\n{text}\r\n.\r\n..dots\r\n"
+    return Parcel(
+        dispatch_id,
+        f"mail-{dispatch_id}",
+        "b@home.test",
+        body.encode(),
+        content_type="message/rfc822",
+        headers={"envelope_from": "a@clinic.test"},
+    )
+
+
+@contextmanager
+def open_rig(name: str, provider: Provider) -> Iterator[Rig]:
+    rig: Rig
+    if name == "kit-registry":
+        rig = KitRegistryRig(provider)
+    elif name == "smtp":
+        rig = SmtpRig(provider)
+    else:
+        rig = FakeRig(GatewayKind(name.removeprefix("fake-").upper()))
+    try:
+        yield rig
+    finally:
+        rig.gateway.close()
+
+
+RIGS = ("kit-registry", "smtp", "fake-idempotent", "fake-lookup", "fake-blind")
+PURE = (LocalKitRegistry, NullGateway)
+
+
+def sha256(parcel: Parcel) -> str:
+    return hashlib.sha256(parcel.body).hexdigest()
