@@ -11,6 +11,7 @@ from peewee import (
     BlobField,
     BooleanField,
     CharField,
+    Check,
     CompositeKey,
     ForeignKeyField,
     IntegerField,
@@ -197,6 +198,35 @@ class SignInFailure(Table):
         indexes = ((("account_hash", "address", "at"), False), (("address", "at"), False))
 
 
+class ServiceToken(Table):
+    """A service that may call the JSON API: a hash of its secret, never the secret. `name` is the source it reports as."""
+
+    id = CharField(max_length=16, primary_key=True)
+    name = CharField(max_length=64, constraints=[Check("name ~ '^[a-z0-9][a-z0-9-]*$'")])
+    secret_sha256 = BlobField(constraints=[Check("octet_length(secret_sha256) = 32")])
+    scopes = ArrayField(
+        TextField,
+        index=False,
+        constraints=[
+            Check("scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act}' AND scopes <> '{}'")
+        ],
+    )
+    created_at = DateTimeTZField(constraints=NOW)
+    created_by = CharField(max_length=128)
+    last_used_at = DateTimeTZField(null=True)
+    revoked_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "service_tokens"
+
+
+ServiceToken.add_index(
+    ServiceToken.index(
+        ServiceToken.name, unique=True, where=ServiceToken.revoked_at.is_null(), name="service_tokens_name"
+    )
+)
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -210,4 +240,5 @@ ALL_TABLES: tuple[type[Table], ...] = (
     UserRoles,
     WebSession,
     SignInFailure,
+    ServiceToken,
 )

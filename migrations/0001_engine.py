@@ -27,8 +27,9 @@ CREATE TABLE dispatch_template (
     last_error text,
     last_error_code varchar(64),
     in_doubt boolean NOT NULL DEFAULT false CHECK (NOT in_doubt OR status = 'FAILED'),
-    idempotency_key varchar(96) NOT NULL UNIQUE,
     generation integer NOT NULL DEFAULT 1 CHECK (generation >= 1),
+    -- Unique because id is: a second unique index would cost an entry at every move of every row.
+    idempotency_key text GENERATED ALWAYS AS (id::text || '-' || generation::text) STORED,
     ordering_key varchar(128),
     claim_token uuid,
     claimed_by integer,
@@ -58,8 +59,9 @@ TEMPLATE_INDEXES = [
     "(claimed_by) WHERE status = 'QUEUED'",
     "(ordering_key, seq) WHERE status IN ('PENDING', 'QUEUED') AND ordering_key IS NOT NULL",
     "(lookup_at) WHERE in_doubt",
-    "(status, updated_at)",
-    "(subject_id)",
+    "(updated_at) WHERE status IN ('FAILED', 'CANCELLED')",
+    "(sent_at) WHERE sent_at IS NOT NULL",
+    "(subject_id) WHERE subject_id IS NOT NULL",
 ]
 
 SHARED = """

@@ -33,11 +33,6 @@ class Result:
     latency_ms: float | None = None
 
 
-def idempotency_key(dispatch_id: UUID, generation: int) -> str:
-    """What the provider dedupes on: one key per dispatch and generation."""
-    return f"{dispatch_id}-{generation}"
-
-
 def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
     """Insert PENDING dispatches; a row whose unique key exists is skipped. The ids of the inserted ones come back.
 
@@ -49,7 +44,7 @@ def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
         NaiveInstant: an instant without a time zone.
     """
     require_transaction()
-    prepared = [_with_keys(row) for row in rows]
+    prepared = [_with_id(row) for row in rows]
     if not prepared:
         return []
     for key in sorted({row["ordering_key"] for row in prepared if row.get("ordering_key")}):
@@ -66,12 +61,11 @@ def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
     return [row[0] for row in inserted]
 
 
-def _with_keys(row: Mapping[str, Any]) -> dict[str, Any]:
+def _with_id(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if hasattr(value, "tzinfo") and hasattr(value, "hour") and value.tzinfo is None:
             raise NaiveInstant(f"{name} has no time zone")
-    dispatch_id = row.get("id") or new_id()
-    return {**row, "id": dispatch_id, "idempotency_key": idempotency_key(dispatch_id, 1)}
+    return {**row, "id": row.get("id") or new_id()}
 
 
 def mark_sending(lane: Lane, row: Row, *, worker_id: int) -> bool:

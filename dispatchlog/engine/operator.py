@@ -112,7 +112,7 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
         # A new generation: the corrected dispatch gets new bytes and a new key.
         execute(
             f"UPDATE {lane.table} SET {lane.recipient_column} = %s, generation = generation + 1,"
-            " idempotency_key = id || '-' || (generation + 1), updated_at = clock_timestamp(),"
+            " updated_at = clock_timestamp(),"
             " search_keys = CASE WHEN %s = ANY (search_keys) THEN search_keys ELSE search_keys || %s END WHERE id = %s",
             (recipient, recipient.lower(), [recipient.lower()], row["id"]),
         )
@@ -184,7 +184,7 @@ _AGAIN = """
 UPDATE {table} SET status = 'PENDING', in_doubt = false, lookup_at = NULL, lookups = 0, due_at = clock_timestamp(),
     attempts = 0, rescues = 0, updated_at = clock_timestamp(){more} WHERE id = %s
 """
-_NEW_KEY = ", generation = generation + 1, idempotency_key = id || '-' || (generation + 1), first_claimed_at = NULL"
+_NEW_KEY = ", generation = generation + 1, first_claimed_at = NULL"
 
 
 def _retry_one(lane: Lane, row: Row) -> ActionResult:

@@ -57,7 +57,7 @@ class Table(Model):
 
 
 class Dispatch(Table):
-    """What every lane's row has. A lane subclasses it and adds its own columns; `enqueue` fills the keys."""
+    """What every lane's row has. A lane subclasses it and adds its own columns."""
 
     id = UUIDField(primary_key=True, default=new_id)
     seq = BigIdentityField()
@@ -69,8 +69,10 @@ class Dispatch(Table):
     last_error = TextField(null=True)
     last_error_code = CharField(max_length=64, null=True)
     in_doubt = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
-    idempotency_key = CharField(max_length=96, unique=True)
     generation = IntegerField(default=1, constraints=[SQL("DEFAULT 1"), Check("generation >= 1")])
+    idempotency_key = TextField(
+        null=True, constraints=[SQL("GENERATED ALWAYS AS (id::text || '-' || generation::text) STORED")]
+    )
     ordering_key = CharField(max_length=128, null=True)
     claim_token = UUIDField(null=True)
     claimed_by = IntegerField(null=True)
@@ -117,8 +119,13 @@ def lane_table(model: Any) -> Any:
             name=f"{name}_order",
         ),
         model.index(model.lookup_at, where=model.in_doubt, name=f"{name}_doubt"),
-        model.index(model.status, model.updated_at, name=f"{name}_status"),
-        model.index(model.subject_id, name=f"{name}_subject"),
+        model.index(
+            model.updated_at,
+            where=model.status.in_([SQL("'FAILED'"), SQL("'CANCELLED'")]),
+            name=f"{name}_ended",
+        ),
+        model.index(model.sent_at, where=model.sent_at.is_null(False), name=f"{name}_sent"),
+        model.index(model.subject_id, where=model.subject_id.is_null(False), name=f"{name}_subject"),
         model.index(model.ordering_key, unique=True, where=queued & ordered, name=f"{name}_one_per_key"),
     ):
         model.add_index(index)

@@ -33,7 +33,7 @@ class Provider:
     def script(self, channel: str, *plays: dict[str, Any]) -> None:
         """What the channel's next requests get, instead of what was scripted before."""
         order = json.dumps({"channel": channel, "clear": True, "plays": plays}).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{self.http_url}/script", data=order)) as reply:
+        with urllib.request.urlopen(f"{self.http_url}/script", data=order) as reply:  # noqa: S310  (our own child)
             assert reply.status == 200
 
     def ledger(self, key: str) -> list[dict[str, Any]]:
@@ -165,9 +165,8 @@ class Certificate:
 def make_certificate(folder: Path) -> Certificate:
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        + ["-keyout", str(made.key), "-out", str(made.certificate)],
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        f" -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {made.key} -out {made.certificate}".split(),
         check=True,
         capture_output=True,
     )

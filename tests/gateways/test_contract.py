@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import FenceLost, GatewayError, OutcomeUnknown, Permanent, Transient
-from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUpAnswer
+from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUpAnswer, Parcel
 from dispatchlog.gateways.fake import NullGateway
 from dispatchlog.gateways.kit_registry import LocalKitRegistry
 
@@ -51,8 +52,9 @@ def test_a_refused_connection_is_transient_and_before_write_is_never_asked(rig: 
 
 def test_before_write_is_asked_exactly_once_per_send_while_nothing_is_accepted_yet(rig: Rig) -> None:
     for _ in range(3):  # the second and third reuse the connection
-        parcel, seen = rig.parcel(), []
-        rig.gateway.send(parcel, deadline=Deadline(5), before_write=lambda p=parcel, s=seen: s.append(rig.accepted(p)))
+        parcel = rig.parcel()
+        seen: list[list[str]] = []
+        rig.gateway.send(parcel, deadline=Deadline(5), before_write=partial(_note, rig, parcel, seen))
         assert seen == [[]]
 
 
@@ -190,6 +192,10 @@ def test_a_gateway_without_a_network_keeps_the_contract_too(make: type[LocalKitR
     with pytest.raises(FenceLost):
         gateway.send(parcel, deadline=Deadline(1), before_write=_lose)
     gateway.close()
+
+
+def _note(rig: Rig, parcel: Parcel, seen: list[list[str]]) -> None:
+    seen.append(rig.accepted(parcel))
 
 
 def _lose() -> None:

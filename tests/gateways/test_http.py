@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def client_of(server: RawServer) -> Iterator[HttpClient]:
         client.close()
 
 
-def post(client: HttpClient, deadline_seconds: float = 3, **more: Callable[[], None]) -> HttpReply:
+def post(client: HttpClient, deadline_seconds: float = 3, **more: Any) -> HttpReply:
     return client.request("POST", "/things", content=b"BODY", deadline=Deadline(deadline_seconds), **more)
 
 
@@ -134,17 +135,16 @@ def test_a_connection_lost_after_the_request_is_unknown_and_never_resent(talk: T
 
 
 def test_garbage_is_a_malformed_reply() -> None:
-    with raw_server(answering(b"\x16\x03 what\r\n\r\n")) as server, client_of(server) as client:
-        with pytest.raises(OutcomeUnknown) as broken:
-            post(client)
+    garbage = answering(b"\x16\x03 what\r\n\r\n")
+    with raw_server(garbage) as server, client_of(server) as client, pytest.raises(OutcomeUnknown) as broken:
+        post(client)
     assert broken.value.code == "MALFORMED_REPLY"
 
 
 def test_a_reply_over_the_limit_is_not_read_to_its_end() -> None:
     huge = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + b"x" * (MAX_REPLY_BYTES + 1)
-    with raw_server(answering(huge)) as server, client_of(server) as client:
-        with pytest.raises(OutcomeUnknown) as big:
-            post(client)
+    with raw_server(answering(huge)) as server, client_of(server) as client, pytest.raises(OutcomeUnknown) as big:
+        post(client)
     assert big.value.code == "REPLY_TOO_LARGE"
 
 

@@ -29,7 +29,7 @@ GOOD = {"greet": "220 hi", "EHLO": "250-host\r\n250 SIZE", "MAIL": "250 ok", "RC
 Step = str | Callable[[socket.socket, RawServer], None]
 
 
-def conversation(messages: int = 99, **changed: Step) -> Callable[[socket.socket, RawServer], None]:
+def conversation(messages: int = 99, **changed: Any) -> Callable[[socket.socket, RawServer], None]:
     """A server that follows the good conversation but for the changed steps; `dot` answers the content."""
     steps: dict[str, Step] = {**GOOD, "dot": "250 2.0.0 queued as 7", "QUIT": "221 bye", **changed}
 
@@ -54,6 +54,10 @@ def conversation(messages: int = 99, **changed: Step) -> Callable[[socket.socket
     return talk
 
 
+def changed(step: str, to: Step) -> dict[str, Any]:
+    return {step: to}
+
+
 @contextmanager
 def gateway_of(server: RawServer, query: str = "tls=none", **more: Any) -> Iterator[SmtpGateway]:
     gateway = SmtpGateway(f"smtp://{LOOPBACK}:{server.port}?{query}", deadline_seconds=5, **more)
@@ -69,9 +73,8 @@ def send(gateway: SmtpGateway, parcel: Parcel | None = None, seconds: float = 3,
 
 
 def failing(talk: Callable[[socket.socket, RawServer], None], parcel: Parcel | None = None) -> GatewayError:
-    with raw_server(talk) as server, gateway_of(server) as gateway:
-        with pytest.raises(GatewayError) as failed:
-            send(gateway, parcel)
+    with raw_server(talk) as server, gateway_of(server) as gateway, pytest.raises(GatewayError) as failed:
+        send(gateway, parcel)
     return failed.value
 
 
@@ -133,7 +136,7 @@ def test_a_lost_fence_closes_the_connection_and_the_server_never_sees_content() 
     ],
 )
 def test_each_reply_means_what_its_stage_says(step: str, reply: str, kind: type[GatewayError], code: str) -> None:
-    error = failing(conversation(**{step: reply}))
+    error = failing(conversation(**changed(step, reply)))
     assert (type(error), error.code) == (kind, code)
 
 
@@ -148,7 +151,7 @@ def hard_reset(connection: socket.socket, server: RawServer) -> None:
 @pytest.mark.parametrize("step", ["greet", "EHLO", "MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("how", [hang_up, hard_reset])
 def test_a_connection_lost_before_the_content_is_a_definite_no(step: str, how: Step) -> None:
-    error = failing(conversation(**{step: how}))
+    error = failing(conversation(**changed(step, how)))
     assert (type(error), error.code) == (Transient, "SMTP_CONNECT")
 
 
@@ -183,12 +186,20 @@ def test_a_server_that_never_reads_the_content_is_a_definite_no_within_the_deadl
     assert late.value.code == "SMTP_TIMEOUT"
 
 
+def test_a_deadline_that_passes_in_before_write_is_a_definite_no() -> None:
+    with raw_server(conversation()) as server, gateway_of(server) as gateway:
+        with pytest.raises(Transient) as late:
+            send(gateway, None, 0.2, before_write=lambda: time.sleep(0.3))
+        assert bytes(server.taken).endswith(b"DATA\r\n")
+    assert late.value.code == "SMTP_TIMEOUT"
+
+
 @pytest.mark.parametrize(("step", "kind"), [("greet", Transient), ("RCPT", Transient), ("dot", OutcomeUnknown)])
 def test_the_total_deadline_holds_against_a_drip_at_any_stage(step: str, kind: type[GatewayError]) -> None:
     def slowly(connection: socket.socket, server: RawServer) -> None:
         drip(connection, b"250-" + b"x" * 400, server)
 
-    with raw_server(conversation(**{step: slowly})) as server, gateway_of(server) as gateway:
+    with raw_server(conversation(**changed(step, slowly))) as server, gateway_of(server) as gateway:
         begun = time.monotonic()
         with pytest.raises(kind) as late:
             send(gateway, None, 1)
@@ -357,7 +368,7 @@ def test_a_wrong_password_is_transient_and_appears_nowhere(certificate: Certific
 
 
 def test_an_untrusted_certificate_is_transient(certificate: Certificate) -> None:
-    with starttls_server(certificate) as (mailbox, port):
+    with starttls_server(certificate) as (_, port):
         gateway = SmtpGateway(f"smtp://localhost:{port}", deadline_seconds=5)
         with pytest.raises(Transient) as refused:
             send(gateway)
@@ -374,9 +385,12 @@ def test_a_server_without_starttls_is_never_spoken_to_in_clear_text() -> None:
 
 def test_clear_text_slipped_in_behind_starttls_is_refused() -> None:
     injected = conversation(EHLO="250-host\r\n250 STARTTLS", STAR="220 go\r\n250 injected")
-    with raw_server(injected) as server, gateway_of(server, "tls=starttls") as gateway:
-        with pytest.raises(Transient) as refused:
-            send(gateway)
+    with (
+        raw_server(injected) as server,
+        gateway_of(server, "tls=starttls") as gateway,
+        pytest.raises(Transient) as refused,
+    ):
+        send(gateway)
     assert refused.value.code == "SMTP_GARBAGE"
 
 

@@ -110,7 +110,7 @@ def test_committed_data_survive_kill_9_while_a_query_still_runs(server: LocalPos
             with pytest.raises(psycopg2.Error):
                 busy.cursor().execute("DO $$ BEGIN LOOP END LOOP; END $$")
 
-        thread = threading.Thread(target=spin)
+        thread = threading.Thread(target=spin, daemon=True)
         thread.start()
         time.sleep(0.2)
 

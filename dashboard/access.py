@@ -1,0 +1,67 @@
+"""Who may open what: every route names the permission it needs, and one that names none is refused. Knows no page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, abort, current_app, request
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from dashboard.sign_in import redirect_to_sign_in
+
+PUBLIC = "public"
+READ = "read"
+ACT = "act"
+REVEAL = "reveal"
+
+# Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
+_LIBRARY_ROUTES = {
+    "static": PUBLIC,
+    "security.static": PUBLIC,
+    "security.login": PUBLIC,
+    "security.logout": PUBLIC,
+    "security.verify": READ,
+}
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def needs(permission: str) -> Callable[[View], View]:
+    """Declare the permission of a view; PUBLIC for none."""
+
+    def declare(view: View) -> View:
+        view.permission = permission  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def permission_of(app: Flask, endpoint: str) -> str | None:
+    """What the endpoint needs; None where nobody declared it, so that it is refused."""
+    if endpoint in _LIBRARY_ROUTES:
+        return _LIBRARY_ROUTES[endpoint]
+    if endpoint.partition(".")[0] in app.config["TOKEN_AUTHENTICATED_BLUEPRINTS"]:
+        return PUBLIC  # these check their own tokens
+    declared: str | None = getattr(app.view_functions.get(endpoint), "permission", None)
+    return declared
+
+
+def check_access() -> Response | None:
+    """Before every request: sign in first, or 403 without the permission, or on."""
+    if request.endpoint is None or request.routing_exception is not None:
+        return None  # 404 and 405 are answered as such
+    permission = permission_of(current_app._get_current_object(), request.endpoint)  # type: ignore[attr-defined]
+    if permission == PUBLIC:
+        return None
+    if not current_user.is_authenticated:
+        return redirect_to_sign_in()
+    if permission is None or not current_user.has_permission(permission):
+        abort(403)
+    return None
+
+
+def may(permission: str) -> bool:
+    """Whether whoever is signed in has the permission; for templates."""
+    return bool(current_user.is_authenticated and current_user.has_permission(permission))

@@ -1,0 +1,84 @@
+"""One dispatch's queries: its history, its stored content and what holds it back. Owns their SQL; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from dispatchlog.engine.database import fetch_all, fetch_dicts
+from dispatchlog.engine.lanes import Lane, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a timeline: `kind` is move, attempt or action, `row` the row behind it."""
+
+    at: datetime
+    kind: str
+    row: Row
+
+
+def timeline(dispatch_id: UUID) -> list[Event]:
+    """Moves, attempts and what people did without moving it, oldest first."""
+    moves = fetch_dicts(
+        "SELECT id, from_status, to_status, at, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s"
+        " ORDER BY id LIMIT 500",
+        (dispatch_id,),
+    )
+    attempts = fetch_dicts(
+        "SELECT id, number, generation, worker_id, gateway, sending_at, finished_at, outcome, code, message,"
+        " provider_message_id, latency_ms, evidence FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id LIMIT 200",
+        (dispatch_id,),
+    )
+    actions = fetch_dicts(
+        "SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s"
+        " AND action IN ('reveal', 'correct_recipient', 'look_up') ORDER BY id LIMIT 200",
+        (dispatch_id,),
+    )
+    events = [Event(move["at"], "move", move) for move in moves]
+    # An attempt stands where it began, which is before the move it led to.
+    events += [
+        Event(row["sending_at"] or row["finished_at"], "attempt", row)
+        for row in attempts
+        if row["sending_at"] or row["finished_at"]
+    ]
+    events += [Event(action["at"], "action", action) for action in actions]
+    return sorted(events, key=lambda event: event.at)
+
+
+def stored_content(dispatch_id: UUID) -> Row | None:
+    """What was stored before the newest generation's first send, without its body; None before the first try."""
+    rows = fetch_dicts(
+        "SELECT generation, recipient, content_type, encode(sha256, 'hex') AS sha256, octet_length(body) AS size_bytes,"
+        " created_at FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation DESC LIMIT 1",
+        (dispatch_id,),
+    )
+    return rows[0] if rows else None
+
+
+def last_sweep_at(lane: Lane) -> datetime | None:
+    """When the lane's sweep last came."""
+    found: Any = fetch_all("SELECT max(occurs_at) FROM schedule_occurrences WHERE job = %s", (lane.sweep_job,))[0][0]
+    return None if found is None else found
+
+
+def next_sweep_at(last: datetime | None, *, period_seconds: int, now: datetime) -> datetime | None:
+    """When the lane's sweep comes next; None before the first, when nobody has begun to count."""
+    if last is None:
+        return None
+    following = last + timedelta(seconds=period_seconds)
+    return max(following, now)
+
+
+def held_behind(lane: Lane, row: Row) -> UUID | None:
+    """The older open dispatch of the same ordering key that has to leave first, if there is one."""
+    if not lane.ordered or not row["ordering_key"]:
+        return None
+    states = "('PENDING', 'QUEUED', 'FAILED')" if lane.failed_blocks else "('PENDING', 'QUEUED')"
+    rows = fetch_all(
+        f"SELECT id FROM {lane.table} WHERE ordering_key = %s AND seq < %s AND status IN {states} ORDER BY seq LIMIT 1",
+        (row["ordering_key"], row["seq"]),
+    )
+    return rows[0][0] if rows else None

@@ -1,0 +1,152 @@
+"""Signing in and out with Flask-Security over the staff tables. Owns its configuration, the form and the staff models.
+
+No registration, no recovery mails, no remember-me cookie: administrators make accounts with the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, abort, redirect, request, url_for
+from flask_security import LoginForm, MailUtil, PeeweeUserDatastore, RoleMixin, Security, UserMixin
+from flask_security.signals import user_authenticated
+from werkzeug.wrappers import Response
+
+from dashboard import throttle
+from dispatchlog.engine.database import database
+from dispatchlog.engine.operator import log_action
+from dispatchlog.people import PersonError, normal_email
+from dispatchlog.settings import Settings
+from models import Role, User, UserRoles
+
+REFUSED = "That address and password do not match an account."
+TOO_MANY = "Too many failed tries from your network address. Wait 15 minutes, then try again."
+
+
+class StaffRole(Role, RoleMixin):
+    """A role as Flask-Security wants it."""
+
+    class Meta:
+        table_name = "staff_roles"
+
+
+class StaffUser(User, UserMixin):
+    """A member of staff as Flask-Security wants it; roles are read once per request, so a change counts at once."""
+
+    class Meta:
+        table_name = "staff_users"
+
+    @property
+    def roles(self) -> list[StaffRole]:
+        known: list[StaffRole] | None = self.__dict__.get("_roles")
+        if known is None:
+            known = list(StaffRole.select().join(UserRoles, on=UserRoles.role == StaffRole.id).where(UserRoles.user == self.id))
+            self.__dict__["_roles"] = known
+        return known
+
+
+class StaffMail(MailUtil):
+    """Addresses as `dispatchlog.people` normalises them (development domains pass). It never sends a mail."""
+
+    def normalize(self, email: str) -> str:
+        try:
+            return normal_email(email)
+        except PersonError as error:
+            raise ValueError(error.message) from error
+
+
+class StaffLoginForm(LoginForm):
+    """The sign-in form: throttled, the same answer for every refusal, and no remember-me."""
+
+    remember = None
+
+    def validate(self, **kwargs: Any) -> bool:
+        secret = str(self.meta.csrf_secret or "")
+        account = throttle.account_hash(self.email.data or "", secret=secret)
+        address = request.remote_addr or ""
+        if throttle.is_throttled(account, address):
+            self.form_errors = [TOO_MANY]
+            return False
+        if super().validate(**kwargs):
+            throttle.forgive(account, address)
+            return True
+        throttle.note_failure(account, address)
+        # One sentence whatever was wrong: unknown, wrong, closed or malformed.
+        for field in self:
+            field.errors = []
+        self.form_errors = [REFUSED]
+        return False
+
+
+def configure_sign_in(app: Flask, settings: Settings) -> None:
+    """Put Flask-Security into the application."""
+    secret = settings.secret_key.get_secret_value()
+    app.config.update(
+        SECRET_KEY=secret,
+        SECURITY_PASSWORD_SALT=secret,
+        SECURITY_PASSWORD_HASH="argon2",  # noqa: S106  the name of a scheme
+        SECURITY_PASSWORD_SCHEMES=["argon2"],
+        SECURITY_PASSWORD_SINGLE_HASH=["argon2"],
+        SECURITY_PASSWORD_LENGTH_MIN=12,
+        SECURITY_LOGIN_URL="/sign-in",
+        SECURITY_LOGOUT_URL="/sign-out",
+        SECURITY_VERIFY_URL="/sign-in/again",
+        SECURITY_POST_LOGIN_VIEW="/",
+        SECURITY_POST_LOGOUT_VIEW="/sign-in",
+        SECURITY_LOGOUT_METHODS=["POST"],
+        SECURITY_LOGIN_USER_TEMPLATE="sign_in.html",
+        SECURITY_VERIFY_TEMPLATE="sign_in_again.html",
+        SECURITY_FLASH_MESSAGES=False,
+        SECURITY_RETURN_GENERIC_RESPONSES=True,
+        SECURITY_API_ENABLED_METHODS=["session"],
+        SECURITY_STATIC_FOLDER_URL="/static/security",
+        SECURITY_USER_IDENTITY_ATTRIBUTES=[{"email": {"mapper": _identity, "case_insensitive": True}}],
+        WTF_CSRF_TIME_LIMIT=None,  # the token lives as long as its session
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    store = PeeweeUserDatastore(database, StaffUser, StaffRole, UserRoles)
+    security = Security(app, store, login_form=StaffLoginForm, mail_util_cls=StaffMail)
+    security.want_json(_never)
+    security.unauthn_handler(_to_sign_in)
+    app.before_request(_only_local_next)
+    user_authenticated.connect(_keep_in_log, app)
+
+
+def _identity(email: str) -> str | None:
+    try:
+        return normal_email(email)
+    except PersonError:
+        return None
+
+
+def _never(_: Request) -> bool:
+    return False
+
+
+def _to_sign_in(*_: Any, **__: Any) -> Response:
+    return redirect_to_sign_in()
+
+
+def redirect_to_sign_in() -> Response:
+    """To the sign-in page, and back afterwards where the request was a plain page."""
+    came_from = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
+    return redirect(url_for("security.login", next=came_from), 303)
+
+
+def is_local_path(target: str) -> bool:
+    """Whether a browser stays on this site when sent to `target`; it reads a backslash as a slash."""
+    parts = urlsplit(target)
+    plain = not parts.scheme and not parts.netloc and "\\" not in target and target.isprintable()
+    return plain and target.startswith("/") and not target.startswith("//")
+
+
+def _only_local_next() -> None:
+    for target in (*request.args.getlist("next"), *request.form.getlist("next")):
+        if target and not is_local_path(target):
+            abort(400, "The page to return to is not on this site.")
+
+
+def _keep_in_log(_: Flask, user: StaffUser, **__: Any) -> None:
+    log_action(user.email, "sign_in", detail={"address": request.remote_addr or ""})

@@ -1,0 +1,42 @@
+"""Slowing down password guessing. Owns `sign_in_failures`; never locks an account: only the address that failed waits.
+
+Counted per account *and* address (ten in 15 minutes), so nobody can shut a colleague out by failing in their name, and
+per address over all accounts (fifty). Accounts are stored as hashes, for people type passwords into the wrong field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from dispatchlog.engine.database import execute, fetch_one
+
+WINDOW_MINUTES = 15
+MOST_PER_ACCOUNT_AND_ADDRESS = 10
+MOST_PER_ADDRESS = 50
+
+
+def account_hash(email: str, *, secret: str) -> bytes:
+    """What stands for the typed account."""
+    return hmac.new(secret.encode(), email.strip().lower().encode(), hashlib.sha256).digest()
+
+
+def is_throttled(account: bytes, address: str) -> bool:
+    """Whether this address has failed too often lately to be answered."""
+    here, everywhere = fetch_one(
+        "SELECT count(*) FILTER (WHERE account_hash = %s), count(*) FROM sign_in_failures"
+        " WHERE address = %s AND at > now() - %s * interval '1 minute'",
+        (account, address, WINDOW_MINUTES),
+    )
+    return bool(here >= MOST_PER_ACCOUNT_AND_ADDRESS or everywhere >= MOST_PER_ADDRESS)
+
+
+def note_failure(account: bytes, address: str) -> None:
+    """Count one refused sign-in, and forget those that no longer count."""
+    execute("INSERT INTO sign_in_failures (account_hash, address) VALUES (%s, %s)", (account, address))
+    execute("DELETE FROM sign_in_failures WHERE at < now() - %s * interval '2 minutes'", (WINDOW_MINUTES,))
+
+
+def forgive(account: bytes, address: str) -> None:
+    """Forget the failures of an account from an address that has now signed in."""
+    execute("DELETE FROM sign_in_failures WHERE account_hash = %s AND address = %s", (account, address))
