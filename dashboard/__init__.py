@@ -1,0 +1,77 @@
+"""The operations dashboard: a Flask application over the dispatch log. Owns pages and sign-in; writes no dispatch itself."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from flask import Flask, url_for
+from flask_wtf import CSRFProtect
+
+from dashboard import api, errors
+from dashboard.access import check_access, may
+from dashboard.connection import close_connection, configure_database
+from dashboard.headers import install_headers
+from dashboard.pages import register_pages
+from dashboard.presentation import install_presentation
+from dashboard.sessions import IDLE_LIMIT, DatabaseSessions
+from dashboard.sign_in import configure_sign_in
+from dispatchlog.settings import Settings, get_settings
+
+MOST_REQUEST_BYTES = 5 * 1024 * 1024
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application, with this process's database pool pointed at the settings' database.
+
+    Raises:
+        ValueError: DISPATCHLOG_SECRET_KEY is not set; sessions and form links are signed with it.
+    """
+    settings = settings or get_settings()
+    if not settings.secret_key.get_secret_value():
+        raise ValueError("DISPATCHLOG_SECRET_KEY is not set: every process needs the same long random secret")
+    https = settings.effective_public_url.startswith("https://")
+    app = Flask(__name__)
+    app.config.update(
+        DISPATCHLOG_SETTINGS=settings,
+        MAX_CONTENT_LENGTH=MOST_REQUEST_BYTES,
+        SESSION_COOKIE_NAME="__Host-dispatchlog" if https else "dispatchlog",
+        SESSION_COOKIE_SECURE=https,
+        TOKEN_AUTHENTICATED_BLUEPRINTS=frozenset(),
+    )
+    configure_database(settings)
+    app.session_interface = DatabaseSessions(idle_limit=IDLE_LIMIT[settings.environment])
+    install_headers(app, https=https)
+    errors.register(app)
+    csrf = CSRFProtect()
+    configure_sign_in(app, settings)
+    csrf.init_app(app)
+    app.before_request(check_access)
+    app.teardown_request(close_connection)
+    register_pages(app)
+    _register_api(app, csrf)
+    install_presentation(app)
+    app.jinja_env.globals.update(may=may, asset=_asset)
+    return app
+
+
+def _register_api(app: Flask, csrf: CSRFProtect) -> None:
+    """The API authenticates every request by its own token, so cookies, CSRF and the pages' guard do not apply to it."""
+    before = set(app.blueprints)
+    getattr(api, "register", lambda _: None)(app)
+    added = frozenset(app.blueprints) - before
+    app.config["TOKEN_AUTHENTICATED_BLUEPRINTS"] = added
+    for name in added:
+        csrf.exempt(app.blueprints[name])
+
+
+def _asset(name: str) -> str:
+    """A static file's address with a hash of its content, so that browsers may keep it for ever."""
+    return url_for("static", filename=name, v=_content_hash(name))
+
+
+@lru_cache(maxsize=64)
+def _content_hash(name: str) -> str:
+    path = Path(__file__).parent / "static" / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

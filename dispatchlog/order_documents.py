@@ -79,6 +79,7 @@ OrderStatus = Annotated[
     Field(max_length=32, description="created, paid, processing, shipped, delivered or cancelled"),
     _ONE_LINE,
 ]
+ReasonText = Annotated[str, Field(max_length=500), _ONE_LINE]
 
 
 class Document(BaseModel):

@@ -171,37 +171,48 @@ CREATE FUNCTION dispatchlog_after_insert() RETURNS trigger LANGUAGE plpgsql SECU
 SET search_path = pg_catalog, {schema}, pg_temp AS $$
 DECLARE
     bad record;
+    signature record;
 BEGIN
     SELECT id, status INTO bad FROM new_rows WHERE status <> 'PENDING' OR in_doubt LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'dispatch % of %: a dispatch begins PENDING, not %', bad.id, TG_ARGV[0], bad.status
             USING ERRCODE = 'DL001';
     END IF;
+    SELECT * INTO signature FROM dispatchlog_signature();
     INSERT INTO dispatch_transitions (lane, dispatch_id, from_status, to_status, actor, reason, claim_token, database_user)
-        SELECT TG_ARGV[0], n.id, NULL, n.status, s.actor, s.reason, NULL, session_user
-        FROM new_rows n, dispatchlog_signature() s;
+        SELECT TG_ARGV[0], n.id, NULL, n.status, signature.actor, signature.reason, NULL, session_user FROM new_rows n;
     INSERT INTO dispatch_search (key, lane, dispatch_id)
         SELECT DISTINCT lower(k), TG_ARGV[0], n.id FROM new_rows n, unnest(n.search_keys) k WHERE k <> ''
         ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
+-- Its plans are kept from its first firing, which may have seen no row at all: a nested loop chosen then would compare
+-- every old row with every new one ever after. Hash joins are right for one row and for a thousand.
 CREATE FUNCTION dispatchlog_after_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, {schema}, pg_temp AS $$
+SET search_path = pg_catalog, {schema}, pg_temp SET enable_nestloop = off SET enable_hashjoin = on AS $$
 DECLARE
     bad record;
+    seen record;
+    signature record;
 BEGIN
-    SELECT coalesce(o.id, n.id) AS id, o.status AS was, n.status AS becomes INTO bad
-    FROM old_rows o FULL JOIN new_rows n ON n.id = o.id
-    WHERE o.id IS NULL OR n.id IS NULL OR n.seq <> o.seq
-       OR (o.status <> n.status
-           AND NOT EXISTS (SELECT FROM dispatch_moves m WHERE m.from_status = o.status AND m.to_status = n.status))
-    LIMIT 1;
-    IF FOUND THEN
+    SELECT count(*) AS pairs,
+           count(*) FILTER (WHERE o.status <> n.status AND m.from_status IS NULL OR n.seq <> o.seq) AS wrong,
+           count(*) FILTER (WHERE o.status IN ('SENT', 'CANCELLED')) AS final,
+           count(*) FILTER (WHERE o.status <> n.status) AS moved
+    INTO seen
+    FROM old_rows o JOIN new_rows n ON n.id = o.id
+    LEFT JOIN dispatch_moves m ON m.from_status = o.status AND m.to_status = n.status;
+    IF seen.wrong > 0 OR seen.pairs <> (SELECT count(*) FROM new_rows) OR seen.pairs <> (SELECT count(*) FROM old_rows) THEN
+        SELECT coalesce(o.id, n.id) AS id, o.status AS was, n.status AS becomes INTO bad
+        FROM old_rows o FULL JOIN new_rows n ON n.id = o.id
+        WHERE o.id IS NULL OR n.id IS NULL OR n.seq <> o.seq OR (o.status <> n.status AND NOT EXISTS (
+            SELECT FROM dispatch_moves m WHERE m.from_status = o.status AND m.to_status = n.status))
+        LIMIT 1;
         RAISE EXCEPTION 'dispatch % of %: % -> % is not a legal move', bad.id, TG_ARGV[0], bad.was, bad.becomes
             USING ERRCODE = 'DL002';
     END IF;
-    IF EXISTS (SELECT FROM old_rows WHERE status IN ('SENT', 'CANCELLED')) THEN
+    IF seen.final > 0 THEN
         SELECT o.id, o.status AS was INTO bad
         FROM old_rows o JOIN new_rows n ON n.id = o.id
         JOIN dispatch_lanes l ON l.lane = TG_ARGV[0]
@@ -213,12 +224,17 @@ BEGIN
                 USING ERRCODE = 'DL003';
         END IF;
     END IF;
-    INSERT INTO dispatch_transitions (lane, dispatch_id, from_status, to_status, actor, reason, claim_token, database_user)
-        SELECT TG_ARGV[0], n.id, o.status, n.status, s.actor,
-               coalesce(s.reason, CASE WHEN n.status IN ('PENDING', 'FAILED', 'CANCELLED') THEN n.last_error END),
-               n.claim_token, session_user
-        FROM old_rows o JOIN new_rows n ON n.id = o.id, dispatchlog_signature() s
-        WHERE o.status <> n.status;
+    IF seen.moved > 0 THEN
+        SELECT * INTO signature FROM dispatchlog_signature();
+        INSERT INTO dispatch_transitions
+            (lane, dispatch_id, from_status, to_status, actor, reason, claim_token, database_user)
+            SELECT TG_ARGV[0], n.id, o.status, n.status, signature.actor,
+                   coalesce(signature.reason,
+                            CASE WHEN n.status IN ('PENDING', 'FAILED', 'CANCELLED') THEN n.last_error END),
+                   n.claim_token, session_user
+            FROM old_rows o JOIN new_rows n ON n.id = o.id
+            WHERE o.status <> n.status;
+    END IF;
     RETURN NULL;
 END $$;
 

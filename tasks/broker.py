@@ -35,6 +35,7 @@ class WorkerProcess(Middleware):
             role=settings.application_role,
             name="dispatchlog worker",
             max_connections=settings.worker_threads + slots + 4,
+            by_index=True,
         )
         presence = Presence(settings.database_url, role=settings.application_role)
         presence.open()

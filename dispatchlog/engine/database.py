@@ -28,9 +28,16 @@ database = PooledPostgresqlDatabase(None, autoconnect=False)
 _after_commit = threading.local()
 
 
-def connect_arguments(role: str, *, name: str, statement_timeout_ms: int = 0) -> dict[str, Any]:
+# A queue's statistics always lag behind it: right after a burst the planner believes that a handful of rows is due and
+# sorts all of them. Every statement of a worker has an index made for it, so the other ways are closed to it.
+BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+
+def connect_arguments(role: str, *, name: str, statement_timeout_ms: int = 0, by_index: bool = False) -> dict[str, Any]:
     """Arguments for every connection of the application: UTC, the application's role, a name for pg_stat_activity."""
-    options = "-c timezone=UTC"
+    options = "-c timezone=UTC -c jit=off"
+    if by_index:
+        options += "".join(f" -c {setting}={value}" for setting, value in BY_INDEX.items())
     if role:
         options += f" -c role={role}"
     if statement_timeout_ms:
@@ -39,16 +46,25 @@ def connect_arguments(role: str, *, name: str, statement_timeout_ms: int = 0) ->
 
 
 def configure(
-    url: str, *, role: str, name: str = "dispatchlog", max_connections: int = 20, statement_timeout_ms: int = 0
+    url: str,
+    *,
+    role: str,
+    name: str = "dispatchlog",
+    max_connections: int = 20,
+    statement_timeout_ms: int = 0,
+    by_index: bool = False,
 ) -> None:
-    """Point the process's pool at `url` (libpq URL). Call once, before the first query; a later call starts afresh."""
+    """Point the process's pool at `url` (libpq URL). Call once, before the first query; a later call starts afresh.
+
+    `by_index` is for workers: their plans then never depend on statistics.
+    """
     if database.database is not None:
         database.close_all()
     database.init(
         url,
         max_connections=max_connections,
         timeout=10,
-        **connect_arguments(role, name=name, statement_timeout_ms=statement_timeout_ms),
+        **connect_arguments(role, name=name, statement_timeout_ms=statement_timeout_ms, by_index=by_index),
     )
 
 

@@ -6,6 +6,7 @@ import smtplib
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -112,6 +113,18 @@ def test_pages_are_newest_first_and_follow_each_other(directory: Path) -> None:
 
 def test_a_mailbox_that_does_not_exist_yet_is_empty(directory: Path) -> None:
     assert list_messages(directory, limit=10) == []
+
+
+def test_listing_does_not_read_bodies(directory: Path) -> None:
+    keep(directory, b"Subject: s\n\n")
+    with next((directory / "new").iterdir()).open("r+b") as file:
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    try:
+        assert [mail.subject for mail in list_messages(directory, limit=10)] == ["s"]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_page_of_two_thousand_mails_is_listed_within_a_second(directory: Path) -> None:

@@ -1,0 +1,149 @@
+"""Every error code of the JSON API with its HTTP status, and turning exceptions into answers. Never repeats a value."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import peewee
+import psycopg2
+import structlog
+from flask import Blueprint, Flask, Response, jsonify, request
+from playhouse.pool import MaxConnectionsExceeded
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from dashboard.api.tracing import begin_trace
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.order_documents import DocumentError
+from dispatchlog.tracing import current_trace_id
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/api/v1"
+RETRY_AFTER_SECONDS = 5
+
+ERRORS: dict[str, tuple[int, str]] = {
+    "INVALID_JSON": (400, "the body is not JSON"),
+    "UNKNOWN_FIELD": (400, "a field or parameter that does not exist"),
+    "MISSING_FIELD": (400, "a required field or parameter is missing"),
+    "WRONG_TYPE": (400, "a value of the wrong JSON type"),
+    "TOO_LONG": (400, "a text or list that is too long"),
+    "INVALID_VALUE": (400, "an empty text, a line break or a control character where none may be"),
+    "INVALID_UUID": (400, "not a UUID"),
+    "INVALID_DATE": (400, "not a date and time, or an absurd one"),
+    "NAIVE_DATE": (400, "a date and time without a time zone"),
+    "INVALID_EMAIL": (400, "not an e-mail address"),
+    "INVALID_KIT_ID": (400, "not a kit id"),
+    "INVALID_ORDER_NUMBER": (400, "not an order number"),
+    "INVALID_TRACKING_URL": (400, "not an http(s) URL"),
+    "DUPLICATE_KIT": (400, "one kit stands twice in the order"),
+    "UNKNOWN_STATUS": (400, "no such status"),
+    "ORDER_ID_MISMATCH": (400, "the order's id in the body is not the one in the URL"),
+    "EMPTY_REPORT": (400, "a shipment report that says nothing"),
+    "REASON_REQUIRED": (400, "the action needs a reason"),
+    "INVALID_KEY": (400, "a search key that is empty, too long, or an e-mail address"),
+    "INVALID_CURSOR": (400, "not a cursor from an earlier answer to the same question"),
+    "INVALID_LIMIT": (400, "limit is not a number from 1 to 200"),
+    "BAD_REQUEST": (400, "the request is malformed"),
+    "UNAUTHENTICATED": (401, "no token, or one that is unknown or revoked"),
+    "FORBIDDEN_SCOPE": (403, "the token does not have the scope that this route needs"),
+    "NOT_FOUND": (404, "no such route"),
+    "ORDER_NOT_FOUND": (404, "no such order"),
+    "DISPATCH_NOT_FOUND": (404, "no such dispatch in this lane"),
+    "UNKNOWN_LANE": (404, "no such lane"),
+    "METHOD_NOT_ALLOWED": (405, "the route does not take this method"),
+    "ILLEGAL_MOVE": (409, "the dispatch is not in a state from which this is possible"),
+    "IN_DOUBT": (409, "the dispatch may already have been sent; a person has to settle that first"),
+    "BODY_TOO_LARGE": (413, "the body is larger than 256 KiB"),
+    "UNSUPPORTED_MEDIA_TYPE": (415, "the body is not application/json"),
+    "INTERNAL": (500, "a fault of this service; give the trace id to whoever runs it"),
+    "DATABASE_UNAVAILABLE": (503, "nothing was stored; try again after Retry-After seconds"),
+}
+
+_HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
+# The pool's own error is what a thread gets that waited ten seconds for a connection.
+_DATABASE_ERRORS = (
+    peewee.OperationalError,
+    peewee.InterfaceError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    MaxConnectionsExceeded,
+)
+
+
+class ApiError(DispatchlogError):
+    """The request is refused with this code; `field` names the culprit."""
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.field = field
+
+
+def install_error_answers(app: Flask, blueprint: Blueprint) -> None:
+    """Answer every error under the API's prefix as JSON, also for routes that do not exist."""
+    blueprint.register_error_handler(DispatchlogError, _refused)
+    blueprint.register_error_handler(DocumentError, _malformed)
+    blueprint.register_error_handler(HTTPException, _http_error)
+    for status in (400, *_HTTP_CODES):  # a handler for a number goes before one for a class, also before the app's own
+        blueprint.register_error_handler(status, _http_error)
+    blueprint.register_error_handler(Exception, _fault)
+    for kind in _DATABASE_ERRORS:
+        blueprint.register_error_handler(kind, _database_unavailable)
+    app.before_request(_unrouted)
+
+
+def error_answer(code: str, message: str, field: str | None = None, *, status: int | None = None) -> Response:
+    """The answer for a code: `{"error": {"code", "message", "field", "traceId"}}`."""
+    trace_id = current_trace_id()
+    error = {"code": code, "message": message, "field": field or None, "traceId": trace_id}
+    answer = jsonify({"error": error, "traceId": trace_id})
+    answer.status_code = status or ERRORS.get(code, (400, ""))[0]
+    if answer.status_code == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="dispatchlog"'
+    if answer.status_code == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _unrouted() -> Response | None:
+    """404 and 405 belong to no blueprint, so they are answered here, and only under the API's prefix."""
+    if request.routing_exception is None or not request.path.startswith(f"{PREFIX}/"):
+        return None
+    begin_trace()
+    if isinstance(request.routing_exception, (NotFound, MethodNotAllowed)):
+        return _http_error(request.routing_exception)
+    return _http_error(NotFound())  # such as a redirect to a tidier path, which would lose the body
+
+
+def _refused(error: Any) -> Response:
+    if error.code not in ERRORS:
+        return _fault(error)
+    return error_answer(error.code, error.message, getattr(error, "field", None))
+
+
+def _malformed(error: DocumentError) -> Response:
+    first = error.problems[0]
+    place = f"{first.field}: " if first.field else ""
+    return error_answer(first.code, f"{place}{first.message}", first.field)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    code = _HTTP_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL")
+    answer = error_answer(code, ERRORS[code][1], status=status)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return answer
+
+
+def _database_unavailable(error: Exception) -> Response:
+    log.warning("API_DATABASE_UNAVAILABLE", error=type(error).__name__, trace_id=current_trace_id())
+    return error_answer("DATABASE_UNAVAILABLE", ERRORS["DATABASE_UNAVAILABLE"][1])
+
+
+def _fault(error: Exception) -> Response:
+    """The log gets the kind and the place of the fault, never its text: a driver's message can hold a row's values."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f"{last[0].filename}:{last[0].lineno}" if last else ""
+    log.error("API_FAULT", error=type(error).__name__, where=where, trace_id=current_trace_id(), path=request.url_rule)
+    return error_answer("INTERNAL", ERRORS["INTERNAL"][1])

@@ -1,0 +1,154 @@
+"""The OpenAPI 3.1 document, made from the route table and the documents' own schemas, so that it cannot drift from them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from dashboard.api.documents import ErrorAnswer
+from dashboard.api.errors import ERRORS
+from dashboard.api.routes import MAX_BODY_BYTES, Route
+from dashboard.api.tracing import HEADER
+from dispatchlog.service_tokens import SCOPES
+
+_ALWAYS = ("UNAUTHENTICATED", "FORBIDDEN_SCOPE", "UNKNOWN_FIELD", "INTERNAL", "DATABASE_UNAVAILABLE")
+_WITH_BODY = (
+    "INVALID_JSON",
+    "MISSING_FIELD",
+    "WRONG_TYPE",
+    "TOO_LONG",
+    "INVALID_VALUE",
+    "INVALID_DATE",
+    "NAIVE_DATE",
+    "BODY_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+)
+_PATH_VALUE = re.compile(r"<(\w+)>")
+
+
+def openapi_path(rule: str) -> str:
+    """Flask's rule as OpenAPI writes it: `/x/<order_id>` is `/x/{orderId}`."""
+    return _PATH_VALUE.sub(lambda found: "{" + _camel(found[1]) + "}", rule)
+
+
+def route_codes(route: Route) -> list[str]:
+    """Every error code the route can answer, by status."""
+    codes = {*_ALWAYS, *route.codes}
+    if route.document is not None:
+        codes |= {*_WITH_BODY}
+    if any(name.endswith("_id") for name in _PATH_VALUE.findall(route.rule)):
+        codes.add("INVALID_UUID")
+    if route.parameters:
+        codes.add("MISSING_FIELD")
+    return sorted(codes, key=lambda code: (ERRORS[code][0], code))
+
+
+def build_document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The whole OpenAPI document."""
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for route in routes:
+        paths[openapi_path(route.rule)][route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Dispatch log",
+            "version": version("dispatchlog"),
+            "description": "Report orders and shipments, and follow what was sent for them. Every answer has a traceId.",
+        },
+        "security": [{"serviceToken": []}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": _schemas(routes),
+            "securitySchemes": {
+                "serviceToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "dlk_<id>_<secret>. Scopes: "
+                    + "; ".join(f"{s}: {why}" for s, why in SCOPES.items()),
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": f"Needs the scope `{route.scope}`.",
+        "parameters": _parameters(route),
+        "responses": _responses(route),
+        "x-required-scope": route.scope,
+    }
+    if route.document is not None:
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "description": f"At most {MAX_BODY_BYTES // 1024} KiB.",
+            "content": {"application/json": {"schema": _reference(route.document)}},
+        }
+    return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    in_path: list[dict[str, Any]] = [
+        {"name": _camel(name), "in": "path", "required": True, "schema": _path_schema(name)}
+        for name in _PATH_VALUE.findall(route.rule)
+    ]
+    in_query: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        for name, text in route.parameters.items()
+    ]
+    trace = {
+        "name": HEADER,
+        "in": "header",
+        "description": "your trace id; one is made when it is absent",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    }
+    return [*in_path, *in_query, trace]
+
+
+def _path_schema(name: str) -> dict[str, str]:
+    return {"type": "string", "format": "uuid"} if name.endswith("_id") else {"type": "string"}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    by_status: dict[int, list[str]] = defaultdict(list)
+    for code in route_codes(route):
+        by_status[ERRORS[code][0]].append(code)
+    responses = {"200": _response("Done.", route.answer)}
+    for status, codes in sorted(by_status.items()):
+        responses[str(status)] = _response("; ".join(f"{code}: {ERRORS[code][1]}" for code in codes), ErrorAnswer)
+    return responses
+
+
+def _response(description: str, kind: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {HEADER: {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": _reference(kind)}},
+    }
+
+
+def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
+    kinds: dict[type[BaseModel], JsonSchemaMode] = {ErrorAnswer: "serialization"}
+    for route in routes:
+        kinds[route.answer] = "serialization"
+        if route.document is not None:
+            kinds[route.document] = "validation"
+    _, schema = models_json_schema(list(kinds.items()), by_alias=True, ref_template="#/components/schemas/{model}")
+    return dict(schema["$defs"])
+
+
+def _reference(kind: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

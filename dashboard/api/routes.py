@@ -1,0 +1,131 @@
+"""What a route of the JSON API is, and the way of every request: token, scope, size, type, shape, and only then the view.
+
+Owns the order of these checks. Views get a parsed document and never see the request itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from flask import Response, current_app, request
+
+from dashboard.api.documents import Answer
+from dashboard.api.errors import ERRORS, ApiError
+from dispatchlog.order_documents import Document, read_document
+from dispatchlog.service_tokens import ServiceToken, verify
+
+MAX_BODY_BYTES = 256 * 1024
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorised request: who calls, with which document and which query parameters."""
+
+    token: ServiceToken
+    document: Any
+    parameters: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """Under which name what is reported is kept."""
+        return self.token.name
+
+    @property
+    def actor(self) -> str:
+        """Who is on record for what is done to a dispatch."""
+        return f"service:{self.token.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route; the URL map, the checks and the OpenAPI document are all made from it.
+
+    Attributes:
+        method, rule: as Flask has them.
+        name: endpoint and operationId.
+        summary: one sentence for the documentation.
+        scope: what a token needs.
+        view: called with the Call and the path's values.
+        answer: what a success answers.
+        document: what the body must be; None where there is none.
+        body_optional: an empty body stands for `{}`.
+        parameters: query parameters and what they mean.
+        codes: the errors that are particular to this route.
+    """
+
+    method: str
+    rule: str
+    name: str
+    summary: str
+    scope: str
+    view: Callable[..., Answer]
+    answer: type[Answer]
+    document: type[Document] | None = None
+    body_optional: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+
+    def handle(self, **path: str) -> Response:
+        """Flask's view function."""
+        token = _authorise(self.scope)
+        _refuse_unknown_parameters(self.parameters)
+        document = self._read() if self.document else None
+        answer = self.view(Call(token, document, request.args), **path)
+        return _json(answer.model_dump_json(by_alias=True))
+
+    def _read(self) -> Document:
+        assert self.document is not None  # noqa: S101  (for the type checker: handle asked)
+        body = _body()
+        if not body and self.body_optional:
+            body = b"{}"
+        elif request.mimetype != "application/json" or request.content_encoding not in (None, "", "identity"):
+            message = "send the body as Content-Type: application/json"
+            raise ApiError("UNSUPPORTED_MEDIA_TYPE", message)
+        return read_document(self.document, body)
+
+
+def path_uuid(value: str, place: str) -> UUID:
+    """The path's value as a UUID.
+
+    Raises:
+        ApiError: INVALID_UUID.
+    """
+    if not _UUID.fullmatch(value):
+        raise ApiError(
+            "INVALID_UUID", f"{place} must be a UUID such as 2f1d3a52-9c1b-4c58-8a3e-5b7f6f0f8a11", field=place
+        )
+    return UUID(value)
+
+
+def _authorise(scope: str) -> ServiceToken:
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    token = verify(value.strip()) if kind.lower() == "bearer" else None
+    if token is None:
+        raise ApiError("UNAUTHENTICATED", "send a valid service token as Authorization: Bearer dlk_...")
+    if not token.allows(scope):
+        raise ApiError("FORBIDDEN_SCOPE", f"the token {token.name} does not have the scope {scope}")
+    return token
+
+
+def _refuse_unknown_parameters(known: Mapping[str, str]) -> None:
+    for name in request.args:
+        if name not in known:
+            shown = "".join(c if c.isprintable() else "?" for c in name[:64])
+            raise ApiError("UNKNOWN_FIELD", "there is no such parameter", field=shown)
+
+
+def _body() -> bytes:
+    """The body, read no further than the limit whatever its Content-Length says."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise ApiError("BODY_TOO_LARGE", ERRORS["BODY_TOO_LARGE"][1])
+    request.max_content_length = MAX_BODY_BYTES
+    return request.get_data(cache=False)
+
+
+def _json(text: str) -> Response:
+    return current_app.response_class(text, mimetype="application/json")

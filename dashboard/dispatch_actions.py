@@ -1,0 +1,152 @@
+"""What a person does to one dispatch: each view reads the form, calls one engine function, says what became of it and goes
+back. It never writes a status itself; permission is checked before, and the engine checks the row's state.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, flash, redirect, request, session, url_for
+from werkzeug.wrappers import Response
+
+from dashboard.access import ACT, REVEAL, needs
+from dashboard.context import acting_person, back_or
+from dashboard.dispatch_page import REVEALED
+from dispatchlog.broker import get_waker
+from dispatchlog.engine import operator
+from dispatchlog.engine.errors import CannotCompose, DispatchlogError
+from dispatchlog.engine.gateway import GatewayKind, LookUpAnswer
+from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lookup import look_up
+from dispatchlog.engine.operator import ActionResult
+from dispatchlog.systems import registry
+from dispatchlog.systems.mail import recipient_address
+
+pages = Blueprint("act", __name__, url_prefix="/dispatches/<lane_name>/<uuid:dispatch_id>")
+
+_ANSWERS = {
+    LookUpAnswer.FOUND: ("good", "The provider has it. It is marked as sent."),
+    LookUpAnswer.ABSENT: ("good", "The provider does not have it. It is waiting to be sent again."),
+    LookUpAnswer.UNSURE: ("warn", "The provider could not say. It stays in doubt."),
+}
+
+
+@pages.post("/retry")
+@needs(ACT)
+def retry(lane_name: str, dispatch_id: UUID) -> Response:
+    """Try again now."""
+    lane = registry.lane(lane_name)
+    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
+    if result.changed:
+        get_waker().wake(lane)
+    return _done(lane, result, "Queued to be sent now.")
+
+
+@pages.post("/cancel")
+@needs(ACT)
+def cancel(lane_name: str, dispatch_id: UUID) -> Response:
+    """Never send it."""
+    lane = registry.lane(lane_name)
+    try:
+        result = operator.cancel(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
+    except operator.ReasonRequired:
+        return _refused(lane, dispatch_id, "Say why it is cancelled: the reason stays with the dispatch.")
+    return _done(lane, result, "Cancelled. It will not be sent.")
+
+
+@pages.post("/confirm-sent")
+@needs(ACT)
+def confirm_sent(lane_name: str, dispatch_id: UUID) -> Response:
+    """A person knows that it arrived."""
+    lane = registry.lane(lane_name)
+    try:
+        result = operator.confirm_sent(lane, dispatch_id, actor=acting_person(), reason=_reason())
+    except operator.ReasonRequired:
+        return _refused(lane, dispatch_id, "Say how you know that it arrived: the reason stays with the dispatch.")
+    return _done(lane, result, "Marked as sent.")
+
+
+@pages.post("/confirm-not-sent")
+@needs(ACT)
+def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
+    """A person knows that it did not arrive, so it is sent again."""
+    lane = registry.lane(lane_name)
+    try:
+        result = operator.confirm_not_sent(lane, dispatch_id, actor=acting_person(), reason=_reason())
+    except operator.ReasonRequired:
+        return _refused(lane, dispatch_id, "Say how you know that it did not arrive: the reason stays with the dispatch.")
+    if result.changed:
+        get_waker().wake(lane)
+    return _done(lane, result, "Queued to be sent again.")
+
+
+@pages.post("/look-up")
+@needs(ACT)
+def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
+    """Ask the provider whether it has it."""
+    lane = registry.lane(lane_name)
+    row = operator.find(lane, dispatch_id)
+    if lane.gateway.kind is not GatewayKind.LOOKUP or not row["in_doubt"]:
+        return _refused(lane, dispatch_id, "There is nothing to ask the provider about it.")
+    operator.log_action(acting_person(), "look_up", lane=lane.name, dispatch_id=dispatch_id)
+    tone, sentence = _ANSWERS[look_up(lane, row, actor=acting_person())]
+    flash(sentence, tone)
+    return _back(lane, dispatch_id)
+
+
+@pages.post("/recipient")
+@needs(ACT)
+def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
+    """Another address; a failed dispatch is then retried, a waiting one keeps its time."""
+    lane = registry.lane(lane_name)
+    entered = request.form.get("recipient", "").strip()
+    try:
+        address = recipient_address(entered) if "@" in entered or not entered else entered
+        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=_reason())
+    except (CannotCompose, DispatchlogError) as error:
+        return _refused(lane, dispatch_id, error.message)
+    sentence = "Recipient corrected."
+    if result.changed and result.status == "FAILED":
+        result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason="recipient corrected")[0]
+        get_waker().wake(lane)
+        sentence = "Recipient corrected. Queued to be sent now."
+    return _done(lane, result, sentence)
+
+
+@pages.post("/reveal")
+@needs(REVEAL)
+def reveal(lane_name: str, dispatch_id: UUID) -> Response:
+    """Show the recipient once; that it was looked at is kept."""
+    lane = registry.lane(lane_name)
+    operator.find(lane, dispatch_id)
+    operator.log_action(acting_person(), "reveal", lane=lane.name, dispatch_id=dispatch_id)
+    session[REVEALED] = str(dispatch_id)
+    return _back(lane, dispatch_id)
+
+
+def _reason() -> str:
+    return " ".join(request.form.get("reason", "").split())[:500]
+
+
+def _done(lane: Lane, result: ActionResult, sentence: str) -> Response:
+    if result.changed:
+        flash(sentence, "good")
+    else:
+        flash(f"Nothing changed: {result.message or 'it is no longer there'}.", "warn")
+    return _back(lane, result.dispatch_id)
+
+
+def _refused(lane: Lane, dispatch_id: UUID, sentence: str) -> Response:
+    flash(sentence, "bad")
+    return redirect(_page(lane, dispatch_id), 303)
+
+
+def _back(lane: Lane, dispatch_id: UUID) -> Response:
+    """To the list when the button was there, else to the dispatch's page, which still knows its list."""
+    if request.form.get("return") == "back":
+        return redirect(back_or(_page(lane, dispatch_id)), 303)
+    return redirect(_page(lane, dispatch_id), 303)
+
+
+def _page(lane: Lane, dispatch_id: UUID) -> str:
+    return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None)

@@ -1,0 +1,92 @@
+"""What a visitor sees when something is wrong: one plain page or JSON each, never a stack trace. Owns the wording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, current_app, jsonify, render_template, request, session
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from dashboard.connection import DATABASE_ERRORS, close_connection
+from dashboard.sessions import BrokenSession
+from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
+
+WORDS = {
+    400: ("BAD_REQUEST", "That request could not be read", "Go back and try again. If it came from a link, the link is damaged."),
+    403: ("FORBIDDEN", "Your role does not allow this", "Ask an administrator for the role you need."),
+    404: ("NOT_FOUND", "There is nothing here", "The address may be mistyped, or the dispatch is of another system."),
+    405: ("METHOD_NOT_ALLOWED", "That does not work this way", "Go back and use the button on the page."),
+    413: ("TOO_LARGE", "That is too much at once", "Send less."),
+    429: ("TOO_MANY_REQUESTS", "Too many requests", "Wait a moment, then try again."),
+    500: ("INTERNAL", "Something went wrong on our side", "It was logged. Try again; if it stays, tell whoever operates the system."),
+    503: (
+        "DATABASE_UNAVAILABLE",
+        "The dispatch log is out of reach",
+        "The database does not answer right now. Nothing is lost: dispatches wait where they are. This page tries again.",
+    ),
+}
+
+
+def register(app: Flask) -> None:
+    """Answer every kind of failure in the same look."""
+    app.before_request(_refuse_without_database)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DispatchNotFound, _not_found)
+    app.register_error_handler(UnknownLane, _not_found)
+    app.register_error_handler(Exception, _unexpected)
+    for error in DATABASE_ERRORS:
+        app.register_error_handler(error, _database)
+
+
+def answer(status: int, *, detail: str = "", code: str = "") -> tuple[str | Response, int]:
+    """The page (or JSON, where the client asked for that) of one status."""
+    usual_code, title, advice = WORDS.get(status, WORDS[500])
+    if wants_json():
+        return jsonify(code=code or usual_code, message=detail or f"{title}."), status
+    text = render_template("error.html", status=status, title=title, advice=detail or advice, plain=status >= 500)
+    return text, status
+
+
+def wants_json() -> bool:
+    """Whether the client is a program."""
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], default="text/html")
+    return request.path.startswith("/api/") or best == "application/json"
+
+
+def _refuse_without_database() -> Any:
+    if isinstance(session._get_current_object(), BrokenSession) and request.path != "/readyz":  # type: ignore[attr-defined]
+        return answer(503)
+    return None
+
+
+def _csrf(_: CSRFError) -> Any:
+    detail = "This page was open for too long, or you signed in again elsewhere. Reload it, then try once more."
+    return answer(400, detail=detail, code="CSRF")
+
+
+def _http(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    usual = type(error).description
+    detail = error.description if error.description != usual and error.code in (400, 409, 429) else ""
+    status = error.code if error.code in WORDS else 400 if error.code < 500 else 500
+    return answer(status, detail=detail or "")[0], error.code
+
+
+def _not_found(_: DispatchlogError) -> Any:
+    return answer(404)
+
+
+def _database(error: Exception) -> Any:
+    """A broken connection is not given back to the pool for the next request."""
+    current_app.logger.warning("DATABASE_UNAVAILABLE %s", type(error).__name__)
+    close_connection()
+    return answer(503)
+
+
+def _unexpected(error: Exception) -> Any:
+    current_app.logger.exception("UNEXPECTED_ERROR", exc_info=error)
+    return answer(500)

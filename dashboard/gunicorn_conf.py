@@ -1,0 +1,31 @@
+"""How gunicorn serves the dashboard: threads, because a request mostly waits for PostgreSQL. Owns no setting of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchlog.settings import get_settings
+
+_settings = get_settings()
+
+bind = f"{_settings.bind_host}:{_settings.port}"
+worker_class = "gthread"
+workers = 2
+threads = 8
+# The pool's connections must not be shared over a fork.
+preload_app = False
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+# Neither query strings nor form fields: they may name a person.
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
+accesslog = "-" if _settings.log_level == "debug" else None
+proc_name = "dispatchlog-dashboard"
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Give PostgreSQL its connections back instead of leaving them to its time-outs."""
+    from dispatchlog.engine.database import database  # noqa: PLC0415  only in a worker
+
+    if database.database is not None:
+        database.close_all()

@@ -1,0 +1,30 @@
+"""The overview: a card per lane, workers, and the latest moves. Shows; changes nothing."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+
+from dashboard.access import READ, needs
+from dashboard.context import breaker
+from dashboard.overview_queries import lane_card, recent_moves, today, workers
+from dispatchlog.systems import registry
+
+pages = Blueprint("overview", __name__)
+
+
+@pages.get("/")
+@needs(READ)
+def show() -> str:
+    """How everything stands."""
+    lanes = registry.lanes()
+    cards = [lane_card(lane, breaker()) for lane in lanes]
+    return render_template(
+        "overview.html",
+        cards=cards,
+        workers=workers(),
+        moves=recent_moves(lanes),
+        titles={lane.name: lane.title for lane in lanes},
+        today=today().isoformat(),
+        in_doubt=sum(card.counts["IN_DOUBT"].number for card in cards),
+        failed=sum(card.counts["FAILED"].number for card in cards),
+    )

@@ -1,0 +1,19 @@
+"""Which pages there are. Owns the list of blueprints; shows nothing itself."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from dashboard import dispatch_actions, dispatch_list, dispatch_page, form_page, kit_orders, mailbox, overview, probes
+
+
+def register_pages(app: Flask) -> None:
+    """Add every page; the mailbox only in development, the form page only while no form service is set."""
+    settings = app.config["DISPATCHLOG_SETTINGS"]
+    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, probes]
+    if settings.environment == "development":
+        modules.append(mailbox)
+    if not settings.form_url:
+        modules.append(form_page)
+    for module in modules:
+        app.register_blueprint(module.pages)

@@ -1,0 +1,111 @@
+"""What templates may call: instants, masks, states and words. Owns the formats; reads no row and no session."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, current_app
+
+from dashboard import wording
+from dashboard.masking import mask, mask_text, mask_values
+from dispatchlog.systems import registry
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def install_presentation(app: Flask) -> None:
+    """Give the templates their filters and globals."""
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        instant=instant,
+        ago=ago,
+        mask=mask,
+        mask_text=mask_text,
+        pretty=pretty,
+        business_keys=business_keys,
+        upper_first=upper_first,
+        duration=duration,
+    )
+    app.jinja_env.globals.update(
+        STATES=wording.STATES,
+        GLOSSARY=wording.GLOSSARY,
+        OUTCOMES=wording.OUTCOMES,
+        ORDER_STATES=wording.ORDER_STATES,
+        ACTIONS=wording.ACTIONS,
+        state_of=wording.state_of,
+        actor=actor,
+    )
+    app.context_processor(_layout)
+
+
+def _layout() -> dict[str, Any]:
+    settings = current_app.config["DISPATCHLOG_SETTINGS"]
+    return {
+        "nav_lanes": registry.lanes(),
+        "development": settings.environment == "development",
+        "now": datetime.now(UTC),
+    }
+
+
+def instant(at: datetime | None, *, short: bool = False) -> str:
+    """`14 Mar 2026, 10:22 UTC`; short: `14 Mar, 10:22`."""
+    if at is None:
+        return "–"
+    at = at.astimezone(UTC)
+    day = f"{at.day} {at:%b}"
+    return f"{day}, {at:%H:%M}" if short else f"{day} {at.year}, {at:%H:%M} UTC"
+
+
+def ago(at: datetime, now: datetime | None = None) -> str:
+    """`3 min ago`, `in 2 h`; the browser keeps it current."""
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    amount = _amount(abs(seconds))
+    if amount == "now":
+        return "just now" if seconds >= 0 else "in a moment"
+    return f"{amount} ago" if seconds > 0 else f"in {amount}"
+
+
+def _amount(seconds: float) -> str:
+    if seconds < 10:
+        return "now"
+    if seconds < _MINUTE:
+        return f"{int(seconds)} s"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min"
+    if seconds < 2 * _DAY:
+        return f"{int(seconds // _HOUR)} h"
+    return f"{int(seconds // _DAY)} days"
+
+
+def duration(milliseconds: float) -> str:
+    """`84 ms`, `1.3 s`."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def pretty(value: Any) -> str:
+    """Evidence as indented JSON, masked."""
+    return json.dumps(mask_values(value), indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def business_keys(keys: list[str] | None) -> list[str]:
+    """The keys a person would call it by: no addresses, no internal ids."""
+    return [key for key in keys or [] if "@" not in key and not _is_internal(key)][:3]
+
+
+def _is_internal(key: str) -> bool:
+    return len(key) == 36 and key.count("-") == 4
+
+
+def upper_first(text: str) -> str:
+    """A sentence from the log, beginning as sentences do."""
+    return text[:1].upper() + text[1:]
+
+
+def actor(name: str) -> str:
+    """Who acted, in words."""
+    kind, _, which = name.partition(":")
+    words = {"worker": "Worker", "look-up": "Look-up by worker", "service": "Service", "scheduler": "Scheduler"}
+    return f"{words[kind]} {which}" if kind in words and which else name

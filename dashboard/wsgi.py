@@ -1,0 +1,7 @@
+"""What gunicorn serves: `gunicorn -c python:dashboard.gunicorn_conf dashboard.wsgi:app`. Owns nothing but the one object."""
+
+from __future__ import annotations
+
+from dashboard import create_app
+
+app = create_app()
