@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _register_api(app: Flask, csrf: CSRFProtect) -> None:
     """The API authenticates every request by its own token, so cookies, CSRF and the pages' guard do not apply to it."""
     before = set(app.blueprints)
-    getattr(api, "register", lambda _: None)(app)
+    api.register(app)
     added = frozenset(app.blueprints) - before
     app.config["TOKEN_AUTHENTICATED_BLUEPRINTS"] = added
     for name in added:

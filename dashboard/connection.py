@@ -9,9 +9,17 @@ from playhouse.pool import MaxConnectionsExceeded
 from dispatchlog.engine.database import configure, database
 from dispatchlog.settings import Settings
 
-DATABASE_ERRORS = (psycopg2.Error, peewee.DatabaseError, peewee.InterfaceError, MaxConnectionsExceeded)
+# What being out of reach or too slow looks like; a wrong query is not among these.
+DATABASE_ERRORS = (
+    peewee.OperationalError,
+    peewee.InterfaceError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    MaxConnectionsExceeded,
+)
 STATEMENT_TIMEOUT_MS = 10_000
-_WITHOUT = ("/static/", "/healthz")
+# The API opens its own, for its answers differ; the others need none.
+_WITHOUT = ("/static/", "/healthz", "/api/")
 
 
 def configure_database(settings: Settings) -> None:

@@ -24,14 +24,14 @@ REFUSED = "That address and password do not match an account."
 TOO_MANY = "Too many failed tries from your network address. Wait 15 minutes, then try again."
 
 
-class StaffRole(Role, RoleMixin):
+class StaffRole(RoleMixin, Role):
     """A role as Flask-Security wants it."""
 
     class Meta:
         table_name = "staff_roles"
 
 
-class StaffUser(User, UserMixin):
+class StaffUser(UserMixin, User):
     """A member of staff as Flask-Security wants it; roles are read once per request, so a change counts at once."""
 
     class Meta:

@@ -27,13 +27,14 @@ def make_broker(url: str) -> dramatiq.Broker:
         CurrentMessage(),
     ]
     if url.startswith("amqp"):
-        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker  # noqa: PLC0415 - an extra that few installations have
 
         return RabbitmqBroker(url=url, middleware=middleware)
     pool = redis.ConnectionPool.from_url(
         url, socket_timeout=5.0, socket_connect_timeout=3.0, socket_keepalive=True, health_check_interval=15
     )
-    return RedisBroker(client=redis.Redis(connection_pool=pool), middleware=middleware)
+    client: redis.Redis = redis.Redis(connection_pool=pool)
+    return RedisBroker(client=client, middleware=middleware)  # type: ignore[no-untyped-call]  # dramatiq types no broker
 
 
 @lru_cache(maxsize=1)

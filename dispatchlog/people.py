@@ -19,7 +19,17 @@ from dispatchlog.engine.operator import log_action
 PASSWORD_LEAST = 12
 PASSWORD_MOST = 256
 # Long enough and still among the first tries of anybody who guesses.
-_COMMON = ("password", "passwort", "qwerty", "letmein", "welcome", "dispatchlog", "changeme", "iloveyou", "administrator")
+_COMMON = (
+    "password",
+    "passwort",
+    "qwerty",
+    "letmein",
+    "welcome",
+    "dispatchlog",
+    "changeme",
+    "iloveyou",
+    "administrator",
+)
 # RFC 6761 names of development machines; no mail ever goes there.
 EMAIL_RULES = {"check_deliverability": False, "test_environment": True}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -112,13 +113,15 @@ def _start_from_a_lasting_thread(start: Callable[[], subprocess.Popen[bytes]]) -
 class Child:
     """One program to keep running. `env` is added to this process's environment.
 
-    With `restart=False` its end, whatever the code, ends the whole run.
+    With `restart=False` its end, whatever the code, ends the whole run. With `once=True` an end without error is the
+    end of this child alone.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
+    once: bool = False
 
 
 class Supervisor:
@@ -224,6 +227,9 @@ class _Running:
         if code is None:
             return None
         self._release()
+        if self._child.once and code == 0:
+            self._start_at = math.inf
+            return None
         if not self._child.restart:
             self._printer.write("supervisor", f"{self._child.name} {_ending(code)}; stopping the rest")
             return code if code >= 0 else 128 - code

@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from dashboard.api.tracing import begin_trace
+from dashboard.api.tracing import begin_trace, finish_answer
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.order_documents import DocumentError
 from dispatchlog.tracing import current_trace_id
@@ -110,9 +110,10 @@ def _unrouted() -> Response | None:
     if request.routing_exception is None or not request.path.startswith(f"{PREFIX}/"):
         return None
     begin_trace()
-    if isinstance(request.routing_exception, (NotFound, MethodNotAllowed)):
-        return _http_error(request.routing_exception)
-    return _http_error(NotFound())  # such as a redirect to a tidier path, which would lose the body
+    error = request.routing_exception
+    # Anything else is a redirect to a tidier path, on which a client would lose the body.
+    known = isinstance(error, (NotFound, MethodNotAllowed))
+    return finish_answer(_http_error(error if known else NotFound()))
 
 
 def _refused(error: Any) -> Response:

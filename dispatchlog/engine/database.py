@@ -110,7 +110,7 @@ def _sign(actor: str, reason: str) -> tuple[str, str]:
     return was[0] or "", was[1] or ""
 
 
-def after_commit(key: str, callback: Callable[[], None]) -> None:
+def after_commit(key: str, callback: Callable[[], object]) -> None:
     """Run `callback` once the outermost `transaction` has committed (at once outside one); one per `key` is enough."""
     if not database.in_transaction():
         callback()

@@ -46,7 +46,7 @@ class Drained:
 
 def crash_point(name: str) -> None:
     """Where tests end this process (`DISPATCHLOG_CRASH_AT=name`), as kill -9 would; does nothing otherwise."""
-    if _CRASH_AT == name:
+    if name == _CRASH_AT:
         os.kill(os.getpid(), 9)
 
 

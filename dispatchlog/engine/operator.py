@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +55,7 @@ def key_still_known(lane: Lane, row: Row) -> bool:
         return False
     if gateway.key_retention is None or row["first_claimed_at"] is None:
         return True
-    return bool(datetime.now(timezone.utc) - row["first_claimed_at"] < gateway.key_retention)
+    return bool(datetime.now(UTC) - row["first_claimed_at"] < gateway.key_retention)
 
 
 def retry(lane: Lane, ids: Sequence[UUID], *, actor: str, reason: str = "") -> list[ActionResult]:

@@ -76,7 +76,7 @@ class Watch:
         except redis.RedisError:
             self._runtime.stopping.wait(wait_seconds)
             return []
-        return [popped[1]] if popped else []
+        return [str(popped[1])] if popped else []
 
     def _tick(self) -> float:
         """Look after every lane; seconds until the soonest due row comes back."""

@@ -1,0 +1,136 @@
+// Comforts over pages that work without it: relative times, refreshing what is looked at, and asking before acting.
+"use strict";
+
+const minute = 60, hour = 3600, day = 86400;
+
+function relative(at, now) {
+  const seconds = Math.abs(now - at) / 1000;
+  const past = at <= now;
+  if (seconds < 10) return past ? "just now" : "in a moment";
+  const amount = seconds < minute ? `${Math.floor(seconds)} s`
+    : seconds < hour ? `${Math.floor(seconds / minute)} min`
+    : seconds < 2 * day ? `${Math.floor(seconds / hour)} h`
+    : `${Math.floor(seconds / day)} days`;
+  return past ? `${amount} ago` : `in ${amount}`;
+}
+
+function updateTimes() {
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-relative]")) {
+    const words = relative(Date.parse(time.dateTime), now);
+    if (time.textContent !== words) time.textContent = words;
+  }
+}
+
+// While somebody works inside the part, replacing it would take their focus or their text away.
+function isInUse(part) {
+  if (document.querySelector("dialog[open]") || part.querySelector("details[open]")) return true;
+  const focused = document.activeElement;
+  if (part.contains(focused) && focused.matches("input, select, textarea")) return true;
+  const selection = window.getSelection();
+  return Boolean(selection && !selection.isCollapsed && part.contains(selection.anchorNode));
+}
+
+function keepFocus(part, swap) {
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const address = focused && focused.getAttribute("href");
+  const place = focused ? [...part.querySelectorAll("a, button, summary, [tabindex]")].indexOf(focused) : -1;
+  swap();
+  if (!focused) return;
+  const again = (address && [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === address))
+    || part.querySelectorAll("a, button, summary, [tabindex]")[place];
+  if (again) again.focus({ preventScroll: true });
+}
+
+async function refresh(part) {
+  const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual" });
+  if (answer.type === "opaqueredirect") { location.reload(); return; }
+  if (!answer.ok) throw new Error(String(answer.status));
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+  if (!fresh || isInUse(part) || fresh.innerHTML === part.dataset.last) return;
+  part.dataset.last = fresh.innerHTML;
+  keepFocus(part, () => { part.replaceChildren(...fresh.childNodes); });
+  updateTimes();
+}
+
+function startRefreshing(part) {
+  const seconds = Number(part.dataset.refresh);
+  let wait = seconds;
+  const tick = async () => {
+    if (!document.hidden && !isInUse(part)) {
+      try {
+        await refresh(part);
+        wait = seconds;
+      } catch {
+        wait = Math.min(wait * 2, 60);
+        const words = part.querySelector("[data-live-text]");
+        if (words) words.textContent = "Not reachable; trying again";
+      }
+    }
+    setTimeout(tick, wait * 1000);
+  };
+  setTimeout(tick, wait * 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !isInUse(part)) refresh(part).catch(() => {});
+  });
+}
+
+function askFirst(event) {
+  const form = event.target.closest("form[data-confirm]");
+  const dialog = document.getElementById("confirm");
+  if (!form || !dialog || form.dataset.confirmed) return;
+  event.preventDefault();
+  dialog.querySelector("[data-confirm-title]").textContent = `${form.dataset.confirmLabel}?`;
+  dialog.querySelector("[data-confirm-text]").textContent = form.dataset.confirm;
+  dialog.querySelector("[data-confirm-yes]").textContent = form.dataset.confirmLabel;
+  dialog.returnValue = "no";
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "yes") return;
+    form.dataset.confirmed = "1";
+    form.requestSubmit();
+  };
+  dialog.showModal();
+}
+
+function askForReason(event) {
+  const link = event.target.closest("[data-reason-for]");
+  const dialog = document.getElementById("reason");
+  if (!link || !dialog || event.metaKey || event.ctrlKey) return;
+  event.preventDefault();
+  dialog.querySelector("[data-reason-form]").action = link.dataset.reasonFor;
+  dialog.querySelector("[data-reason-back]").value = link.dataset.back;
+  dialog.showModal();
+}
+
+function openByHash() {
+  const target = location.hash && document.querySelector(`details[data-open-by-hash]${CSS.escape ? "#" + CSS.escape(location.hash.slice(1)) : ""}`);
+  if (!target) return;
+  target.open = true;
+  const field = target.querySelector("input:not([type=hidden])");
+  if (field) field.focus();
+}
+
+document.addEventListener("submit", askFirst);
+document.addEventListener("click", askForReason);
+document.addEventListener("click", (event) => {
+  const closer = event.target.closest("[data-dialog-close]");
+  if (closer) closer.closest("dialog").close();
+});
+document.addEventListener("toggle", (event) => {
+  const details = event.target;
+  const field = details.open && details.matches(".act") && details.querySelector("input:not([type=hidden])");
+  if (field) field.focus();
+}, true);
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, select, textarea, dialog");
+  const search = document.getElementById("q");
+  if (event.key === "/" && !typing && search) { event.preventDefault(); search.focus(); }
+});
+window.addEventListener("hashchange", openByHash);
+
+const live = document.querySelector("[data-refresh]");
+if (live) startRefreshing(live);
+for (const toast of document.querySelectorAll("[data-toast]")) setTimeout(() => toast.remove(), 9000);
+openByHash();
+updateTimes();
+setInterval(updateTimes, 5000);

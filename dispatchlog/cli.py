@@ -1,0 +1,367 @@
+"""The command `dispatchlog`: starts processes and does an operator's work from a shell. Owns words, not rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+import peewee
+import psycopg2
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.settings import Settings, get_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def fail(message: str, *, code: str = "") -> NoReturn:
+    """End with exit code 1 and one line that says what and what next."""
+    errors.print(f"[red]error[/red]{f' {code}' if code else ''}: {message}", highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors a person can do something about into one line that says which server and what to do."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "settings"
+            fail(f"{where}: {first['msg']}", code="BAD_SETTING")
+        except (psycopg2.OperationalError, peewee.OperationalError, peewee.InterfaceError) as error:
+            detail = str(error).strip().splitlines()[0]
+            if "does not exist" in detail and "role" in detail:
+                fail(f"{detail}; run: dispatchlog migrate up", code="NOT_MIGRATED")
+            fail(
+                f"PostgreSQL does not answer ({detail}); check DATABASE_URL and that the server runs",
+                code="DATABASE_UNAVAILABLE",
+            )
+        except peewee.ProgrammingError as error:
+            fail(f"{str(error).strip().splitlines()[0]}; run: dispatchlog migrate up", code="NOT_MIGRATED")
+        except DispatchlogError as error:
+            fail(error.message, code=error.code)
+
+    return run
+
+
+def open_database(name: str) -> Settings:
+    """Point this process at the database of the settings; they come back."""
+    from dispatchlog.engine.database import configure
+
+    settings = get_settings()
+    if not settings.database_url:
+        fail("DATABASE_URL is not set; set it, or run: dispatchlog up", code="NO_DATABASE_URL")
+    configure(settings.database_url, role=settings.application_role, name=name)
+    return settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="dispatchlog")
+def main() -> None:
+    """Every outgoing act of care leaves exactly once."""
+    if click.get_current_context().invoked_subcommand != "up":
+        explained(_use_running_servers)()
+
+
+def _use_running_servers() -> None:
+    from dispatchlog.local.up import use_running_servers
+
+    use_running_servers()
+
+
+@main.command()
+@click.option("--sample/--no-sample", default=True, help="Load sample orders into an empty database.")
+@explained
+def up(*, sample: bool) -> None:
+    """Run everything on this machine: servers where none are named, worker, clock, dashboard, mailbox."""
+    from dispatchlog.local.up import run_all
+
+    sys.exit(run_all(sample=sample, say=lambda text: console.print(text, highlight=False, soft_wrap=True)))
+
+
+@main.command()
+@click.option("--processes", type=click.IntRange(1, 64), help="Worker processes (DISPATCHLOG_WORKER_PROCESSES).")
+@click.option("--threads", type=click.IntRange(2, 64), help="Threads of each (DISPATCHLOG_WORKER_THREADS).")
+@explained
+def worker(*, processes: int | None, threads: int | None) -> None:
+    """Run worker processes; one that dies is replaced, and the others take over what it held."""
+    from dispatchlog.supervisor import Child, Supervisor
+
+    settings = open_database("dispatchlog worker")
+    threads = threads or settings.worker_threads
+    children = [
+        Child(
+            f"worker-{number}",
+            [sys.executable, "-m", "dramatiq", "tasks", "--processes", "1", "--threads", str(threads)],
+            env={
+                "dramatiq_queue_prefetch": str(threads),
+                "dramatiq_worker_timeout": "100",
+                "DISPATCHLOG_WORKER_THREADS": str(threads),
+            },
+        )
+        for number in range(1, (processes or settings.worker_processes) + 1)
+    ]
+    sys.exit(Supervisor(children, grace_seconds=35.0, together=True).run())
+
+
+@main.command()
+@explained
+def scheduler() -> None:
+    """Run the clock. Several may run; one leads."""
+    import scheduler as clock
+
+    sys.exit(clock.main())
+
+
+@main.command()
+@explained
+def dashboard() -> None:
+    """Run the dashboard and the API (gunicorn; PORT and DISPATCHLOG_BIND_HOST say where)."""
+    open_database("dispatchlog dashboard")
+    arguments = [sys.executable, "-m", "gunicorn", "--config", "python:dashboard.gunicorn_conf", "dashboard.wsgi:app"]
+    os.execv(sys.executable, arguments)  # noqa: S606 - no shell: this process becomes gunicorn
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database's schema up or down, as the tables' owner (DATABASE_OWNER_URL, else DATABASE_URL)."""
+
+
+def _owner_url() -> str:
+    url = get_settings().effective_owner_url
+    if not url:
+        fail("DATABASE_URL is not set", code="NO_DATABASE_URL")
+    return url
+
+
+@migrate.command("up")
+@click.argument("target", required=False)
+@explained
+def migrate_up_command(target: str | None) -> None:
+    """Apply pending migrations, or those up to TARGET."""
+    from dispatchlog.migrate import migrate_up
+
+    applied = migrate_up(_owner_url(), target)
+    console.print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
+
+
+@migrate.command("down")
+@click.argument("target", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@explained
+def migrate_down_command(target: str | None, *, yes: bool) -> None:
+    """Revert the newest migration, or all back through TARGET. Tables and what is in them are dropped."""
+    from dispatchlog.migrate import migrate_down
+
+    if not yes:
+        click.confirm("This drops tables and everything in them. Go on?", abort=True)
+    reverted = migrate_down(_owner_url(), target)
+    console.print("\n".join(f"reverted {name}" for name in reverted) or "nothing to revert", highlight=False)
+
+
+@migrate.command("status")
+@explained
+def migrate_status_command() -> None:
+    """List the migrations; exit code 1 while some are pending."""
+    from dispatchlog.migrate import migration_status
+
+    states = migration_status(_owner_url())
+    for state in states:
+        applied = f"applied {state.applied_at:%Y-%m-%d %H:%M:%S} UTC" if state.applied_at else "pending"
+        console.print(f"{state.name:32} {applied}{'  (file is gone)' if state.missing else ''}", highlight=False)
+    sys.exit(1 if any(state.applied_at is None for state in states) else 0)
+
+
+@main.command()
+@click.argument("lane", required=False)
+@explained
+def sweep(lane: str | None) -> None:
+    """Release what is due in LANE (or every lane) now, instead of at the next scheduled sweep."""
+    from dispatchlog.broker import get_waker
+    from dispatchlog.engine.sweep import sweep_now
+    from dispatchlog.systems import registry
+    from dispatchlog.systems.kit_orders import register_missing
+
+    open_database("dispatchlog sweep")
+    found = register_missing()
+    for each in (registry.lane(lane),) if lane else registry.lanes():
+        at = sweep_now(each, get_waker(), started_by="cli")
+        console.print(f"{each.name}: swept at {at:%H:%M:%S} UTC", highlight=False)
+    console.print(f"{found} shipped orders had kits without a registration", highlight=False)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@explained
+def doctor(*, as_json: bool) -> None:
+    """Check settings, database, schema, broker, clock, mail server and installation; exit code 1 if any check fails."""
+    from dispatchlog.doctor import examine
+
+    checks = examine(get_settings())
+    if as_json:
+        click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        marks = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]", "failed": "[red]failed[/red]"}
+        table = Table(box=None, pad_edge=False)
+        for heading in ("check", "state", "what", "what next"):
+            table.add_column(heading)
+        for check in checks:
+            table.add_row(check.name, marks[check.state], check.what, check.next)
+        console.print(table)
+    sys.exit(1 if any(check.state == "failed" for check in checks) else 0)
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", default="import", show_default=True, help="Who reports these orders.")
+@explained
+def import_command(file: Path, source: str) -> None:
+    """Import orders from FILE (.json or .csv). Good orders are stored; the others are listed line by line."""
+    from dispatchlog.importing import import_orders
+
+    open_database("dispatchlog import")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("importing", total=None)
+        report = import_orders(
+            file,
+            source=source,
+            progress=lambda done, total: progress.update(task, completed=done, total=total or None),
+        )
+    _print_import(report)
+    sys.exit(1 if report.errors else 0)
+
+
+def _print_import(report: Any) -> None:
+    for error in report.errors:
+        place = f"line {error.line}" + (f", {error.field}" if error.field else "")
+        errors.print(f"{place}: {error.code}: {error.message}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{report.stored} orders stored, {len(report.errors)} refused", highlight=False)
+
+
+@main.group()
+def users() -> None:
+    """People who sign in to the dashboard."""
+
+
+@users.command("add")
+@click.argument("email")
+@click.option("--role", "roles", multiple=True, default=["viewer"], show_default=True, help="May be given repeatedly.")
+@explained
+def users_add(email: str, roles: tuple[str, ...]) -> None:
+    """Make an account and print its one-time password."""
+    from dispatchlog.people import create_user
+
+    open_database("dispatchlog users")
+    _, password = create_user(email, roles=list(roles))
+    console.print(f"{email} ({', '.join(roles)}): {password}", highlight=False)
+
+
+@users.command("list")
+@explained
+def users_list() -> None:
+    """List the accounts."""
+    from dispatchlog.people import list_users
+
+    open_database("dispatchlog users")
+    for person in list_users():
+        state = "active" if person.active else "disabled"
+        console.print(f"{person.email:40} {state:9} {', '.join(person.roles)}", highlight=False)
+
+
+@users.command("password")
+@click.argument("email")
+@explained
+def users_password(email: str) -> None:
+    """Give an account a new one-time password and end its sessions."""
+    from dispatchlog.people import set_password
+
+    open_database("dispatchlog users")
+    console.print(f"{email}: {set_password(email)}", highlight=False)
+
+
+@users.command("roles")
+@click.argument("email")
+@click.argument("roles", nargs=-1, required=True)
+@explained
+def users_roles(email: str, roles: tuple[str, ...]) -> None:
+    """Replace an account's roles."""
+    from dispatchlog.people import set_roles
+
+    open_database("dispatchlog users")
+    set_roles(email, list(roles))
+    console.print(f"{email}: {', '.join(roles)}", highlight=False)
+
+
+@users.command("disable")
+@click.argument("email")
+@explained
+def users_disable(email: str) -> None:
+    """Close an account and end its sessions."""
+    from dispatchlog.people import disable_user
+
+    open_database("dispatchlog users")
+    disable_user(email)
+    console.print(f"{email}: disabled", highlight=False)
+
+
+@main.group()
+def tokens() -> None:
+    """Service tokens of the JSON API."""
+
+
+@tokens.command("add")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, help="orders:write, orders:read, ... repeatedly.")
+@explained
+def tokens_add(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a token and print it; it cannot be read again."""
+    from dispatchlog.service_tokens import create_token
+
+    open_database("dispatchlog tokens")
+    console.print(create_token(name, list(scopes), created_by="cli"), highlight=False)
+
+
+@tokens.command("list")
+@explained
+def tokens_list() -> None:
+    """List the tokens, without their secrets."""
+    from dispatchlog.service_tokens import list_tokens
+
+    open_database("dispatchlog tokens")
+    for token in list_tokens():
+        state = "revoked" if token.revoked_at else "active"
+        console.print(f"{token.name:32} {state:8} {', '.join(token.scopes)}", highlight=False)
+
+
+@tokens.command("revoke")
+@click.argument("name")
+@explained
+def tokens_revoke(name: str) -> None:
+    """Revoke a token at once."""
+    from dispatchlog.service_tokens import revoke_token
+
+    open_database("dispatchlog tokens")
+    revoke_token(name)
+    console.print(f"{name}: revoked", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""One examination of an installation: what works, what does not, and what to do about it. Changes nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import packages_distributions
+from typing import Any, Literal
+
+import peewee
+import psycopg2
+import redis
+
+from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
+from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
+from dispatchlog.settings import Settings
+
+# What this product puts at the top level of site-packages; another package may not.
+FLAT_NAMES = ("tasks", "dashboard", "scheduler", "models", "migrations")
+CLOCK_SKEW_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the examination."""
+
+    name: str
+    state: Literal["ok", "warning", "failed"]
+    what: str
+    next: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Every check, in the order in which one would mend things."""
+    return [*_settings(settings), *_names(), *_database(settings), *_broker(settings), *_mail(settings)]
+
+
+def _settings(settings: Settings) -> Iterator[Check]:
+    if not settings.database_url:
+        yield Check("settings", "failed", "DATABASE_URL is not set", "set it, or run everything with: dispatchlog up")
+        return
+    if settings.environment == "production" and len(settings.secret_key.get_secret_value()) < 32:
+        yield Check("settings", "failed", "DISPATCHLOG_SECRET_KEY is short", "use at least 32 random characters")
+        return
+    yield Check("settings", "ok", f"{settings.environment}, sweep every {settings.sweep_seconds} s")
+
+
+def _names() -> Iterator[Check]:
+    owners = packages_distributions()
+    clashes = {name: sorted(set(owners.get(name, []))) for name in FLAT_NAMES}
+    clashes = {name: found for name, found in clashes.items() if len(found) > 1}
+    for name, found in clashes.items():
+        yield Check(
+            "names",
+            "failed",
+            f"the package name {name} belongs to {' and '.join(found)}",
+            "give them separate environments",
+        )
+    if not clashes:
+        yield Check("names", "ok", f"{', '.join(FLAT_NAMES)} have one owner")
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    if not settings.database_url:
+        return
+    try:
+        yield from _migrations(settings)
+        configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
+        with connected():
+            for check in (_server, _clock, _pooler, _schema, _processes):
+                yield from check()
+    except (psycopg2.Error, peewee.PeeweeException) as error:
+        yield Check(
+            "database",
+            "failed",
+            str(error).strip().splitlines()[0],
+            "check DATABASE_URL and that PostgreSQL runs; if a role is missing: dispatchlog migrate up",
+        )
+    finally:
+        if not database.is_closed():
+            database.close()
+
+
+def _migrations(settings: Settings) -> Iterator[Check]:
+    from dispatchlog.migrate import migration_status
+
+    pending = [state.name for state in migration_status(settings.effective_owner_url) if state.applied_at is None]
+    if pending:
+        yield Check("migrations", "failed", f"pending: {', '.join(pending)}", "dispatchlog migrate up")
+    else:
+        yield Check("migrations", "ok", "all applied")
+
+
+def _server() -> Iterator[Check]:
+    version, number = fetch_one("SELECT current_setting('server_version'), current_setting('server_version_num')::int")
+    if number < 150000:
+        yield Check("database", "failed", f"PostgreSQL {version} is too old", "use PostgreSQL 15 or newer")
+    else:
+        yield Check("database", "ok", f"PostgreSQL {version}")
+
+
+def _clock() -> Iterator[Check]:
+    skew = abs((fetch_one("SELECT clock_timestamp()")[0] - datetime.now(UTC)).total_seconds())
+    if skew > CLOCK_SKEW_SECONDS:
+        yield Check("clock", "warning", f"this machine and PostgreSQL differ by {skew:.1f} s", "run NTP on both")
+    else:
+        yield Check("clock", "ok", f"{skew * 1000:.0f} ms from PostgreSQL's")
+
+
+def _pooler() -> Iterator[Check]:
+    connection = database.connection()
+    if fetch_one("SELECT pg_backend_pid()")[0] != connection.info.backend_pid:
+        yield Check("pooler", "failed", "a transaction pooler is in between", "connect workers and scheduler directly")
+    else:
+        yield Check("pooler", "ok", "connected directly")
+
+
+def _schema() -> Iterator[Check]:
+    """Whether the tables have the columns the models know; types and indexes are the migration tests' business."""
+    import models
+
+    wrong = []
+    for model in models.ALL_TABLES:
+        table = model._meta.table_name
+        known = {field.column_name for field in model._meta.sorted_fields}
+        there = {row[0] for row in fetch_all(_COLUMNS, (table,))}
+        wrong += [f"{table}.{column}" for column in sorted(known - there)]
+    if wrong:
+        yield Check("schema", "failed", f"missing: {', '.join(wrong[:6])}", "dispatchlog migrate up")
+    else:
+        yield Check("schema", "ok", f"{len(models.ALL_TABLES)} tables as the models have them")
+
+
+_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+
+
+def _processes() -> Iterator[Check]:
+    rows = fetch_all(
+        "SELECT kind, count(*) FROM dispatch_workers WHERE stopped_at IS NULL"
+        " AND last_seen_at > now() - interval '10 s' GROUP BY kind"
+    )
+    alive: dict[Any, Any] = {row[0]: row[1] for row in rows}
+    for kind, command in (("worker", "dispatchlog worker"), ("scheduler", "dispatchlog scheduler")):
+        if alive.get(kind):
+            yield Check(f"{kind}s", "ok", f"{alive[kind]} alive")
+        else:
+            yield Check(f"{kind}s", "warning", "none seen in the last 10 s", command)
+
+
+def _broker(settings: Settings) -> Iterator[Check]:
+    yield _answers(
+        "redis",
+        lambda: _ping(settings.effective_redis_url),
+        "check REDIS_URL and that Redis or Valkey runs; meanwhile rows are still found by the workers' own clocks",
+    )
+    if settings.effective_broker_url.startswith("amqp"):
+        yield _answers("broker", lambda: _ping_amqp(settings.effective_broker_url), "check BROKER_URL")
+
+
+def _answers(name: str, ask: Callable[[], str], advice: str) -> Check:
+    try:
+        return Check(name, "ok", ask())
+    except (redis.RedisError, OSError, ValueError) as error:
+        return Check(name, "failed", str(error).splitlines()[0] or type(error).__name__, advice)
+
+
+def _ping(url: str) -> str:
+    client: Any = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        server = client.info("server")
+    finally:
+        client.close()
+    return f"{server.get('server_name', 'redis')} {server.get('valkey_version') or server['redis_version']}"
+
+
+def _ping_amqp(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5672), timeout=2):
+        return "the port is open"
+
+
+def _mail(settings: Settings) -> Iterator[Check]:
+    advice = "check DISPATCHLOG_SMTP_URL; forms wait meanwhile"
+    try:
+        endpoint = SmtpEndpoint.parse(settings.smtp_url)
+    except ValueError as error:
+        yield Check("mail", "failed", str(error), advice)
+        return
+
+    def greet() -> str:
+        with socket.create_connection((endpoint.host, endpoint.port), timeout=2):
+            return f"{endpoint.host}:{endpoint.port} answers"
+
+    yield _answers("mail", greet, advice)

@@ -1,0 +1,185 @@
+"""Owns dispatches as tests and screenshots need them, made by the product's own functions. No real persons."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from dispatchlog.engine import claims, ledger, outcome
+from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
+from dispatchlog.engine.errors import DispatchlogError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.gateway import Receipt
+from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.ledger import Result
+from dispatchlog.engine.payloads import prepare
+from dispatchlog.systems import registry
+from dispatchlog.systems.kit_orders import KitInput, OrderInput, PractitionerInput, put_order
+
+CLINICS = (
+    ("Northgate Functional Medicine", "northgate.example.org"),
+    ("Harbour Street Clinic", "harbourstreet.example.org"),
+    ("Linden Integrative Health", "linden.example.net"),
+    ("Dr. Maren Solberg Practice", "solberg.example.com"),
+    ("Vale & Rowan Nutrition", "valerowan.example.org"),
+    ("Cedar Gut Health", "cedargut.example.net"),
+)
+FIRST_NAMES = ("ada", "bela", "carmen", "dario", "elin", "farid", "greta", "hugo", "ines", "jonas", "kaya", "luis")
+
+Judge = Callable[[Row], Receipt | DispatchlogError | None]
+
+
+def place_order(
+    number: str = "VO-20418", *, kits: Sequence[str] = ("KIT-7Q2M-01",), email: str | None = "ada@example.org", **more: Any
+) -> UUID:
+    """A practitioner's order, shipped unless `more` says otherwise; its id."""
+    order_id = uuid4()
+    clinic, domain = more.pop("clinic", CLINICS[0])
+    practitioner = PractitionerInput(uuid4(), clinic, more.pop("practitioner_email", f"desk@{domain}"))
+    put_order(
+        OrderInput(
+            order_id=order_id,
+            order_number=number,
+            practitioner=more.pop("practitioner", practitioner),
+            status=more.pop("status", "shipped"),
+            kits=tuple(KitInput(kit, email) for kit in kits),
+            **more,
+        ),
+        source="vitract-orders",
+    )
+    return order_id
+
+
+def send_due(lane_name: str, judge: Judge | None = None, *, worker_id: int = 1, limit: int = 100) -> list[Row]:
+    """Claim and settle what is due as a worker would: `judge` gives each row's receipt or error, None leaves it claimed."""
+    lane = registry.lane(lane_name)
+    token = uuid4()
+    with connected():
+        with transaction(f"worker:{worker_id}"):
+            rows = claims.claim_due(lane, token=token, worker_id=worker_id, limit=limit)
+        prepare(lane, rows)
+        results = []
+        for row in rows:
+            answer = (judge or _accept)(row)
+            if answer is not None:
+                results.append(Result(row, _verdict(lane, row, answer), random.uniform(40, 900)))
+        if results:
+            with transaction(f"worker:{worker_id}"):
+                ledger.record(lane, token, results, worker_id=worker_id)
+    return rows
+
+
+def _accept(row: Row) -> Receipt:
+    return Receipt(f"{row['idempotency_key']}@mail.example.org", {"reply": "250 2.0.0 OK queued as 4bT9zk2"})
+
+
+def _verdict(lane: Lane, row: Row, answer: Receipt | DispatchlogError) -> outcome.Verdict:
+    if isinstance(answer, Receipt):
+        return outcome.accepted(answer)
+    return outcome.judge(answer, row, kind=lane.gateway.kind, retry=lane.retry)
+
+
+def refuse(row: Row) -> DispatchlogError:
+    """The mail server refuses the recipient for good."""
+    return Permanent(
+        f"550 5.1.1 <{row['recipient_email']}>: Recipient address rejected: User unknown",
+        code="SMTP_550",
+        evidence={"stage": "RCPT TO", "reply": {"code": 550, "text": f"5.1.1 <{row['recipient_email']}> User unknown"}},
+    )
+
+
+def lose_answer(row: Row) -> DispatchlogError:
+    """The connection breaks after the message was handed over: nobody knows whether it was accepted."""
+    return OutcomeUnknown(
+        "the connection broke after the message was handed over, before the server answered",
+        code="SMTP_NO_REPLY",
+        evidence={"stage": "after DATA", "bytes_sent": 8412, "last_reply": "354 End data with <CR><LF>.<CR><LF>"},
+    )
+
+
+def fail_for_now(row: Row) -> DispatchlogError:
+    """The provider is busy."""
+    return Transient("503 Service Unavailable", code="HTTP_503", evidence={"status": 503, "retry_after": None})
+
+
+def make_due(lane_name: str, *, where: str = "true", params: Mapping[str, Any] | None = None) -> None:
+    """Let waiting dispatches be due, and their lane's sweep have come."""
+    lane = registry.lane(lane_name)
+    with transaction("scheduler:sample"):
+        execute(
+            f"UPDATE {lane.table} SET due_at = now() - interval '1 minute' WHERE status = 'PENDING' AND {where}",
+            dict(params or {}) or (),
+        )
+        execute(
+            "INSERT INTO schedule_occurrences (job, occurs_at, started_by) VALUES (%s, clock_timestamp(), 'scheduler:1')"
+            " ON CONFLICT DO NOTHING",
+            (lane.sweep_job,),
+        )
+
+
+def the_row(lane_name: str) -> Row:
+    """The lane's newest dispatch."""
+    lane = registry.lane(lane_name)
+    with connected():
+        rows: list[Row] = [*fetch_dicts(f"SELECT * FROM {lane.table} ORDER BY seq DESC LIMIT 1")]
+    return rows[0]
+
+
+def form_in(state: str, *, number: str = "VO-20418", email: str = "ada@example.org") -> Row:
+    """A health-information form in one state: PENDING, QUEUED, FAILED, IN_DOUBT, SENT or CANCELLED."""
+    place_order(number, kits=(f"KIT-{number}",), email=email)
+    send_due("kit_registration", lambda row: Receipt(f"reg-{row['kit_id']}"))
+    judges: dict[str, Judge] = {
+        "QUEUED": lambda _: None,
+        "FAILED": refuse,
+        "IN_DOUBT": lose_answer,
+        "SENT": _accept,
+    }
+    if state in judges:
+        make_due("health_information")
+        send_due("health_information", judges[state])
+    row = the_row("health_information")
+    if state == "CANCELLED":
+        from dispatchlog.engine.operator import cancel
+
+        cancel(registry.lane("health_information"), [row["id"]], actor="ada@example.org", reason="sample")
+    return the_row("health_information")
+
+
+def worker_alive(worker_id: int = 1, host: str = "worker-a") -> None:
+    """A worker process that was just heard from."""
+    with transaction("sample"):
+        execute(
+            "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind) VALUES (%s, %s, %s, '', '', 'worker')"
+            " ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
+            (worker_id, host, 4000 + worker_id),
+        )
+
+
+def fill_plausibly(*, orders: int = 34, seed: int = 7) -> None:
+    """A database as on an ordinary day: most forms sent, some waiting, a few refused, two in doubt."""
+    dice = random.Random(seed)
+    number = 20418
+    for _ in range(orders):
+        number += dice.randint(1, 4)
+        clinic = dice.choice(CLINICS)
+        email = f"{dice.choice(FIRST_NAMES)}.{dice.choice('bcdfghklmnprstw')}@{dice.choice(('example.org', 'example.net', 'example.com'))}"
+        kits = [f"KIT-{number % 9000:04X}-{position:02d}" for position in range(1, dice.choice((1, 1, 1, 2, 3)) + 1)]
+        shipped = datetime.now(UTC) - timedelta(hours=dice.randint(2, 40))
+        place_order(f"VO-{number}", kits=kits, email=email, clinic=clinic, shipping_date=shipped, tracking_number=f"1Z{number}E0{dice.randint(100, 999)}")
+    send_due("kit_registration", lambda row: fail_for_now(row) if dice.random() < 0.06 else Receipt(f"reg-{row['kit_id'].lower()}"), limit=500)
+    make_due("health_information", where="mod(seq, 4) <> 0")
+
+    def judge(row: Row) -> Receipt | DispatchlogError:
+        fate = dice.random()
+        return refuse(row) if fate < 0.10 else lose_answer(row) if fate < 0.15 else _accept(row)
+
+    send_due("health_information", judge, worker_id=2, limit=500)
+    place_order(f"VO-{number + 3}", kits=(f"KIT-{number + 3}-01",), clinic=CLINICS[2])
+    place_order(f"VO-{number + 4}", kits=(f"KIT-{number + 4}-01", f"KIT-{number + 4}-02"), clinic=CLINICS[4], email="ines.w@example.org")
+    send_due("kit_registration", lambda _: None, limit=1)
+    place_order(f"VO-{number + 5}", kits=(), clinic=CLINICS[1])
+    place_order(f"VO-{number + 6}", kits=("KIT-RETAIL-1",), practitioner=None)
+    place_order(f"VO-{number + 7}", kits=("KIT-UNSHIPPED-1",), status="paid")
