@@ -101,7 +101,7 @@ def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     lane = registry.lane(lane_name)
     entered = request.form.get("recipient", "").strip()
     try:
-        address = recipient_address(entered) if "@" in entered or not entered else entered
+        address = recipient_address(entered) if "email" in lane.recipient_column else entered
         result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=_reason())
     except (CannotCompose, DispatchlogError) as error:
         return _refused(lane, dispatch_id, error.message)

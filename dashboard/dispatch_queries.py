@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from dashboard.wording import IN_DOUBT
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a timeline: `kind` is move, attempt or action, `row` the row behind it."""
+    """One entry of a timeline: `kind` is move, attempt or action, `row` the row behind it, `state` a move's target as a
+    reader sees it, `reason` a move's reason unless the attempt before it says the same.
+    """
 
     at: datetime
     kind: str
     row: Row
+    state: str = ""
+    reason: str | None = None
+
+
+_MOVES = """
+SELECT id, from_status, to_status, at, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id LIMIT 500
+"""
+_ATTEMPTS = """
+SELECT id, number, generation, worker_id, gateway, sending_at, finished_at, outcome, code, message, provider_message_id,
+    latency_ms, evidence FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id LIMIT 200
+"""
+_ACTIONS = """
+SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s
+    AND action IN ('reveal', 'correct_recipient', 'look_up') ORDER BY id LIMIT 200
+"""
 
 
 def timeline(dispatch_id: UUID) -> list[Event]:
     """Moves, attempts and what people did without moving it, oldest first."""
-    moves = fetch_dicts(
-        "SELECT id, from_status, to_status, at, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s"
-        " ORDER BY id LIMIT 500",
-        (dispatch_id,),
-    )
-    attempts = fetch_dicts(
-        "SELECT id, number, generation, worker_id, gateway, sending_at, finished_at, outcome, code, message,"
-        " provider_message_id, latency_ms, evidence FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id LIMIT 200",
-        (dispatch_id,),
-    )
-    actions = fetch_dicts(
-        "SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s"
-        " AND action IN ('reveal', 'correct_recipient', 'look_up') ORDER BY id LIMIT 200",
-        (dispatch_id,),
-    )
-    events = [Event(move["at"], "move", move) for move in moves]
-    # An attempt stands where it began, which is before the move it led to.
-    events += [
-        Event(row["sending_at"] or row["finished_at"], "attempt", row)
-        for row in attempts
-        if row["sending_at"] or row["finished_at"]
-    ]
-    events += [Event(action["at"], "action", action) for action in actions]
-    return sorted(events, key=lambda event: event.at)
+    events = [Event(row["at"], "action", row) for row in fetch_dicts(_ACTIONS, (dispatch_id,))]
+    for row in fetch_dicts(_ATTEMPTS, (dispatch_id,)):
+        # An attempt stands where it ended, just before the move it led to; one without an end where it began.
+        at = row["finished_at"] or row["sending_at"]
+        if at is not None:
+            events.append(Event(at, "attempt", row))
+    events += [Event(row["at"], "move", row, row["to_status"], row["reason"]) for row in fetch_dicts(_MOVES, (dispatch_id,))]
+    return _told_once(sorted(events, key=lambda event: event.at))
+
+
+def _told_once(events: list[Event]) -> list[Event]:
+    """A move after an attempt repeats the attempt's words, and FAILED after an unproved one means in doubt."""
+    told: list[Event] = []
+    attempt: Row | None = None
+    for event in events:
+        if event.kind == "move" and attempt is not None:
+            unproved = event.state == "FAILED" and attempt["outcome"] in (None, "UNKNOWN")
+            repeats = event.reason == attempt["message"]
+            told.append(
+                replace(event, state=IN_DOUBT if unproved else event.state, reason=None if repeats else event.reason)
+            )
+        else:
+            told.append(event)
+        attempt = event.row if event.kind == "attempt" else None if event.kind == "move" else attempt
+    return told
 
 
 def stored_content(dispatch_id: UUID) -> Row | None:

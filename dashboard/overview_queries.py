@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 from dashboard.filters import ListFilter
 from dashboard.queries import Count, count_by_state
 from dispatchlog.engine.breaker import Breaker, BreakerState
-from dispatchlog.engine.database import fetch_dicts, fetch_one
+from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
 
 WORKER_ALIVE_SECONDS = 10
@@ -74,12 +75,15 @@ def workers() -> Workers:
     return Workers(int(alive), int(hosts), last_seen_at)
 
 
-def recent_moves(lanes: Sequence[Lane], *, limit: int = 14) -> list[Row]:
-    """The latest transitions of these lanes, newest first."""
-    return [
-        *fetch_dicts(
-            "SELECT id, lane, dispatch_id, from_status, to_status, at, actor, reason FROM dispatch_transitions"
-            " WHERE lane = ANY (%s) ORDER BY id DESC LIMIT %s",
-            ([lane.name for lane in lanes], limit),
-        )
-    ]
+def recent_moves(lanes: Sequence[Lane], *, limit: int = 10) -> list[Row]:
+    """The latest transitions of these lanes, newest first, with the business keys of their dispatches."""
+    moves = fetch_dicts(
+        "SELECT id, lane, dispatch_id, from_status, to_status, at, actor, reason FROM dispatch_transitions"
+        " WHERE lane = ANY (%s) ORDER BY id DESC LIMIT %s",
+        ([lane.name for lane in lanes], limit),
+    )
+    keys: dict[Any, Any] = {}
+    for lane in lanes:
+        ids = [move["dispatch_id"] for move in moves if move["lane"] == lane.name]
+        keys |= dict(fetch_all(f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])", (ids,)))
+    return [{**move, "search_keys": keys.get(move["dispatch_id"])} for move in moves]

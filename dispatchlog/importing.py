@@ -7,20 +7,23 @@ importing the same file again changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispatchlog.engine.database import connected
 from dispatchlog.import_files import ImportRefused, Record, count_lines, read_records
 from dispatchlog.order_documents import DocumentError, OrderDocument, Problem, read_document
-from dispatchlog.systems.kit_orders import OrderError, put_order
+from dispatchlog.systems.kit_orders import OrderError, OrderInput, put_order
+from dispatchlog.tracing import current_trace_id, set_trace_id
 
 __all__ = ["ImportRefused", "ImportReport", "LineError", "import_orders"]
 
 MAX_ERRORS = 1_000
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PROGRESS_EVERY = 50
+_AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,16 @@ class _Tally:
         return ImportReport(self.stored, self.refused, tuple(self.errors), self.left_out, self.complete)
 
 
-def import_orders(path: Path, *, source: str, progress: Callable[[int, int], None] | None = None) -> ImportReport:
+def import_orders(
+    path: Path, *, source: str, progress: Callable[[int, int], None] | None = None, writers: int = 4
+) -> ImportReport:
     """Store every good order of the file; what was wrong with the others comes back.
 
     Args:
         path: .json (a list, or one order per line), .jsonl, .ndjson or .csv, in UTF-8; see docs/api.md.
         source: who reported the orders; kept with each.
         progress: called now and then with the lines done and the lines there are.
+        writers: how many orders are stored at once; reports of one order always stay in the file's order.
 
     Raises:
         ImportRefused: the file as a whole cannot be read; nothing was stored.
@@ -91,11 +97,11 @@ def import_orders(path: Path, *, source: str, progress: Callable[[int, int], Non
         raise ImportRefused(message, code="INVALID_SOURCE")
     total = count_lines(path)
     tally = _Tally()
-    with connected():
-        for number, record in enumerate(read_records(path)):
+    with _Writers(writers, source=source) as storing:
+        outcomes = _in_order(storing.store(record) for record in read_records(path))
+        for number, (record, problems) in enumerate(outcomes):
             if progress is not None and number % _PROGRESS_EVERY == 0:
                 progress(record.line - 1, total)
-            problems = _store(record, source)
             if problems:
                 tally.refuse(record, problems)
             else:
@@ -105,17 +111,58 @@ def import_orders(path: Path, *, source: str, progress: Callable[[int, int], Non
     return tally.report()
 
 
-def _store(record: Record, source: str) -> tuple[Problem, ...]:
-    """Store the record's order; what is wrong with it comes back, and then nothing of it was stored."""
+Outcome = tuple[Record, tuple[Problem, ...]]
+
+
+class _Writers:
+    """A few threads that store orders; each order has one that is always its own."""
+
+    def __init__(self, count: int, *, source: str) -> None:
+        self._source = source
+        self._trace_id = current_trace_id()
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix="import") for _ in range(count)]
+
+    def __enter__(self) -> _Writers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.shutdown(cancel_futures=True)
+
+    def store(self, record: Record) -> Future[Outcome]:
+        """Store the record's order; the outcome says what is wrong with it, and then nothing of it was stored."""
+        try:
+            order = _read(record)
+        except DocumentError as error:
+            refused: Future[Outcome] = Future()
+            refused.set_result((record, error.problems))
+            return refused
+        return self._threads[order.order_id.int % len(self._threads)].submit(self._write, record, order)
+
+    def _write(self, record: Record, order: OrderInput) -> Outcome:
+        set_trace_id(self._trace_id)
+        try:
+            put_order(order, source=self._source)
+        except OrderError as error:
+            return record, (Problem(error.code, error.message, error.field),)
+        return record, ()
+
+
+def _read(record: Record) -> OrderInput:
     if record.problem is not None:
-        return (record.problem,)
-    try:
-        document = read_document(OrderDocument, record.text)
-        if document.order_id is None:
-            return (Problem("MISSING_FIELD", "is required", "orderId"),)
-        put_order(document.to_input(document.order_id), source=source)
-    except DocumentError as error:
-        return error.problems
-    except OrderError as error:
-        return (Problem(error.code, error.message, error.field),)
-    return ()
+        raise DocumentError([record.problem])
+    document = read_document(OrderDocument, record.text)
+    if document.order_id is None:
+        raise DocumentError([Problem("MISSING_FIELD", "is required", "orderId")])
+    return document.to_input(document.order_id)
+
+
+def _in_order(started: Iterable[Future[Outcome]]) -> Iterator[Outcome]:
+    """Outcomes in the file's order. So few run ahead that a file of any size fits into memory."""
+    running: deque[Future[Outcome]] = deque()
+    for future in started:
+        running.append(future)
+        if len(running) > _AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()

@@ -7,6 +7,7 @@ failure among those opens it again. With Redis out of reach it lets everything t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -27,19 +28,28 @@ UNLIMITED = 1_000_000
 
 # KEYS: state hash, bucket prefix. ARGV: now, wanted.
 # State: stage 0 closed (absent), 1.. probing; `until` the end of the pause; `left` probes still to hand out.
+# The answer is how many calls may be made, and the stage in which they were handed out.
 _ALLOW = """
 local stage = tonumber(redis.call('HGET', KEYS[1], 'stage') or '0')
-if stage == 0 then return tonumber(ARGV[2]) end
-if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'until')) then return 0 end
+if stage == 0 then return {tonumber(ARGV[2]), 0} end
+if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'until')) then return {0, stage} end
 local left = tonumber(redis.call('HGET', KEYS[1], 'left'))
 if left <= 0 then
     -- probes were handed out and never answered for (their worker died): hand out again after another pause
-    if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'asked')) + tonumber(ARGV[3]) then return 0 end
+    if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'asked')) + tonumber(ARGV[3]) then return {0, stage} end
     left = 1
 end
 local given = math.min(left, tonumber(ARGV[2]))
 redis.call('HSET', KEYS[1], 'left', left - given, 'asked', ARGV[1])
-return given
+return {given, stage}
+"""
+
+# KEYS: state hash. ARGV: stage, unused, most in this stage.
+_GIVE_BACK = """
+if redis.call('HGET', KEYS[1], 'stage') ~= ARGV[1] then return 0 end
+local left = tonumber(redis.call('HGET', KEYS[1], 'left')) + tonumber(ARGV[2])
+redis.call('HSET', KEYS[1], 'left', math.min(left, tonumber(ARGV[3])))
+return 1
 """
 
 # KEYS: state hash, this bucket, the older buckets. ARGV: now, good, bad, pause, least calls, ratio, probes per stage...
@@ -81,6 +91,14 @@ return 'closed'
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many calls may be made now; `stage` is 0 where the breaker is closed and else names the half-open stage."""
+
+    calls: int
+    stage: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerState:
     """What a page shows of one gateway's breaker: closed, open (until `opens_in_seconds` have passed) or probing."""
 
@@ -96,13 +114,23 @@ class Breaker:
         self._pause = pause_seconds
         self._allow = self._client.register_script(_ALLOW)
         self._report = self._client.register_script(_REPORT)
+        self._give_back = self._client.register_script(_GIVE_BACK)
 
-    def allow(self, gateway: str, wanted: int) -> int:
-        """How many of `wanted` calls may be made now; 0 while it is open."""
+    def allow(self, gateway: str, wanted: int) -> Allowance:
+        """How many of `wanted` calls may be made now; none while it is open."""
         try:
-            return int(self._allow(keys=[_state(gateway)], args=[time.time(), wanted, self._pause]))
+            calls, stage = self._allow(keys=[_state(gateway)], args=[time.time(), wanted, self._pause])
         except redis.RedisError:
-            return wanted
+            return Allowance(wanted)
+        return Allowance(int(calls), int(stage))
+
+    def give_back(self, gateway: str, allowance: Allowance, *, used: int) -> None:
+        """Return the probes that were not needed, for nothing was due; else they would count as unanswered for a pause."""
+        if allowance.stage == 0 or used >= allowance.calls:
+            return
+        with contextlib.suppress(redis.RedisError):
+            most = (*PROBES, UNLIMITED)[allowance.stage - 1]
+            self._give_back(keys=[_state(gateway)], args=[allowance.stage, allowance.calls - used, most])
 
     def report(self, gateway: str, *, good: int, bad: int) -> None:
         """Tell how many calls were answered (whatever the answer) and how many failed as the provider's fault."""

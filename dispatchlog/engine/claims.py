@@ -29,6 +29,14 @@ _RELEASED = """ AND (t.claims > 0 OR t.generation > 1 OR t.due_at <= (
 _BATCHABLE = " AND t.rescues < 2"
 _SUSPECT = " AND t.rescues >= 2"
 
+# An older row of the key that came back (an operator retried it) waits for the one on its way; without this each claim of
+# the lane would run into the guard of the order, and be rolled back, until that one has ended.
+_KEY_IS_FREE = (
+    """ AND NOT EXISTS (SELECT FROM {table} q WHERE q.ordering_key = h.ordering_key AND q.status = 'QUEUED')"""
+)
+_NO_OLDER_FAILED = """ AND NOT EXISTS (
+    SELECT FROM {table} f WHERE f.ordering_key = h.ordering_key AND f.status = 'FAILED' AND f.seq < h.seq)"""
+
 
 @lru_cache(maxsize=256)
 def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool) -> str:
@@ -47,12 +55,13 @@ def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool) -> str:
 
 
 @lru_cache(maxsize=256)
-def _ordered_sql(lane: Lane) -> str:
+def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
     """Heads of keys by a loose index scan: one index probe per open key, never a scan over the rows behind the heads.
 
     The head of a key is its oldest open row whatever its due instant, so a row in back-off holds those behind it.
     """
-    open_states = "('PENDING', 'QUEUED', 'FAILED')" if lane.failed_blocks else "('PENDING', 'QUEUED')"
+    free = _KEY_IS_FREE + (_NO_OLDER_FAILED if lane.failed_blocks else "")
+    where = _DUE + (_SUSPECT if suspects else _BATCHABLE)
     next_key = (
         f"SELECT o.ordering_key FROM {lane.table} o WHERE o.status IN ('PENDING', 'QUEUED')"
         " AND o.ordering_key IS NOT NULL AND o.ordering_key > {after} ORDER BY o.ordering_key, o.seq LIMIT 1"
@@ -60,10 +69,10 @@ def _ordered_sql(lane: Lane) -> str:
     return (
         f"WITH RECURSIVE keys AS (({next_key.format(after='%(after)s')}) UNION ALL"
         f" SELECT n.ordering_key FROM keys k CROSS JOIN LATERAL ({next_key.format(after='k.ordering_key')}) n),"
-        f" heads AS (SELECT h.id, h.status FROM keys k CROSS JOIN LATERAL (SELECT o.id, o.status FROM {lane.table} o"
-        f" WHERE o.ordering_key = k.ordering_key AND o.status IN {open_states} ORDER BY o.seq LIMIT 1) h"
-        " WHERE h.status = 'PENDING'),"
-        f" due AS MATERIALIZED (SELECT t.id FROM heads h JOIN {lane.table} t ON t.id = h.id WHERE {_DUE}"
+        " heads AS (SELECT h.id FROM keys k CROSS JOIN LATERAL (SELECT o.id, o.ordering_key, o.seq, o.status"
+        f" FROM {lane.table} o WHERE o.ordering_key = k.ordering_key AND o.status IN ('PENDING', 'QUEUED')"
+        f" ORDER BY o.seq LIMIT 1) h WHERE h.status = 'PENDING'{free.format(table=lane.table)}),"
+        f" due AS MATERIALIZED (SELECT t.id FROM heads h JOIN {lane.table} t ON t.id = h.id WHERE {where}"
         " LIMIT %(limit)s FOR UPDATE OF t SKIP LOCKED)" + _TAKE.format(table=lane.table)
     )
 
@@ -82,15 +91,18 @@ def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key:
     params = {"token": token, "worker_id": worker_id, "sweep_job": lane.sweep_job}
     rows: list[Row] = []
     if lane.ordered:
-        rows += fetch_dicts(_ordered_sql(lane), {**params, "limit": limit, "after": after_key})
+        sql = _ordered_sql(lane, suspects=False)
+        rows += fetch_dicts(sql, {**params, "limit": limit, "after": after_key})
         if after_key and len(rows) < limit:
-            rows += fetch_dicts(_ordered_sql(lane), {**params, "limit": limit - len(rows), "after": ""})
+            rows += fetch_dicts(sql, {**params, "limit": limit - len(rows), "after": ""})
     for urgent in (True, False):
         if len(rows) < limit:
             sql = _plain_sql(lane, urgent=urgent, suspects=False)
             rows += fetch_dicts(sql, {**params, "limit": limit - len(rows)})
     if not rows:
         rows += fetch_dicts(_plain_sql(lane, urgent=False, suspects=True), {**params, "limit": 1})
+    if not rows and lane.ordered:
+        rows += fetch_dicts(_ordered_sql(lane, suspects=True), {**params, "limit": 1, "after": ""})
     return rows
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import peewee
 import psycopg2.extras
 from playhouse.pool import PooledPostgresqlDatabase
 
@@ -23,6 +24,9 @@ KEEPALIVES: dict[str, Any] = {
     "tcp_user_timeout": 25_000,
     "connect_timeout": 5,
 }
+
+# What says that PostgreSQL or the way to it is gone, whatever was asked.
+DATABASE_AWAY = (peewee.OperationalError, peewee.InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError)
 
 database = PooledPostgresqlDatabase(None, autoconnect=False)
 _after_commit = threading.local()

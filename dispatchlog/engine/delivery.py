@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,9 +16,9 @@ import psycopg2
 import structlog
 
 from dispatchlog.engine import claims, ledger, outcome
-from dispatchlog.engine.database import connected, database, execute, transaction
+from dispatchlog.engine.database import DATABASE_AWAY, connected, database, execute, transaction
 from dispatchlog.engine.deadline import Deadline, boottime
-from dispatchlog.engine.errors import DispatchlogError, FenceLost
+from dispatchlog.engine.errors import DispatchlogError, FenceLost, GatewayError, OutcomeUnknown
 from dispatchlog.engine.gateway import GatewayKind, Parcel
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.ledger import Result
@@ -34,6 +34,7 @@ DRAIN_SECONDS = 1.0
 DATABASE_ERRORS = (psycopg2.Error, peewee.DatabaseError, peewee.InterfaceError)
 # How long a result is held in memory while PostgreSQL is away; after that its rows show up as in doubt or are resent.
 RECORD_PATIENCE_SECONDS = 120.0
+CLAIM_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -98,30 +99,42 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
     Raises:
         peewee.DatabaseError: PostgreSQL went away; what was claimed is rescued, what was sent is proved later.
     """
-    limit = runtime.breaker.allow(lane.gateway.name, runtime.batch_limit(lane, seconds=DRAIN_SECONDS / 2))
-    if limit == 0:
-        return 0, 0
     worker_id = runtime.presence.worker_id
-    with runtime.claim_token() as token:
-        rows = _claim(lane, token, worker_id, limit)
-        if not rows:
-            return 0, 0
-        crash_point("claimed")
-        batch = _Batch(lane, runtime, token, worker_id)
-        batch.deliver(rows)
-        return len(rows), batch.sent
-
-
-def _claim(lane: Lane, token: UUID, worker_id: int, limit: int) -> Sequence[Row]:
     try:
-        with transaction(f"worker:{worker_id}"):
-            # Nothing leaves on a claim alone, so its commit need not wait for the disk: a crash of PostgreSQL that
-            # forgets it forgets all that followed too, and a mark or record of a forgotten claim matches no row.
-            execute("SET LOCAL synchronous_commit = off")
-            return claims.claim_due(lane, token=token, worker_id=worker_id, limit=limit)
-    except peewee.IntegrityError:
-        # Two claims met at one ordering key; the other one has it.
-        return []
+        runtime.presence.check(worker_id)
+    except FenceLost:
+        return 0, 0  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
+    gateway = lane.gateway.name
+    allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=DRAIN_SECONDS / 2))
+    if allowance.calls == 0:
+        return 0, 0
+    with runtime.claim_token() as token:
+        batch = _Batch(lane, runtime, token, worker_id)
+        try:
+            rows = _claim(lane, runtime, token, worker_id=worker_id, limit=allowance.calls)
+            if rows:
+                crash_point("claimed")
+                batch.deliver(rows)
+            return len(rows), batch.sent
+        finally:
+            runtime.breaker.give_back(gateway, allowance, used=batch.called)
+
+
+def _claim(lane: Lane, runtime: Runtime, token: UUID, *, worker_id: int, limit: int) -> Sequence[Row]:
+    for _ in range(CLAIM_TRIES):
+        try:
+            with transaction(f"worker:{worker_id}"):
+                # Nothing leaves on a claim alone, so its commit need not wait for the disk: a crash of PostgreSQL that
+                # forgets it forgets all that followed too, and a mark or record of a forgotten claim matches no row.
+                execute("SET LOCAL synchronous_commit = off")
+                rows = claims.claim_due(
+                    lane, token=token, worker_id=worker_id, limit=limit, after_key=runtime.last_key(lane)
+                )
+        except peewee.IntegrityError:
+            continue  # two claims met at one ordering key; the other one has it, and the next look sees that
+        runtime.claimed_key(lane, max((row["ordering_key"] or "" for row in rows), default=""))
+        return rows
+    return []
 
 
 class _Batch:
@@ -133,6 +146,8 @@ class _Batch:
         self.token = token
         self.worker_id = worker_id
         self.sent = 0
+        self.called = 0
+        self._claimed = boottime()
         self._results: list[Result] = []
         # Where a resend is harmless, outcomes are recorded together; elsewhere each at once, to leave no needless doubt.
         self._together = lane.gateway.kind is GatewayKind.IDEMPOTENT
@@ -157,7 +172,11 @@ class _Batch:
     def _send(self, row: Row, parcel: Parcel) -> Result | None:
         gateway = self.lane.gateway
         if outcome.must_not_resend(
-            row, kind=gateway.kind, key_retention=gateway.key_retention, deadline_seconds=gateway.deadline_seconds
+            row,
+            kind=gateway.kind,
+            key_retention=gateway.key_retention,
+            deadline_seconds=gateway.deadline_seconds,
+            held_seconds=boottime() - self._claimed,
         ):
             return Result(row, outcome.key_expired(row))
         fence: Callable[[], None] = _no_fence
@@ -171,15 +190,25 @@ class _Batch:
             crash_point("marked")
             fence = self._fence
         started = time.perf_counter()
-        try:
-            receipt = gateway.send(parcel, deadline=Deadline(gateway.deadline_seconds), before_write=fence)
-            verdict = outcome.accepted(receipt)
-        except DispatchlogError as error:
-            verdict = self._judge(error, row)
+        verdict = self._call(row, parcel, fence)
         elapsed = time.perf_counter() - started
         self.runtime.saw_pace(self.lane, elapsed)
         crash_point("sent")
         return Result(row, verdict, None if verdict.outcome is Outcome.NOT_SENT else elapsed * 1000)
+
+    def _call(self, row: Row, parcel: Parcel, fence: Callable[[], None]) -> Verdict:
+        gateway = self.lane.gateway
+        try:
+            return outcome.accepted(
+                gateway.send(parcel, deadline=Deadline(gateway.deadline_seconds), before_write=fence)
+            )
+        except (GatewayError, FenceLost) as error:
+            return self._judge(error, row)
+        except Exception as error:
+            # A gateway has three errors. Anything else is a defect in it, and whether the row has left is anybody's guess.
+            log.exception("GATEWAY_DEFECT", lane=self.lane.name, dispatch_id=str(row["id"]))
+            defect = f"the gateway failed unexpectedly: {type(error).__name__}"
+            return self._judge(OutcomeUnknown(defect, code="GATEWAY_DEFECT"), row)
 
     def _fence(self) -> None:
         self.runtime.presence.check(self.worker_id)
@@ -204,6 +233,7 @@ class _Batch:
             return
         bad = sum(r.verdict.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN) for r in results)
         answered = sum(r.verdict.outcome in (Outcome.ACCEPTED, Outcome.PERMANENT) for r in results)
+        self.called += bad + answered
         self.runtime.breaker.report(self.lane.gateway.name, good=answered, bad=bad)
         moved = self._record(results)
         crash_point("recorded")
@@ -212,15 +242,32 @@ class _Batch:
     def _record(self, results: Sequence[Result]) -> set[UUID]:
         try:
             return _patiently(lambda: self._record_once(results), self.lane)
-        except (peewee.IntegrityError, peewee.DataError, peewee.ProgrammingError, DispatchlogError):
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
             if len(results) == 1:
-                # What should follow the sending cannot be stored. The proof must not be lost with it.
                 log.exception("RECORD_FAILED", lane=self.lane.name, dispatch_id=str(results[0].row["id"]))
-                raise
+                self._record_without_what_follows(results[0], error)
+                return set()
             moved: set[UUID] = set()
             for result in results:
                 moved |= self._record([result])
             return moved
+
+    def _record_without_what_follows(self, result: Result, error: Exception) -> None:
+        """What should follow the sending cannot be stored, so the row cannot be SENT, but the proof must not be lost.
+
+        It counts as unknown, with the acceptance in its evidence: resent where that is harmless, else in doubt.
+        """
+        verdict = replace(result.verdict, evidence={})
+        if verdict.outcome is Outcome.ACCEPTED:
+            accepted = OutcomeUnknown(
+                f"the provider accepted it, but what follows could not be recorded: {type(error).__name__}",
+                code="RECORD_FAILED",
+                evidence={"accepted": True, "provider_message_id": verdict.provider_message_id},
+            )
+            verdict = self._judge(accepted, result.row)
+        _patiently(lambda: self._record_once([replace(result, verdict=verdict)]), self.lane)
 
     def _record_once(self, results: Sequence[Result]) -> set[UUID]:
         with transaction(f"worker:{self.worker_id}"):
@@ -241,9 +288,10 @@ def _patiently(act: Callable[[], T], lane: Lane) -> T:
     pause = 0.05
     while True:
         try:
-            with connected():
-                return act()
-        except (peewee.OperationalError, peewee.InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError):
+            if database.is_closed():
+                database.connect()  # the drain goes on with it, and gives it back at its end
+            return act()
+        except DATABASE_AWAY:
             if boottime() >= gives_up:
                 raise
             log.warning("DATABASE_AWAY", lane=lane.name)

@@ -42,7 +42,8 @@ class Lane:
         after_sent: runs in the transaction that records SENT; what follows from a sending belongs here.
         waits_for_sweep: the first attempt waits for the lane's scheduled sweep; later ones go when due.
         ordered: rows with an ordering key leave strictly one at a time, oldest first, per key.
-        failed_blocks: in an ordered lane, a FAILED row holds the later ones of its key.
+        failed_blocks: in an ordered lane, a FAILED row holds the later ones of its key; such a lane's table needs an index
+            on (ordering_key, seq) where status = 'FAILED' and ordering_key is not null.
         queue, actor: where a wake-up for this lane goes.
         recipient_column: the column an operator may correct, or "" where there is none.
     """

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -49,12 +50,19 @@ def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
         return []
     for key in sorted({row["ordering_key"] for row in prepared if row.get("ordering_key")}):
         execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7240118))", (f"{lane.name}:{key}",))
-    columns = list(prepared[0])
+    inserted: list[UUID] = []
+    # One statement per run of rows with the same columns: the order of the rows is the order of insertion.
+    for columns, alike in groupby(prepared, key=lambda row: tuple(sorted(row))):
+        inserted += _insert(lane, columns, [tuple(row[column] for column in columns) for row in alike])
+    return inserted
+
+
+def _insert(lane: Lane, columns: Sequence[str], values: Sequence[tuple[Any, ...]]) -> list[UUID]:
     with database.connection().cursor() as cursor:
         inserted = execute_values(
             cursor,
             f"INSERT INTO {lane.table} ({', '.join(columns)}) VALUES %s ON CONFLICT DO NOTHING RETURNING id",
-            [tuple(row[column] for column in columns) for row in prepared],
+            values,
             page_size=1000,
             fetch=True,
         )
@@ -185,21 +193,26 @@ def _arrays(results: Sequence[Result]) -> dict[str, Any]:
         "delays": [v.delay_seconds for v in verdicts],
         "look_ups": [v.look_up_in_seconds for v in verdicts],
         "definites": [v.definite for v in verdicts],
-        "codes": [v.code for v in verdicts],
-        "messages": [_one_line(v.message) for v in verdicts],
-        "message_ids": [v.provider_message_id for v in verdicts],
-        "evidence": [_json(v.evidence) for v in verdicts],
+        "codes": [one_line(v.code, most=64) for v in verdicts],
+        "messages": [one_line(v.message, most=2000) for v in verdicts],
+        "message_ids": [one_line(v.provider_message_id, most=255) for v in verdicts],
+        "evidence": [as_json(v.evidence) for v in verdicts],
     }
 
 
-def _one_line(message: str | None) -> str | None:
-    """Providers' words can hold line breaks and NUL, which PostgreSQL refuses and logs must not carry."""
-    return None if message is None else " ".join(message.replace("\x00", " ").split())[:2000]
+def one_line(words: str | None, *, most: int) -> str | None:
+    """A provider's words as a column can hold them: without line breaks, NUL and broken characters, at most so long."""
+    if words is None:
+        return None
+    return " ".join(words.replace("\x00", " ").encode("utf-8", "replace").decode().split())[:most]
 
 
-def _json(evidence: Mapping[str, Any]) -> str:
-    # PostgreSQL's jsonb cannot hold NUL, and evidence is whatever a provider answered.
-    return json.dumps(dict(evidence), default=str).replace("\\u0000", "\\ufffd") if evidence else "{}"
+def as_json(evidence: Mapping[str, Any]) -> str:
+    """Evidence, which is whatever a provider answered, as jsonb can hold it: without NUL and broken characters."""
+    if not evidence:
+        return "{}"
+    text = json.dumps(dict(evidence), default=str, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")
 
 
 def prove_sent(lane: Lane, ids: Sequence[UUID]) -> list[Row]:

@@ -7,7 +7,6 @@ and after the last time stays in doubt for a person.
 
 from __future__ import annotations
 
-import json
 import socket
 from datetime import timedelta
 
@@ -18,8 +17,8 @@ from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.engine.ledger import prove_sent
-from dispatchlog.engine.payloads import prepare
+from dispatchlog.engine.ledger import as_json, one_line, prove_sent
+from dispatchlog.engine.payloads import prepare, stored_parcel
 from dispatchlog.engine.presence import boot_id, process_start
 
 log = structlog.get_logger(__name__)
@@ -48,11 +47,12 @@ ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED', code 
     evidence = a.evidence || EXCLUDED.evidence
 """
 
+# With its attempts spent it stays FAILED, but no longer in doubt: it certainly did not arrive.
 _ABSENT = """
-UPDATE {table} SET status = 'PENDING', in_doubt = false, lookup_at = NULL, first_claimed_at = NULL,
-    due_at = clock_timestamp(), last_error_code = 'LOOKED_UP_ABSENT',
+UPDATE {table} SET status = CASE WHEN attempts < %s THEN 'PENDING' ELSE 'FAILED' END, in_doubt = false, lookup_at = NULL,
+    first_claimed_at = NULL, due_at = clock_timestamp(), last_error_code = 'LOOKED_UP_ABSENT',
     last_error = 'the provider was asked and does not have it', updated_at = clock_timestamp()
-WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt AND attempts < %s
+WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt
 """
 
 
@@ -75,7 +75,7 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
             _keep_proof(lane, row, found)
             return LookUpAnswer.FOUND if prove_sent(lane, [row["id"]]) else LookUpAnswer.UNSURE
         if found.answer is LookUpAnswer.ABSENT and sender_has_ended(row):
-            freed = execute(_ABSENT.format(table=lane.table), (row["id"], row["claim_token"], lane.retry.max_attempts))
+            freed = execute(_ABSENT.format(table=lane.table), (lane.retry.max_attempts, row["id"], row["claim_token"]))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
     return LookUpAnswer.UNSURE
 
@@ -83,9 +83,11 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
 def ask(lane: Lane, row: Row) -> LookUp:
     """The provider's answer about one row; whatever goes wrong in asking is UNSURE. No transaction is open meanwhile."""
     gateway = lane.gateway
-    with connected():
-        parcels, _ = prepare(lane, [row])
-    parcel = parcels.get(row["id"])
+    parcel = stored_parcel(row)
+    if parcel is None:
+        with connected():
+            parcels, _ = prepare(lane, [row])
+        parcel = parcels.get(row["id"])
     if parcel is None:
         return LookUp(LookUpAnswer.UNSURE)
     since = (row["sending_at"] or row["claimed_at"]) - timedelta(minutes=5)
@@ -130,7 +132,7 @@ def _keep_proof(lane: Lane, row: Row, found: LookUp) -> None:
             "generation": row["generation"],
             "worker_id": row["claimed_by"],
             "gateway": lane.gateway.name,
-            "message_id": found.provider_message_id,
-            "evidence": json.dumps({"look_up": dict(found.evidence)}, default=str),
+            "message_id": one_line(found.provider_message_id, most=255),
+            "evidence": as_json({"look_up": dict(found.evidence)}),
         },
     )

@@ -59,7 +59,7 @@ def key_still_known(lane: Lane, row: Row) -> bool:
 
 
 def retry(lane: Lane, ids: Sequence[UUID], *, actor: str, reason: str = "") -> list[ActionResult]:
-    """FAILED -> PENDING, due now, attempts counted anew. PENDING rows are made due now.
+    """FAILED -> PENDING, due now, attempts counted anew. PENDING rows are made due now; ALREADY_DUE if they are.
 
     After a definite no the row is composed afresh under a new key. A row in doubt is only retried where its old key is
     still known, with the same bytes; elsewhere the doubt has to be settled first.
@@ -109,9 +109,9 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
     def act(lane: Lane, row: Row) -> ActionResult:
         if row["status"] not in ("FAILED", "PENDING") or _doubtful(row):
             return _unchanged(row, "correct")
-        # A new generation: the corrected dispatch gets new bytes and a new key.
+        # A new generation: the corrected dispatch gets new bytes and a new key. One never claimed has neither yet.
         execute(
-            f"UPDATE {lane.table} SET {lane.recipient_column} = %s, generation = generation + 1,"
+            f"UPDATE {lane.table} SET {lane.recipient_column} = %s, generation = generation + least(claims, 1),"
             " updated_at = clock_timestamp(),"
             " search_keys = CASE WHEN %s = ANY (search_keys) THEN search_keys ELSE search_keys || %s END WHERE id = %s",
             (recipient, recipient.lower(), [recipient.lower()], row["id"]),
@@ -189,8 +189,19 @@ _NEW_KEY = ", generation = generation + 1, first_claimed_at = NULL"
 
 def _retry_one(lane: Lane, row: Row) -> ActionResult:
     if row["status"] == "PENDING":
-        execute(f"UPDATE {lane.table} SET due_at = least(due_at, clock_timestamp()) WHERE id = %s", (row["id"],))
-        return ActionResult(row["id"], changed=True, status="PENDING")
+        hastened = execute(
+            f"UPDATE {lane.table} SET due_at = clock_timestamp() WHERE id = %s AND due_at > clock_timestamp()",
+            (row["id"],),
+        )
+        if hastened.rowcount:
+            return ActionResult(row["id"], changed=True, status="PENDING")
+        return ActionResult(
+            row["id"],
+            changed=False,
+            status="PENDING",
+            code="ALREADY_DUE",
+            message="it is due and goes with the next batch",
+        )
     if row["status"] != "FAILED":
         return _unchanged(row, "retry")
     if row["in_doubt"] and not key_still_known(lane, row):

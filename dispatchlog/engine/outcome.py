@@ -76,7 +76,13 @@ def not_sent(reason: str, *, code: str = "NOT_SENT") -> Verdict:
 
 
 def key_expired(row: Row) -> Verdict:
-    """An earlier try may have been accepted and the provider no longer remembers its key: only a person can know."""
+    """An earlier try may have been accepted and the provider no longer remembers its key: only a person can know.
+
+    Without an earlier try this process was held up so long that another one may have sent the row since; if none has, it
+    goes back for a fresh claim.
+    """
+    if not has_earlier_doubt(row):
+        return not_sent("held up for longer than the provider remembers a key", code="HELD_UP")
     return Verdict(
         Outcome.NOT_SENT,
         Status.FAILED,
@@ -93,12 +99,20 @@ def has_earlier_doubt(row: Row) -> bool:
     return bool(row["first_claimed_at"] < row["claimed_at"])
 
 
-def must_not_resend(row: Row, *, kind: GatewayKind, key_retention: timedelta | None, deadline_seconds: float) -> bool:
-    """Whether a resend with the same key would no longer be recognised by an IDEMPOTENT provider."""
-    if kind is not GatewayKind.IDEMPOTENT or key_retention is None or not has_earlier_doubt(row):
+def must_not_resend(
+    row: Row, *, kind: GatewayKind, key_retention: timedelta | None, deadline_seconds: float, held_seconds: float = 0.0
+) -> bool:
+    """Whether a send with this key might no longer be recognised as a resend by an IDEMPOTENT provider.
+
+    `held_seconds` is how long ago this process claimed the row; a paused process may hold one for hours.
+    """
+    if kind is not GatewayKind.IDEMPOTENT or key_retention is None:
         return False
+    held = timedelta(seconds=held_seconds)
+    if not has_earlier_doubt(row):
+        return held >= key_retention
     age: timedelta = row["claimed_at"] - row["first_claimed_at"]
-    return age + timedelta(seconds=deadline_seconds) >= key_retention
+    return age + held + timedelta(seconds=deadline_seconds) >= key_retention
 
 
 def judge(

@@ -13,7 +13,7 @@ import psycopg2
 import structlog
 from psycopg2.extras import execute_values
 
-from dispatchlog.engine.database import connected, database, fetch_all, transaction
+from dispatchlog.engine.database import DATABASE_AWAY, connected, database, fetch_all, transaction
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.gateway import Parcel
 from dispatchlog.engine.lanes import Lane, Letter, Row
@@ -25,7 +25,8 @@ def prepare(lane: Lane, rows: Sequence[Row]) -> tuple[dict[UUID, Parcel], dict[U
     """Parcels for the claimed rows, from the stored bytes where this generation has some; rows that cannot be composed
     come back apart, with why. Composing happens outside any transaction; the bytes are committed before this returns.
     """
-    stored = {} if lane.body_on_row else _stored(rows)
+    # A first claim of a first generation cannot have anything stored yet.
+    stored = {} if lane.body_on_row else _stored([row for row in rows if row["claims"] > 1])
     letters: dict[UUID, Letter] = dict(stored)
     failed: dict[UUID, CannotCompose] = {}
     for row in rows:
@@ -35,7 +36,7 @@ def prepare(lane: Lane, rows: Sequence[Row]) -> tuple[dict[UUID, Parcel], dict[U
             letters[row["id"]] = lane.compose(row)
         except CannotCompose as error:
             failed[row["id"]] = error
-        except psycopg2.Error:
+        except DATABASE_AWAY:
             raise
         except Exception as error:
             # A defect in one row's composing must not hold up its neighbours; the trace goes to the log.
@@ -67,15 +68,13 @@ def _parcel(row: Row, letter: Letter) -> Parcel:
 
 
 def _stored(rows: Sequence[Row]) -> dict[UUID, Letter]:
-    # A first claim of a first generation cannot have anything stored yet.
-    asked = [row for row in rows if row["claims"] > 1]
-    if not asked:
+    if not rows:
         return {}
     found = fetch_all(
         "SELECT p.dispatch_id, p.recipient, p.body, p.content_type, p.headers FROM dispatch_payloads p"
         " JOIN unnest(%s::uuid[], %s::int[]) AS o (id, generation)"
         " ON p.dispatch_id = o.id AND p.generation = o.generation WHERE p.body IS NOT NULL",
-        ([row["id"] for row in asked], [row["generation"] for row in asked]),
+        ([row["id"] for row in rows], [row["generation"] for row in rows]),
     )
     return {row[0]: Letter(row[1], bytes(row[2]), row[3], row[4]) for row in found}
 
@@ -108,4 +107,4 @@ def _store(lane: Lane, rows: Sequence[Row], letters: dict[UUID, Letter]) -> dict
             fetch=True,
         )
     missing = {row["id"] for row in rows} - {row[0] for row in inserted}
-    return _stored([{**row, "claims": 2} for row in rows if row["id"] in missing]) if missing else {}
+    return _stored([row for row in rows if row["id"] in missing])

@@ -26,6 +26,7 @@ class Runtime:
         self._busy: dict[str, int] = {}
         self._again: set[str] = set()
         self._seconds_per_row: dict[str, float] = {}
+        self._last_key: dict[str, str] = {}
 
     @contextmanager
     def claim_token(self) -> Iterator[UUID]:
@@ -70,6 +71,13 @@ class Runtime:
         """How many rows fit into `seconds` at the pace seen lately; at least one, at most the lane's batch."""
         pace = self._seconds_per_row.get(lane.name, 0.0)
         return max(1, min(lane.batch, int(seconds / pace))) if pace else lane.batch
+
+    def last_key(self, lane: Lane) -> str:
+        """The ordering key after which the lane's next claim begins, so that no key is always served last."""
+        return self._last_key.get(lane.name, "")
+
+    def claimed_key(self, lane: Lane, key: str) -> None:
+        self._last_key[lane.name] = key
 
     def saw_pace(self, lane: Lane, seconds_per_row: float) -> None:
         """Remember how long one row took; a plain race between threads only blurs the average."""

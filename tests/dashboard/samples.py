@@ -64,7 +64,7 @@ def send_due(lane_name: str, judge: Judge | None = None, *, worker_id: int = 1, 
         for row in rows:
             answer = (judge or _accept)(row)
             if answer is not None:
-                results.append(Result(row, _verdict(lane, row, answer), random.uniform(40, 900)))
+                results.append(Result(row, _verdict(lane, row, answer), random.uniform(4, 9)))
         if results:
             with transaction(f"worker:{worker_id}"):
                 ledger.record(lane, token, results, worker_id=worker_id)

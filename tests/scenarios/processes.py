@@ -27,7 +27,11 @@ def running(*arguments: str, env: Mapping[str, str], log: Path) -> Iterator[subp
     """A child that is ended with everything it started, however the test ends."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, *arguments], env={**os.environ, **env}, stdout=output, stderr=output, start_new_session=True
+            [sys.executable, *arguments],
+            env={**os.environ, **env},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             yield process
@@ -74,4 +78,6 @@ def worker_pids(supervisor: subprocess.Popen[bytes]) -> list[int]:
 
 def mails_per_dispatch(directory: Path) -> Counter[str]:
     """How many mails arrived for each dispatch, by the Message-ID, which holds the dispatch's id and generation."""
-    return Counter(mail.message_id.strip("<>").partition("@")[0][:36] for mail in list_messages(directory, limit=100_000))
+    return Counter(
+        mail.message_id.strip("<>").partition("@")[0][:36] for mail in list_messages(directory, limit=100_000)
+    )

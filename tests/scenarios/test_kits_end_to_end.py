@@ -51,9 +51,7 @@ class Product:
 
 
 @pytest.fixture
-def product(
-    settings_env: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
+def product(settings_env: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Product]:
     """Mailbox and clock run; the day is 3 seconds and the hour 1."""
     log = tmp_path / "log"
     with ExitStack() as stack:
@@ -145,7 +143,9 @@ def import_thousand(path: Path) -> None:
 
 def ship_everything() -> None:
     with connected():
-        waiting = [row[0] for row in fetch_all("SELECT id FROM orders WHERE status IN ('created', 'paid', 'processing')")]
+        waiting = [
+            row[0] for row in fetch_all("SELECT id FROM orders WHERE status IN ('created', 'paid', 'processing')")
+        ]
     for order_id in waiting:
         report_shipment(order_id, ShipmentInput(status="shipped"), source="vitract-kit-api-v1")
 
@@ -158,7 +158,9 @@ def test_a_thousand_orders_without_a_kill_get_exactly_one_mail_per_kit(product: 
     wait_for(lambda: settled(expected), seconds=180, every=0.5)
     without_recipient = statuses().get("FAILED", 0)
     with connected():
-        codes = fetch_all("SELECT DISTINCT last_error_code FROM health_information_dispatch_logs WHERE status = 'FAILED'")
+        codes = fetch_all(
+            "SELECT DISTINCT last_error_code FROM health_information_dispatch_logs WHERE status = 'FAILED'"
+        )
     assert codes == [("NO_RECIPIENT",)]
     assert statuses() == {"SENT": expected - without_recipient, "FAILED": without_recipient}
     mails = mails_per_dispatch(product.mail)
@@ -171,9 +173,13 @@ def test_a_thousand_orders_with_workers_killed_never_get_two_mails_and_every_dou
 ) -> None:
     supervisor = product.start_worker()
     chance = random.Random(20)
-    import_thousand(tmp_path / "orders.json")
-    with ThreadPoolExecutor(1) as shipping:
-        shipped = shipping.submit(ship_everything)
+
+    def upstream() -> None:
+        import_thousand(tmp_path / "orders.json")
+        ship_everything()
+
+    with ThreadPoolExecutor(1) as services:
+        shipped = services.submit(upstream)
         kills = 0
         ends = time.monotonic() + 25
         while time.monotonic() < ends:
@@ -194,7 +200,9 @@ def test_a_thousand_orders_with_workers_killed_never_get_two_mails_and_every_dou
     mails = mails_per_dispatch(product.mail)
     assert set(mails.values()) == {1}, "settling a doubt sent a second mail"
     with connected():
-        sent = {str(row[0]) for row in fetch_all("SELECT id FROM health_information_dispatch_logs WHERE status = 'SENT'")}
+        sent = {
+            str(row[0]) for row in fetch_all("SELECT id FROM health_information_dispatch_logs WHERE status = 'SENT'")
+        }
         unsent = fetch_all(
             "SELECT last_error_code FROM health_information_dispatch_logs WHERE status <> 'SENT' GROUP BY 1"
         )

@@ -1,0 +1,87 @@
+"""One Dramatiq worker process that delivers one row per message. Owns its start and stop; times nothing.
+
+Everything doubtful is decided in its favour: the messages are already in Valkey, each update is one round trip in
+autocommit, no attempt is logged, no signature is set, and the gateway accepts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+from uuid import UUID, uuid4
+
+import dramatiq
+import psycopg2
+from dramatiq import Worker
+
+from bench.gate import wait_for_release
+from bench.lane import TABLE
+from dispatchlog.broker import make_broker
+from dispatchlog.engine.database import connect_arguments
+from dispatchlog.engine.deadline import Deadline
+from dispatchlog.engine.gateway import Parcel
+from dispatchlog.gateways.fake import NullGateway
+from dispatchlog.settings import get_settings
+
+ACTOR = "deliver_row"
+QUEUE = "rows"
+
+_CLAIM = (
+    f"UPDATE {TABLE} SET status = 'QUEUED', claim_token = %s, claimed_by = %s, claimed_at = now(),"
+    " first_claimed_at = coalesce(first_claimed_at, now()), claims = claims + 1, updated_at = now()"
+    " WHERE id = %s AND status = 'PENDING' AND due_at <= now() RETURNING idempotency_key"
+)
+_RECORD = (
+    f"UPDATE {TABLE} SET status = 'SENT', provider = 'null', provider_message_id = %s, sent_at = clock_timestamp(),"
+    " updated_at = clock_timestamp() WHERE id = %s AND claim_token = %s AND status = 'QUEUED'"
+)
+
+_gateway = NullGateway()
+_thread = threading.local()
+
+
+def deliver_row(row_id: str) -> None:
+    """Claim, send, record; each update commits by itself. A row that is not PENDING is left alone."""
+    token = uuid4()
+    with _connection().cursor() as cursor:
+        cursor.execute(_CLAIM, (token, os.getpid(), row_id))
+        claimed = cursor.fetchone()
+        if claimed is None:
+            return
+        parcel = Parcel(UUID(row_id), claimed[0], "nobody", b"{}")
+        receipt = _gateway.send(parcel, deadline=Deadline(_gateway.deadline_seconds), before_write=_no_fence)
+        cursor.execute(_RECORD, (receipt.provider_message_id, row_id, token))
+
+
+def _no_fence() -> None:
+    """An IDEMPOTENT gateway needs none."""
+
+
+def _connection() -> Any:
+    if not hasattr(_thread, "connection"):
+        settings = get_settings()
+        arguments = connect_arguments(settings.application_role, name="one message per row", by_index=True)
+        _thread.connection = psycopg2.connect(settings.database_url, **arguments)
+        _thread.connection.autocommit = True
+    return _thread.connection
+
+
+def main() -> None:
+    """Run until SIGTERM; end at once when never released."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    redis_url = get_settings().effective_redis_url
+    broker = make_broker(redis_url)
+    dramatiq.actor(deliver_row, broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    worker = Worker(broker, worker_threads=int(os.environ["BENCH_THREADS"]))
+    if wait_for_release(redis_url):
+        worker.start()
+        while not stop.wait(1.0):
+            pass
+        worker.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Owns the run's PostgreSQL and Valkey, with the durable defaults, and its databases full of due rows. Times nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import redis
+
+from bench.lane import CREATE, FILL, TABLE
+from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.valkey import LocalValkey
+from dispatchlog.migrate import migrate_up
+
+
+@dataclass
+class Servers:
+    """Both servers of one run, and the databases made so far."""
+
+    directory: Path
+    postgres: LocalPostgres
+    valkey: LocalValkey
+    _templates: dict[int, str] = field(default_factory=dict)
+    _made: int = 0
+
+    @property
+    def redis_url(self) -> str:
+        return self.valkey.url()
+
+    def admin(self, sql: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run one statement as the owner, in autocommit; its rows come back."""
+        return query(self.postgres.url(database), sql)
+
+    @contextmanager
+    def full_database(self, rows: int) -> Iterator[str]:
+        """The URL of a new database whose lane holds `rows` due rows; Valkey is empty. Dropped afterwards.
+
+        Every repetition gets a copy of the same files, so no one finds the dead rows of the one before it.
+        """
+        template = self._template(rows)
+        self._made += 1
+        name = f"bench_{self._made}"
+        # file_copy ends with a checkpoint: every repetition starts with the same distance to the next one.
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+        self.admin(f"SELECT sum(seq) FROM {TABLE}", database=name)
+        try:
+            yield self.postgres.url(name)
+        finally:
+            self.admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _template(self, rows: int) -> str:
+        if rows not in self._templates:
+            name = f"full_{rows}"
+            self.admin(f"CREATE DATABASE {name}")
+            migrate_up(self.postgres.url(name))
+            for statement in CREATE:
+                self.admin(statement, database=name)
+            self.admin(FILL % {"rows": rows}, database=name)
+            self.admin("VACUUM (ANALYZE)", database=name)
+            self._templates[rows] = name
+        return self._templates[rows]
+
+
+@contextmanager
+def started_servers() -> Iterator[Servers]:
+    """Both servers in a temporary directory; gone with their data at the end, also when this process is killed."""
+    directory = Path(tempfile.mkdtemp(prefix="dispatchlog-bench-"))
+    try:
+        with LocalPostgres(directory / "postgres") as postgres, LocalValkey(directory / "valkey") as valkey:
+            yield Servers(directory, postgres, valkey)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def query(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """One statement on a connection of its own, in autocommit."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []

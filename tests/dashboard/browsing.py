@@ -1,0 +1,76 @@
+"""Owns a small browser over Flask's test client: it signs in as people do and sends the CSRF token of the page it saw."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from dispatchlog.people import create_user
+
+PASSWORD = "a long sentence of tests"
+ROLES = ("viewer", "support", "auditor", "admin")
+_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+@dataclass
+class Visitor:
+    """One browser with its own cookies."""
+
+    client: FlaskClient
+    token: str = ""
+
+    def get(self, path: str, **arguments: Any) -> TestResponse:
+        answer = self.client.get(path, **arguments)
+        if answer.mimetype == "text/html" and (found := _TOKEN.search(answer.text)):
+            self.token = found.group(1)
+        return answer
+
+    def post(self, path: str, *, follow: bool = False, **fields: Any) -> TestResponse:
+        """POST a form with the token last seen."""
+        return self.client.post(path, data={"csrf_token": self.token, **fields}, follow_redirects=follow)
+
+    def sign_in(self, email: str, password: str = PASSWORD, *, next_path: str = "") -> TestResponse:
+        self.get("/sign-in" + (f"?next={next_path}" if next_path else ""))
+        answer = self.post("/sign-in" + (f"?next={next_path}" if next_path else ""), email=email, password=password)
+        if answer.status_code == 302:
+            self.get("/")
+        return answer
+
+
+@dataclass
+class Dashboard:
+    """The application on a test's own database, with one account per role."""
+
+    app: Flask
+
+    def visitor(self) -> Visitor:
+        return Visitor(self.app.test_client())
+
+    def as_(self, role: str) -> Visitor:
+        """Somebody who is signed in with this role."""
+        visitor = self.visitor()
+        assert visitor.sign_in(f"{role}@example.org").status_code == 302
+        return visitor
+
+
+def make_people() -> None:
+    """One account per role, all with PASSWORD."""
+    for role in ROLES:
+        create_user(f"{role}@example.org", roles=[role], password=PASSWORD)
+
+
+def page_of(row: Any, lane: str = "health_information") -> str:
+    """The address of a dispatch's page."""
+    return f"/dispatches/{lane}/{row['id']}"
+
+
+def action(row: Any, name: str, lane: str = "health_information") -> str:
+    """The address of an action on a dispatch."""
+    return f"{page_of(row, lane)}/{name}"
+
+

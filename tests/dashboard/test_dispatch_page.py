@@ -1,0 +1,220 @@
+"""One dispatch: what its page says, and what people do to it there, on real rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from dispatchlog.engine.database import connected, fetch_all, fetch_one
+from dispatchlog.engine.wakeup import flag, redis_client
+from dispatchlog.settings import Settings
+from tests.dashboard.browsing import Dashboard, action, page_of
+from tests.dashboard.samples import form_in, place_order, the_row, worker_alive
+
+
+@pytest.mark.parametrize(
+    ("state", "label", "sentence"),
+    [
+        ("PENDING", "Waiting", "It is not due yet."),
+        ("QUEUED", "Sending", "took it and is sending it"),
+        ("FAILED", "Failed", "Recipient address rejected"),
+        ("IN_DOUBT", "In doubt", "We may or may not have sent this"),
+        ("SENT", "Sent", "It leaves only once"),
+        ("CANCELLED", "Cancelled", "It will never be sent"),
+    ],
+)
+def test_every_state_is_explained_in_plain_words(dash: Dashboard, state: str, label: str, sentence: str) -> None:
+    text = dash.as_("viewer").get(page_of(form_in(state))).text
+    assert f"</svg>{label}</span>" in text
+    assert sentence in text
+
+
+def test_a_waiting_dispatch_names_every_rule_that_holds_it(dash: Dashboard) -> None:
+    text = dash.as_("viewer").get(page_of(form_in("PENDING"))).text
+    assert "It leaves with the first sweep after it is due." in text
+    assert "No worker is running" in text
+    worker_alive()
+    assert "No worker is running" not in dash.as_("viewer").get(page_of(the_row("health_information"))).text
+
+
+def test_an_open_breaker_is_a_reason(dash: Dashboard, settings_env: Settings) -> None:
+    import time
+
+    place_order()
+    row = the_row("kit_registration")
+    gateway = __import__("dispatchlog.systems.registry", fromlist=["lane"]).lane("kit_registration").gateway.name
+    redis_client(settings_env.redis_url).hset(
+        f"dispatchlog:breaker:{gateway}", mapping={"stage": 1, "until": time.time() + 30, "left": 1}
+    )
+    assert "are paused" in dash.as_("viewer").get(page_of(row, "kit_registration")).text
+
+
+def test_the_timeline_tells_moves_and_attempts_in_order(dash: Dashboard) -> None:
+    text = dash.as_("viewer").get(page_of(form_in("FAILED"))).text
+    story = text[text.index('id="story"') :]
+    places = [story.index(word) for word in ("Created", "Sending</strong>", "Try 1</strong>", "Failed</strong>")]
+    assert places == sorted(places)
+    assert "SMTP_550" in story
+
+
+def test_evidence_is_masked(dash: Dashboard) -> None:
+    text = dash.as_("admin").get(page_of(form_in("FAILED", email="ada.lovelace@example.org"))).text
+    assert "User unknown" in text
+    assert "ada.lovelace@" not in text
+
+
+def test_retry_puts_the_row_back_and_wakes_the_lane(dash: Dashboard, settings_env: Settings) -> None:
+    row = form_in("FAILED")
+    support = dash.as_("support")
+    answer = support.post(action(row, "retry"), follow=True)
+    assert "Queued to be sent now." in answer.text
+    assert the_row("health_information")["status"] == "PENDING"
+    assert redis_client(settings_env.redis_url).exists(flag("health_information"))
+    with connected():
+        signed = fetch_one(
+            "SELECT actor FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id DESC LIMIT 1", (row["id"],)
+        )
+    assert signed[0] == "support@example.org"
+
+
+def test_cancel_needs_a_reason_and_keeps_it(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    support = dash.as_("support")
+    assert "Say why it is cancelled" in support.post(action(row, "cancel"), reason=" ", follow=True).text
+    assert the_row("health_information")["status"] == "FAILED"
+    text = support.post(action(row, "cancel"), reason="ordered twice", follow=True).text
+    assert the_row("health_information")["status"] == "CANCELLED"
+    assert "ordered twice" in text
+
+
+def test_a_sent_dispatch_can_neither_be_retried_nor_cancelled(dash: Dashboard) -> None:
+    row = form_in("SENT")
+    support = dash.as_("support")
+    for name in ("retry", "cancel", "confirm-sent", "confirm-not-sent"):
+        assert "Nothing changed" in support.post(action(row, name), reason="because", follow=True).text
+    assert the_row("health_information")["status"] == "SENT"
+
+
+def test_a_row_in_doubt_is_settled_as_sent_with_a_reason(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    support = dash.as_("support")
+    assert "Say how you know" in support.post(action(row, "confirm-sent"), follow=True).text
+    support.post(action(row, "confirm-sent"), reason="the patient has answered the form")
+    settled = the_row("health_information")
+    assert (settled["status"], settled["in_doubt"]) == ("SENT", False)
+
+
+def test_a_row_in_doubt_is_settled_as_not_sent_and_goes_again(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    support = dash.as_("support")
+    support.post(action(row, "confirm-not-sent"), reason="not in the mail server's log")
+    settled = the_row("health_information")
+    assert (settled["status"], settled["in_doubt"]) == ("PENDING", False)
+    assert settled["idempotency_key"] != row["idempotency_key"]
+
+
+def test_a_row_in_doubt_offers_neither_retry_nor_cancel(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    text = dash.as_("support").get(page_of(row)).text
+    assert action(row, "retry") not in text
+    assert action(row, "cancel") not in text
+    assert action(row, "confirm-sent") in text
+
+
+def test_a_provider_that_cannot_be_asked_is_not_asked(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    assert "nothing to ask the provider" in dash.as_("support").post(action(row, "look-up"), follow=True).text
+
+
+def test_correcting_the_recipient_of_a_failed_row_retries_it(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    support = dash.as_("support")
+    support.post(action(row, "recipient"), recipient="ada.new@example.org")
+    corrected = the_row("health_information")
+    assert (corrected["status"], corrected["recipient_email"]) == ("PENDING", "ada.new@example.org")
+
+
+def test_correcting_the_recipient_of_a_waiting_row_keeps_its_time(dash: Dashboard) -> None:
+    row = form_in("PENDING")
+    dash.as_("support").post(action(row, "recipient"), recipient="ada.new@example.org")
+    corrected = the_row("health_information")
+    assert corrected["recipient_email"] == "ada.new@example.org"
+    assert corrected["due_at"] == row["due_at"]
+
+
+@pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "ada@example.org\r\nBcc: eve@example.org"])
+def test_an_address_that_is_none_is_refused(dash: Dashboard, address: str) -> None:
+    row = form_in("FAILED")
+    dash.as_("support").post(action(row, "recipient"), recipient=address)
+    assert the_row("health_information")["recipient_email"] == row["recipient_email"]
+
+
+def test_a_reveal_shows_the_recipient_once_and_is_kept(dash: Dashboard) -> None:
+    row = form_in("SENT", email="ada.lovelace@example.org")
+    support = dash.as_("support")
+    assert "ada.lovelace@" not in support.get(page_of(row)).text
+    assert "ada.lovelace@example.org" in support.post(action(row, "reveal"), follow=True).text
+    assert "ada.lovelace@" not in support.get(page_of(row)).text
+    with connected():
+        kept = fetch_all("SELECT actor, dispatch_id FROM operator_actions WHERE action = 'reveal'")
+    assert kept == [("support@example.org", row["id"])]
+    assert "looked at the recipient" in support.get(page_of(row)).text
+
+
+def test_an_action_returns_to_the_list_it_came_from(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    answer = dash.as_("support").post(action(row, "retry"), back="/lanes/health_information?status=FAILED", **{"return": "back"})
+    assert answer.location == "/lanes/health_information?status=FAILED"
+
+
+def test_back_leads_nowhere_else(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    answer = dash.as_("support").post(action(row, "retry"), back="//evil.example/", **{"return": "back"})
+    assert answer.location == page_of(row)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dispatches/health_information/00000000-0000-7000-8000-000000000000",
+        "/dispatches/parcels/00000000-0000-7000-8000-000000000000",
+        "/dispatches/health_information/1",
+        "/kit-orders/00000000-0000-7000-8000-000000000000",
+        "/mailbox/../../etc/passwd",
+        "/mailbox/1.M1P1Q1.host",
+        "/nope",
+    ],
+)
+def test_what_is_not_there_is_not_found(dash: Dashboard, path: str) -> None:
+    answer = dash.as_("admin").get(path)
+    assert answer.status_code == 404
+    assert "Traceback" not in answer.text
+
+
+def test_a_dispatch_of_another_lane_is_not_found_under_this_one(dash: Dashboard) -> None:
+    row = form_in("SENT")
+    assert dash.as_("viewer").get(page_of(row, "kit_registration")).status_code == 404
+
+
+def test_markup_in_an_order_number_stays_text(dash: Dashboard) -> None:
+    evil = '"><script>alert(1)</script>'
+    order_id = place_order(evil, kits=("KIT-1",))
+    viewer = dash.as_("admin")
+    for path in ("/", "/dispatches", "/kit-orders", f"/kit-orders/{order_id}", page_of(the_row("kit_registration"), "kit_registration")):
+        text = viewer.get(path).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+
+
+def test_an_order_is_traced_from_kit_to_form(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    text = dash.as_("support").get(f"/kit-orders/{row['order_id']}").text
+    assert "KIT-VO-20418" in text
+    assert action(row, "retry") in text
+    assert "Registered" in text
+
+
+def test_an_order_that_is_not_registered_says_why(dash: Dashboard) -> None:
+    order_id = place_order("VO-9", status="paid")
+    text = dash.as_("viewer").get(f"/kit-orders/{order_id}").text
+    assert "NOT_SHIPPED" in text
+    assert "neither shipping date nor tracking" in text

@@ -1,0 +1,1 @@
+"""The actors: what a message may and may not do."""
