@@ -1,4 +1,4 @@
-"""The operations dashboard: a Flask application over the dispatch log. Owns pages and sign-in; writes no dispatch itself."""
+"""The operations dashboard: a Flask application over the dispatch log. Owns its assembly; writes no dispatch itself."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
     try:
         result = operator.confirm_not_sent(lane, dispatch_id, actor=acting_person(), reason=_reason())
     except operator.ReasonRequired:
-        return _refused(lane, dispatch_id, "Say how you know that it did not arrive: the reason stays with the dispatch.")
+        return _refused(
+            lane, dispatch_id, "Say how you know that it did not arrive: the reason stays with the dispatch."
+        )
     if result.changed:
         get_waker().wake(lane)
     return _done(lane, result, "Queued to be sent again.")

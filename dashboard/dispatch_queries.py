@@ -46,7 +46,9 @@ def timeline(dispatch_id: UUID) -> list[Event]:
         at = row["finished_at"] or row["sending_at"]
         if at is not None:
             events.append(Event(at, "attempt", row))
-    events += [Event(row["at"], "move", row, row["to_status"], row["reason"]) for row in fetch_dicts(_MOVES, (dispatch_id,))]
+    events += [
+        Event(row["at"], "move", row, row["to_status"], row["reason"]) for row in fetch_dicts(_MOVES, (dispatch_id,))
+    ]
     return _told_once(sorted(events, key=lambda event: event.at))
 
 

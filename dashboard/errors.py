@@ -14,13 +14,21 @@ from dashboard.sessions import BrokenSession
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
 
 WORDS = {
-    400: ("BAD_REQUEST", "That request could not be read", "Go back and try again. If it came from a link, the link is damaged."),
+    400: (
+        "BAD_REQUEST",
+        "That request could not be read",
+        "Go back and try again. If it came from a link, the link is damaged.",
+    ),
     403: ("FORBIDDEN", "Your role does not allow this", "Ask an administrator for the role you need."),
     404: ("NOT_FOUND", "There is nothing here", "The address may be mistyped, or the dispatch is of another system."),
     405: ("METHOD_NOT_ALLOWED", "That does not work this way", "Go back and use the button on the page."),
     413: ("TOO_LARGE", "That is too much at once", "Send less."),
     429: ("TOO_MANY_REQUESTS", "Too many requests", "Wait a moment, then try again."),
-    500: ("INTERNAL", "Something went wrong on our side", "It was logged. Try again; if it stays, tell whoever operates the system."),
+    500: (
+        "INTERNAL",
+        "Something went wrong on our side",
+        "It was logged. Try again; if it stays, tell whoever operates the system.",
+    ),
     503: (
         "DATABASE_UNAVAILABLE",
         "The dispatch log is out of reach",

@@ -29,11 +29,17 @@ def explain(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) -> li
     if row["status"] == "PENDING":
         return _why_waiting(lane, row, breaker=breaker, sweep_seconds=sweep_seconds)
     if row["status"] == "QUEUED":
-        return [Holding(f"Worker {row['claimed_by']} took it and is sending it. If that worker ends, another takes over.")]
+        return [
+            Holding(f"Worker {row['claimed_by']} took it and is sending it. If that worker ends, another takes over.")
+        ]
     if row["status"] == "FAILED":
         return _why_in_doubt(lane, row) if row["in_doubt"] else _why_failed(row)
     if row["status"] == "SENT":
-        return [Holding(f"Accepted by {row['provider'] or 'the provider'}. It leaves only once, so nothing can send it again.")]
+        return [
+            Holding(
+                f"Accepted by {row['provider'] or 'the provider'}. It leaves only once, so nothing can send it again."
+            )
+        ]
     return [Holding("It will never be sent. To send it after all, a new dispatch has to be made.")]
 
 
@@ -50,7 +56,9 @@ def _why_waiting(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) 
         reasons.append(Holding("It leaves with the first sweep after it is due.", until=following))
     state = breaker.state(lane.gateway.name)
     if state.state == "open":
-        reasons.append(Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself."))
+        reasons.append(
+            Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself.")
+        )
     front = held_behind(lane, row)
     if front is not None:
         reasons.append(Holding("An older dispatch of the same order of events has to leave first.", behind=front))
@@ -71,4 +79,7 @@ def _why_in_doubt(lane: Lane, row: Row) -> list[Holding]:
 def _why_failed(row: Row) -> list[Holding]:
     known = NEXT_STEPS.get(row["last_error_code"] or "")
     said = mask_text(row["last_error"]) or "No cause was recorded."
-    return [Holding(said[:1].upper() + said[1:]), Holding(known or "Put right what the provider complains about, then retry.")]
+    return [
+        Holding(said[:1].upper() + said[1:]),
+        Holding(known or "Put right what the provider complains about, then retry."),
+    ]

@@ -53,7 +53,7 @@ def _layout() -> dict[str, Any]:
 def instant(at: datetime | None, *, short: bool = False) -> str:
     """`14 Mar 2026, 10:22 UTC`; short: `14 Mar, 10:22`."""
     if at is None:
-        return "–"
+        return "\N{EN DASH}"
     at = at.astimezone(UTC)
     day = f"{at.day} {at:%b}"
     return f"{day}, {at:%H:%M}" if short else f"{day} {at.year}, {at:%H:%M} UTC"

@@ -24,7 +24,7 @@ REFUSED = "That address and password do not match an account."
 TOO_MANY = "Too many failed tries from your network address. Wait 15 minutes, then try again."
 
 
-class StaffRole(RoleMixin, Role):
+class StaffRole(RoleMixin, Role):  # type: ignore[misc]  # its mixin annotates what Peewee describes by fields
     """A role as Flask-Security wants it."""
 
     class Meta:
@@ -38,10 +38,12 @@ class StaffUser(UserMixin, User):
         table_name = "staff_users"
 
     @property
-    def roles(self) -> list[StaffRole]:
+    def roles(self) -> list[StaffRole]:  # type: ignore[override]  # only read; roles are changed by `people`
         known: list[StaffRole] | None = self.__dict__.get("_roles")
         if known is None:
-            known = list(StaffRole.select().join(UserRoles, on=UserRoles.role == StaffRole.id).where(UserRoles.user == self.id))
+            known = list(
+                StaffRole.select().join(UserRoles, on=UserRoles.role == StaffRole.id).where(UserRoles.user == self.id)
+            )
             self.__dict__["_roles"] = known
         return known
 
@@ -106,7 +108,7 @@ def configure_sign_in(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    store = PeeweeUserDatastore(database, StaffUser, StaffRole, UserRoles)
+    store = PeeweeUserDatastore(database, StaffUser, StaffRole, UserRoles)  # type: ignore[no-untyped-call]
     security = Security(app, store, login_form=StaffLoginForm, mail_util_cls=StaffMail)
     security.want_json(_never)
     security.unauthn_handler(_to_sign_in)

@@ -1,4 +1,4 @@
-"""What gunicorn serves: `gunicorn -c python:dashboard.gunicorn_conf dashboard.wsgi:app`. Owns nothing but the one object."""
+"""What gunicorn serves: `gunicorn -c python:dashboard.gunicorn_conf dashboard.wsgi:app`. Owns only the one object."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from dispatchlog.engine.operator import retry
 from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.kits import NO_RECIPIENT, refresh_orders
+from dispatchlog.systems.kits import NO_RECIPIENT, lock_order, refresh_orders
 from dispatchlog.systems.mail import recipient_address
 from dispatchlog.tracing import current_trace_id
 
@@ -120,7 +120,7 @@ def put_order(order: OrderInput, *, source: str) -> OrderState:
     """
     check_order(order)
     with transaction(f"service:{source}"):
-        _lock(order.order_id)
+        lock_order(order.order_id)
         if order.practitioner is not None:
             _store_practitioner(order.practitioner)
         _store_order(order)
@@ -137,7 +137,7 @@ def report_shipment(order_id: UUID, shipment: ShipmentInput, *, source: str) -> 
     """
     _check_shipment(shipment.status, shipment.shipping_date, shipment.tracking_url)
     with transaction(f"service:{source}"):
-        _lock(order_id)
+        lock_order(order_id)
         known = _order_row(order_id)
         if known is None:
             raise OrderError(f"there is no order {order_id}", code="ORDER_NOT_FOUND", field="orderId")
@@ -163,7 +163,7 @@ def register_order(order_id: UUID, *, source: str) -> RegistrationReport:
     Each kit gets one row; kits that have theirs are skipped, so a retry completes the rest.
     """
     with transaction(f"service:{source}"):
-        _lock(order_id)
+        lock_order(order_id)
         return _register(order_id, source)
 
 
@@ -280,11 +280,6 @@ def _check_shipment(status: str | None, shipping_date: datetime | None, tracking
         raise OrderError("shippingDate needs a time zone", code="NAIVE_DATE", field="shippingDate")
     if tracking_url and not re.match(r"https?://[^\s]{1,2000}$", tracking_url):
         raise OrderError("trackingUrl must be an http(s) URL", code="INVALID_TRACKING_URL", field="trackingUrl")
-
-
-def _lock(order_id: UUID) -> None:
-    """Reports of one order take turns, whoever owns its table."""
-    execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7240119))", (str(order_id),))
 
 
 def _order_row(order_id: UUID) -> dict[str, Any] | None:
@@ -417,6 +412,9 @@ def _note(order_id: UUID, source: str, *, state: str, code: str | None, detail: 
 
 def _enqueue_kits(order: dict[str, Any], kits: Sequence[str]) -> list[UUID]:
     lane = registry.lane("kit_registration")
+    # Under the order's lock nobody else adds rows of it. Asking first matters: an INSERT .. ON CONFLICT would wait for a
+    # worker that is just recording the existing row, while that worker waits for the order's lock.
+    known = {row[0] for row in fetch_all(f"SELECT kit_id FROM {lane.table} WHERE order_id = %s", (order["order_id"],))}
     inserted = ledger.enqueue(
         lane,
         [
@@ -430,6 +428,7 @@ def _enqueue_kits(order: dict[str, Any], kits: Sequence[str]) -> list[UUID]:
                 "trace_id": current_trace_id(),
             }
             for kit_id in kits
+            if kit_id not in known
         ],
     )
     if inserted:

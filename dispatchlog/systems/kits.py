@@ -96,6 +96,8 @@ def _after_registered(rows: Sequence[Row]) -> None:
     """In the transaction that records the registration: the form's PENDING row, and the registration fields."""
     settings = get_settings()
     lane = health_information_lane()
+    for order_id in sorted({row["order_id"] for row in rows}):
+        lock_order(order_id)
     registered_at = fetch_one("SELECT now()")[0]
     recipients = _recipients([row["order_id"] for row in rows])
     forms = [_form_row(row, recipients.get((row["order_id"], row["kit_id"])), registered_at) for row in rows]
@@ -151,15 +153,17 @@ def _write_registration_fields(rows: Sequence[Row]) -> None:
     refresh_orders(sorted({row["order_id"] for row in rows}))
 
 
-def refresh_orders(order_ids: Sequence[UUID]) -> None:
-    """Bring the orders' registration fields up to date: REGISTERED once every kit's registration was sent.
+def lock_order(order_id: UUID) -> None:
+    """Everything that changes an order takes turns by this lock, taken before any row of it, whoever owns its tables.
 
-    Two kits of one order may be recorded by two workers at once; the row lock makes the later one see the earlier.
+    Without it a report (order, then registration) and a recorded registration (the other way round) deadlock.
     """
+    execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7240119))", (str(order_id),))
+
+
+def refresh_orders(order_ids: Sequence[UUID]) -> None:
+    """Bring the orders' registration fields up to date: REGISTERED once every kit's registration was sent."""
     settings = get_settings()
-    execute(
-        "SELECT FROM order_registrations WHERE order_id = ANY (%s::uuid[]) ORDER BY order_id FOR UPDATE", (order_ids,)
-    )
     execute(
         "UPDATE order_registrations g SET state = CASE WHEN s.open = 0 THEN 'REGISTERED' ELSE 'REGISTERING' END,"
         " code = NULL, detail = NULL, kits = s.kits, updated_at = now() FROM (SELECT r.order_id, count(*) AS kits,"

@@ -72,5 +72,3 @@ def page_of(row: Any, lane: str = "health_information") -> str:
 def action(row: Any, name: str, lane: str = "health_information") -> str:
     """The address of an action on a dispatch."""
     return f"{page_of(row, lane)}/{name}"
-
-

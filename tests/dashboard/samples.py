@@ -32,7 +32,11 @@ Judge = Callable[[Row], Receipt | DispatchlogError | None]
 
 
 def place_order(
-    number: str = "VO-20418", *, kits: Sequence[str] = ("KIT-7Q2M-01",), email: str | None = "ada@example.org", **more: Any
+    number: str = "VO-20418",
+    *,
+    kits: Sequence[str] = ("KIT-7Q2M-01",),
+    email: str | None = "ada@example.org",
+    **more: Any,
 ) -> UUID:
     """A practitioner's order, shipped unless `more` says otherwise; its id."""
     order_id = uuid4()
@@ -64,7 +68,7 @@ def send_due(lane_name: str, judge: Judge | None = None, *, worker_id: int = 1, 
         for row in rows:
             answer = (judge or _accept)(row)
             if answer is not None:
-                results.append(Result(row, _verdict(lane, row, answer), random.uniform(4, 9)))
+                results.append(Result(row, _verdict(lane, row, answer), 7.5))
         if results:
             with transaction(f"worker:{worker_id}"):
                 ledger.record(lane, token, results, worker_id=worker_id)
@@ -152,24 +156,36 @@ def worker_alive(worker_id: int = 1, host: str = "worker-a") -> None:
     """A worker process that was just heard from."""
     with transaction("sample"):
         execute(
-            "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind) VALUES (%s, %s, %s, '', '', 'worker')"
-            " ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
+            "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind)"
+            " VALUES (%s, %s, %s, '', '', 'worker') ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
             (worker_id, host, 4000 + worker_id),
         )
 
 
 def fill_plausibly(*, orders: int = 34, seed: int = 7) -> None:
     """A database as on an ordinary day: most forms sent, some waiting, a few refused, two in doubt."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311  only sample data
     number = 20418
     for _ in range(orders):
         number += dice.randint(1, 4)
         clinic = dice.choice(CLINICS)
-        email = f"{dice.choice(FIRST_NAMES)}.{dice.choice('bcdfghklmnprstw')}@{dice.choice(('example.org', 'example.net', 'example.com'))}"
+        name = f"{dice.choice(FIRST_NAMES)}.{dice.choice('bcdfghklmnprstw')}"
+        email = f"{name}@{dice.choice(('example.org', 'example.net', 'example.com'))}"
         kits = [f"KIT-{number % 9000:04X}-{position:02d}" for position in range(1, dice.choice((1, 1, 1, 2, 3)) + 1)]
         shipped = datetime.now(UTC) - timedelta(hours=dice.randint(2, 40))
-        place_order(f"VO-{number}", kits=kits, email=email, clinic=clinic, shipping_date=shipped, tracking_number=f"1Z{number}E0{dice.randint(100, 999)}")
-    send_due("kit_registration", lambda row: fail_for_now(row) if dice.random() < 0.06 else Receipt(f"reg-{row['kit_id'].lower()}"), limit=500)
+        place_order(
+            f"VO-{number}",
+            kits=kits,
+            email=email,
+            clinic=clinic,
+            shipping_date=shipped,
+            tracking_number=f"1Z{number}E0{dice.randint(100, 999)}",
+        )
+    send_due(
+        "kit_registration",
+        lambda row: fail_for_now(row) if dice.random() < 0.06 else Receipt(f"reg-{row['kit_id'].lower()}"),
+        limit=500,
+    )
     make_due("health_information", where="mod(seq, 4) <> 0")
 
     def judge(row: Row) -> Receipt | DispatchlogError:
@@ -178,7 +194,12 @@ def fill_plausibly(*, orders: int = 34, seed: int = 7) -> None:
 
     send_due("health_information", judge, worker_id=2, limit=500)
     place_order(f"VO-{number + 3}", kits=(f"KIT-{number + 3}-01",), clinic=CLINICS[2])
-    place_order(f"VO-{number + 4}", kits=(f"KIT-{number + 4}-01", f"KIT-{number + 4}-02"), clinic=CLINICS[4], email="ines.w@example.org")
+    place_order(
+        f"VO-{number + 4}",
+        kits=(f"KIT-{number + 4}-01", f"KIT-{number + 4}-02"),
+        clinic=CLINICS[4],
+        email="ines.w@example.org",
+    )
     send_due("kit_registration", lambda _: None, limit=1)
     place_order(f"VO-{number + 5}", kits=(), clinic=CLINICS[1])
     place_order(f"VO-{number + 6}", kits=("KIT-RETAIL-1",), practitioner=None)

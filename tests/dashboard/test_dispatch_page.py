@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from dispatchlog.engine.database import connected, fetch_all, fetch_one
 from dispatchlog.engine.wakeup import flag, redis_client
 from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
 from tests.dashboard.browsing import Dashboard, action, page_of
 from tests.dashboard.samples import form_in, place_order, the_row, worker_alive
 
@@ -37,11 +40,9 @@ def test_a_waiting_dispatch_names_every_rule_that_holds_it(dash: Dashboard) -> N
 
 
 def test_an_open_breaker_is_a_reason(dash: Dashboard, settings_env: Settings) -> None:
-    import time
-
     place_order()
     row = the_row("kit_registration")
-    gateway = __import__("dispatchlog.systems.registry", fromlist=["lane"]).lane("kit_registration").gateway.name
+    gateway = registry.lane("kit_registration").gateway.name
     redis_client(settings_env.redis_url).hset(
         f"dispatchlog:breaker:{gateway}", mapping={"stage": 1, "until": time.time() + 30, "left": 1}
     )
@@ -162,7 +163,9 @@ def test_a_reveal_shows_the_recipient_once_and_is_kept(dash: Dashboard) -> None:
 
 def test_an_action_returns_to_the_list_it_came_from(dash: Dashboard) -> None:
     row = form_in("FAILED")
-    answer = dash.as_("support").post(action(row, "retry"), back="/lanes/health_information?status=FAILED", **{"return": "back"})
+    answer = dash.as_("support").post(
+        action(row, "retry"), back="/lanes/health_information?status=FAILED", **{"return": "back"}
+    )
     assert answer.location == "/lanes/health_information?status=FAILED"
 
 
@@ -199,7 +202,13 @@ def test_markup_in_an_order_number_stays_text(dash: Dashboard) -> None:
     evil = '"><script>alert(1)</script>'
     order_id = place_order(evil, kits=("KIT-1",))
     viewer = dash.as_("admin")
-    for path in ("/", "/dispatches", "/kit-orders", f"/kit-orders/{order_id}", page_of(the_row("kit_registration"), "kit_registration")):
+    for path in (
+        "/",
+        "/dispatches",
+        "/kit-orders",
+        f"/kit-orders/{order_id}",
+        page_of(the_row("kit_registration"), "kit_registration"),
+    ):
         text = viewer.get(path).text
         assert "<script>alert" not in text
         assert "&lt;script&gt;alert(1)" in text
@@ -214,7 +223,12 @@ def test_an_order_is_traced_from_kit_to_form(dash: Dashboard) -> None:
 
 
 def test_an_order_that_is_not_registered_says_why(dash: Dashboard) -> None:
-    order_id = place_order("VO-9", status="paid")
+    order_id = place_order("VO-9", practitioner=None)
     text = dash.as_("viewer").get(f"/kit-orders/{order_id}").text
-    assert "NOT_SHIPPED" in text
-    assert "neither shipping date nor tracking" in text
+    assert "NOT_PRACTITIONER_ORDER" in text
+    assert "The order belongs to no practitioner." in text
+
+
+def test_an_order_that_has_not_left_says_so(dash: Dashboard) -> None:
+    order_id = place_order("VO-9", status="paid")
+    assert "Nothing has begun yet." in dash.as_("viewer").get(f"/kit-orders/{order_id}").text

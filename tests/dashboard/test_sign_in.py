@@ -104,7 +104,9 @@ def test_over_https_the_cookie_is_bound_to_the_host(settings_env: Settings, dash
     assert "Strict-Transport-Security" in answer.headers
 
 
-@pytest.mark.parametrize(("column", "age"), [("last_seen_at", timedelta(minutes=61)), ("created_at", timedelta(hours=11))])
+@pytest.mark.parametrize(
+    ("column", "age"), [("last_seen_at", timedelta(minutes=61)), ("created_at", timedelta(hours=11))]
+)
 def test_a_session_ends_when_idle_and_after_a_day_of_work(dash: Dashboard, column: str, age: timedelta) -> None:
     visitor = dash.as_("viewer")
     with connected():
@@ -167,7 +169,8 @@ def test_no_typed_account_is_kept_in_the_clear(dash: Dashboard) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "/a\nb"]
+    "target",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "/a\nb"],
 )
 def test_next_leads_nowhere_else(dash: Dashboard, target: str) -> None:
     assert not is_local_path(target)

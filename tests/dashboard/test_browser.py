@@ -1,0 +1,217 @@
+"""The main path and accessibility in a real Chromium against a real server. It fails, and says why, without Chromium."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from dashboard import create_app
+from dispatchlog.engine.database import connected
+from dispatchlog.settings import Settings
+from tests.dashboard.api_support import forget_process_state
+from tests.dashboard.browsing import PASSWORD, make_people, page_of
+from tests.dashboard.samples import form_in, place_order, worker_alive
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Site:
+    """A running dashboard, and a browser on it."""
+
+    url: str
+    browser: Browser
+    mail_key: str = ""
+
+    def signed_in(self, role: str, *, scheme: str = "light", width: int = 1440, scripts: bool = True) -> Page:
+        context = self.browser.new_context(
+            color_scheme="dark" if scheme == "dark" else "light",
+            viewport={"width": width, "height": 900},
+            java_script_enabled=scripts,
+        )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(f"{self.url}/sign-in")
+        page.get_by_label("E-mail address").fill(f"{role}@example.org")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        return page
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A real Chromium."""
+    if not CHROMIUM.exists():
+        pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(chromium: Browser, settings_env: Settings, cheap_passwords: None, tmp_path: Path) -> Iterator[Site]:
+    """The dashboard behind a real HTTP server."""
+    import mailbox
+
+    forget_process_state()
+    app = create_app(settings_env.model_copy(update={"mailbox_dir": tmp_path / "mail"}))
+    make_people()
+    mail = EmailMessage()
+    mail["Subject"], mail["To"] = "Your form", "ada@example.org"
+    mail.set_content("plain words")
+    mail.add_alternative("<p>Hello</p><script>document.title = 'run'</script>", subtype="html")
+    key = mailbox.Maildir(tmp_path / "mail").add(mail)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Site(f"http://127.0.0.1:{server.server_port}", chromium, key)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    forget_process_state()
+
+
+def test_support_finds_a_failed_form_and_retries_it(site: Site) -> None:
+    with connected():
+        form_in("FAILED", number="VO-31415")
+        form_in("SENT", number="VO-27182")
+    page = site.signed_in("support")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.get_by_role("link", name="Failed 1").click()
+    expect(page.get_by_role("link", name="VO-31415", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="VO-27182")).to_have_count(0)
+    page.get_by_role("link", name="VO-31415", exact=True).click()
+    expect(page.get_by_text("Recipient address rejected").first).to_be_visible()
+    page.get_by_role("button", name="Retry").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("This sends it now to a•••@example.org")
+    dialog.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Where it is").get_by_text("Failed", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("status")).to_contain_text("Queued to be sent now.")
+    expect(page.get_by_label("Where it is").get_by_text("Waiting", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Back to the list").click()
+    expect(page.get_by_text("Nothing matches this filter")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert errors == []
+
+
+def test_a_list_row_is_cancelled_with_a_reason_in_a_dialog(site: Site) -> None:
+    with connected():
+        form_in("FAILED", number="VO-31415")
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches?status=FAILED")
+    page.get_by_role("link", name="Cancel VO-31415").click()
+    page.get_by_label("Reason").fill("ordered twice")
+    page.get_by_role("button", name="Cancel the dispatch").click()
+    expect(page.get_by_role("status")).to_contain_text("Cancelled. It will not be sent.")
+    expect(page).to_have_url(f"{site.url}/dispatches?status=FAILED")
+
+
+def test_everything_works_without_scripts(site: Site) -> None:
+    with connected():
+        row = form_in("IN_DOUBT")
+    page = site.signed_in("support", scripts=False)
+    page.goto(site.url + page_of(row))
+    page.locator("#confirm-sent summary").click()
+    page.locator("#confirm-sent").get_by_label("How do you know?").fill("the patient answered")
+    page.get_by_role("button", name="Confirm: it was sent").click()
+    expect(page.get_by_role("status")).to_contain_text("Marked as sent.")
+
+
+def test_the_overview_refreshes_itself(site: Site) -> None:
+    page = site.signed_in("viewer")
+    expect(page.get_by_role("link", name="In doubt 0").first).to_be_visible()
+    with connected():
+        form_in("IN_DOUBT")
+    expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=8_000)
+
+
+def test_a_hostile_order_number_runs_nothing(site: Site) -> None:
+    with connected():
+        order_id = place_order('<img src=x onerror="document.title=1">', kits=("KIT-1",))
+    page = site.signed_in("admin")
+    for path in ("/", "/dispatches", f"/kit-orders/{order_id}"):
+        page.goto(site.url + path)
+        expect(page.get_by_text("<img src=x").first).to_be_visible()
+        assert page.locator("main img").count() == 0
+
+
+def test_a_mails_script_does_not_run(site: Site) -> None:
+    page = site.signed_in("admin")
+    page.goto(f"{site.url}/mailbox/{site.mail_key}")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_text("Hello")).to_be_visible()
+    assert page.frames[1].title() != "run"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_accessibility_violations(site: Site, scheme: str) -> None:
+    with connected():
+        worker_alive()
+        rows = [
+            form_in(state, number=f"VO-{state}")
+            for state in ("PENDING", "QUEUED", "FAILED", "IN_DOUBT", "SENT", "CANCELLED")
+        ]
+        unshipped = place_order("VO-0", practitioner=None)
+    paths = [
+        "/",
+        "/dispatches",
+        "/dispatches?status=LOST&from=x",
+        "/dispatches?q=nothing-like-it",
+        "/lanes/health_information",
+        "/kit-orders",
+        f"/kit-orders/{rows[2]['order_id']}",
+        f"/kit-orders/{unshipped}",
+        f"/kit-orders/{uuid4()}",
+        "/mailbox",
+        f"/mailbox/{site.mail_key}?part=text",
+        "/form/none",
+        *[page_of(row) for row in rows],
+    ]
+    visitor = site.browser.new_context(color_scheme="dark" if scheme == "dark" else "light").new_page()
+    visitor.goto(f"{site.url}/sign-in")
+    found = {"/sign-in": violations(visitor)}
+    page = site.signed_in("admin", scheme=scheme)
+    for path in paths:
+        page.goto(site.url + path)
+        for details in page.locator("details.act, details.more").all():
+            details.evaluate("element => { element.open = true }")
+        found[path] = violations(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", "/dispatches", page_of(rows[2])):
+        page.goto(site.url + path)
+        found[f"{path} narrow"] = violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def violations(page: Page) -> list[str]:
+    results = Axe().run(page)
+    return [
+        f"{found['id']}: {found['nodes'][0]['html'][:160]} {found['nodes'][0]['failureSummary'][:300]}"
+        for found in results.response["violations"]
+    ]
