@@ -31,7 +31,7 @@ from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.kit_orders import cancel_for_cancelled_orders, register_missing
+from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
 
 log = structlog.get_logger("scheduler")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
 
 from bench import machine, report
 from bench.plan import Plan, read_plan
@@ -16,7 +15,7 @@ from bench.servers import Servers, started_servers
 def main() -> int:
     """0, or 1 when a scenario failed, or 130 after Ctrl-C; servers and workers are gone in every case."""
     plan = read_plan(sys.argv[1:], scenarios=[scenario.name for scenario in SCENARIOS])
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with started_servers() as servers:
             _run(servers, plan)
@@ -27,10 +26,6 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(servers: Servers, plan: Plan) -> None:

@@ -74,7 +74,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     redis_url = get_settings().effective_redis_url
     broker = make_broker(redis_url)
-    dramatiq.actor(deliver_row, broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(deliver_row)
     worker = Worker(broker, worker_threads=int(os.environ["BENCH_THREADS"]))
     if wait_for_release(redis_url):
         worker.start()

@@ -37,7 +37,7 @@ class Plan:
             raise ValueError("every size must be at least 1")
 
 
-QUICK = Plan(rows=20_000, message_rows=1_000, repetitions=2)
+QUICK = Plan(rows=20_000, message_rows=500, repetitions=2)
 
 
 def read_plan(arguments: Sequence[str], *, scenarios: Sequence[str]) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -73,11 +74,29 @@ class Servers:
 def started_servers() -> Iterator[Servers]:
     """Both servers in a temporary directory; gone with their data at the end, also when this process is killed."""
     directory = Path(tempfile.mkdtemp(prefix="dispatchlog-bench-"))
+    postgres, valkey = LocalPostgres(directory / "postgres"), LocalValkey(directory / "valkey")
     try:
-        with LocalPostgres(directory / "postgres") as postgres, LocalValkey(directory / "valkey") as valkey:
-            yield Servers(directory, postgres, valkey)
+        with _interrupts_later():
+            postgres.start()
+            valkey.start()
+        yield Servers(directory, postgres, valkey)
     finally:
+        valkey.stop()
+        postgres.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is over: an initdb left alone would go on writing into a removed directory."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def query(url: str, sql: str) -> list[tuple[Any, ...]]:

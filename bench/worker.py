@@ -51,7 +51,7 @@ def main() -> None:
         if lane_name == lane.name:
             drain(lane, runtime)
 
-    dramatiq.actor(drain_lane, broker=broker, actor_name=lane.actor, queue_name=lane.queue)
+    dramatiq.actor(broker=broker, actor_name=lane.actor, queue_name=lane.queue)(drain_lane)
     worker = Worker(broker, worker_threads=threads)
     if wait_for_release(settings.effective_redis_url):
         watch.start()

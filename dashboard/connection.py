@@ -42,6 +42,12 @@ def open_connection() -> None:
     database.connect(reuse_if_open=True)
 
 
+def discard_connections() -> None:
+    """Throw away this thread's connection and the pool's idle ones: after a restart of PostgreSQL all of them are dead."""
+    close_connection()
+    database.close_idle()
+
+
 def close_connection(_: object = None) -> None:
     """Give this thread's connection back to the pool; one that broke is thrown away by the pool itself."""
     if not database.is_closed():

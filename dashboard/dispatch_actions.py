@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import ACT, REVEAL, needs
 from dashboard.context import acting_person, back_or
 from dashboard.dispatch_page import REVEALED
+from dashboard.dispatch_queries import is_first_try
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
 from dispatchlog.engine.errors import CannotCompose, DispatchlogError
@@ -34,11 +35,14 @@ _ANSWERS = {
 @pages.post("/retry")
 @needs(ACT)
 def retry(lane_name: str, dispatch_id: UUID) -> Response:
-    """Try again now."""
+    """Try again now; a dispatch that waits for its time is due from now on."""
     lane = registry.lane(lane_name)
+    row = operator.find(lane, dispatch_id)
     result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
     if result.changed:
         get_waker().wake(lane)
+    if is_first_try(row) and lane.waits_for_sweep:
+        return _done(lane, result, "It is due now and leaves with the next sweep.")
     return _done(lane, result, "Queued to be sent now.")
 
 

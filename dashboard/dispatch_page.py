@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Blueprint, render_template, session, url_for
@@ -53,8 +54,9 @@ def possible_actions(lane: Lane, row: Row) -> frozenset[str]:
     """The actions that could succeed on the row as it stands; the engine decides again when one is asked for."""
     status, doubt = row["status"], row["in_doubt"]
     may_have_left = doubt or (status == "PENDING" and row["first_claimed_at"] is not None)
+    not_yet_due = status == "PENDING" and row["due_at"] > datetime.now(UTC)
     possible = set()
-    if status == "PENDING" or (status == "FAILED" and (not doubt or key_still_known(lane, row))):
+    if not_yet_due or (status == "FAILED" and (not doubt or key_still_known(lane, row))):
         possible.add("retry")
     if status in ("PENDING", "FAILED") and not may_have_left:
         possible.add("cancel")

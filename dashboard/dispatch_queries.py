@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,12 +86,17 @@ def last_sweep_at(lane: Lane) -> datetime | None:
     return None if found is None else found
 
 
-def next_sweep_at(last: datetime | None, *, period_seconds: int, now: datetime) -> datetime | None:
-    """When the lane's sweep comes next; None before the first, when nobody has begun to count."""
+def next_sweep_at(last: datetime | None, *, period_seconds: int, after: datetime) -> datetime | None:
+    """The first sweep at or after an instant; None before the lane's first sweep, when nobody has begun to count."""
     if last is None:
         return None
-    following = last + timedelta(seconds=period_seconds)
-    return max(following, now)
+    periods = max(1, math.ceil((after - last).total_seconds() / period_seconds))
+    return last + timedelta(seconds=periods * period_seconds)
+
+
+def is_first_try(row: Row) -> bool:
+    """Whether nobody has taken it yet: in a lane that waits for its sweep, only these do."""
+    return bool(row["status"] == "PENDING" and row["claims"] == 0 and row["generation"] == 1)
 
 
 def held_behind(lane: Lane, row: Row) -> UUID | None:

@@ -9,7 +9,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from dashboard.connection import DATABASE_ERRORS, close_connection
+from dashboard.connection import DATABASE_ERRORS, discard_connections
 from dashboard.sessions import BrokenSession
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
 
@@ -89,9 +89,9 @@ def _not_found(_: DispatchlogError) -> Any:
 
 
 def _database(error: Exception) -> Any:
-    """A broken connection is not given back to the pool for the next request."""
+    """Broken connections are not given to the next request."""
     current_app.logger.warning("DATABASE_UNAVAILABLE %s", type(error).__name__)
-    close_connection()
+    discard_connections()
     return answer(503)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from dashboard.dispatch_queries import held_behind, last_sweep_at, next_sweep_at
+from dashboard.dispatch_queries import held_behind, is_first_try, last_sweep_at, next_sweep_at
 from dashboard.masking import mask_text
 from dashboard.overview_queries import workers
-from dashboard.wording import NEXT_STEPS
+from dashboard.wording import NEXT_STEPS, REFUSED_BY_MAIL_SERVER
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
@@ -48,12 +48,16 @@ def _why_waiting(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) 
     reasons: list[Holding] = []
     if row["due_at"] > now:
         tried = f"Try {row['attempts']} did not get through. " if row["attempts"] else ""
-        reasons.append(Holding(f"{tried}It is not due yet.", until=row["due_at"]))
+        reasons.append(Holding(f"{tried}It is not due before", until=row["due_at"]))
     last = last_sweep_at(lane)
-    first_try = row["claims"] == 0 and row["generation"] == 1
-    if lane.waits_for_sweep and first_try and (last is None or row["due_at"] > last):
-        following = next_sweep_at(last, period_seconds=sweep_seconds, now=max(now, row["due_at"]))
-        reasons.append(Holding("It leaves with the first sweep after it is due.", until=following))
+    if lane.waits_for_sweep and is_first_try(row) and (last is None or row["due_at"] > last):
+        following = next_sweep_at(last, period_seconds=sweep_seconds, after=max(now, row["due_at"]))
+        reasons.append(
+            Holding(
+                "It leaves with the first sweep after that." if reasons else "It leaves with the next sweep.",
+                until=following,
+            )
+        )
     state = breaker.state(lane.gateway.name)
     if state.state == "open":
         reasons.append(
@@ -61,7 +65,7 @@ def _why_waiting(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) 
         )
     front = held_behind(lane, row)
     if front is not None:
-        reasons.append(Holding("An older dispatch of the same order of events has to leave first.", behind=front))
+        reasons.append(Holding("An older one that has to leave first has not left yet.", behind=front))
     if workers().alive == 0:
         reasons.append(Holding("No worker is running, so nothing is being sent. Tell whoever operates the system."))
     return reasons or [Holding("It is due now. A worker takes it within seconds.")]
@@ -77,7 +81,8 @@ def _why_in_doubt(lane: Lane, row: Row) -> list[Holding]:
 
 
 def _why_failed(row: Row) -> list[Holding]:
-    known = NEXT_STEPS.get(row["last_error_code"] or "")
+    code = row["last_error_code"] or ""
+    known = NEXT_STEPS.get(code) or (REFUSED_BY_MAIL_SERVER if code.startswith("SMTP_5") else None)
     said = mask_text(row["last_error"]) or "No cause was recorded."
     return [
         Holding(said[:1].upper() + said[1:]),

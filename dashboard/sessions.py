@@ -16,7 +16,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
 
-from dashboard.connection import DATABASE_ERRORS, needs_database, open_connection
+from dashboard.connection import DATABASE_ERRORS, discard_connections, needs_database, open_connection
 from dispatchlog.engine.database import execute, fetch_all
 
 ABSOLUTE_LIMIT = timedelta(hours=10)
@@ -66,12 +66,19 @@ class DatabaseSessions(SessionInterface):
         if not needs_database(request.path):
             return NoSession()
         try:
-            open_connection()
-            token = request.cookies.get(self.get_cookie_name(app), "")
-            return self._load(token, background=BACKGROUND_HEADER in request.headers) if token else ServerSession()
+            try:
+                return self._read(app, request)
+            except DATABASE_ERRORS:
+                discard_connections()
+                return self._read(app, request)
         except DATABASE_ERRORS as error:
             app.logger.warning("DATABASE_UNAVAILABLE %s", type(error).__name__)
             return BrokenSession()
+
+    def _read(self, app: Flask, request: Request) -> ServerSession:
+        open_connection()
+        token = request.cookies.get(self.get_cookie_name(app), "")
+        return self._load(token, background=BACKGROUND_HEADER in request.headers) if token else ServerSession()
 
     def _load(self, token: str, *, background: bool) -> ServerSession:
         rows = fetch_all(

@@ -56,13 +56,20 @@ GLOSSARY = MappingProxyType(
 NEXT_STEPS = MappingProxyType(
     {
         "NO_RECIPIENT": "Nobody is named to get it. Enter a recipient below, then retry.",
+        "BAD_ADDRESS": "The address is not one that mail can be sent to. Correct it below, then retry.",
         "BAD_RECIPIENT": "The address is not one that mail can be sent to. Correct it below, then retry.",
         "ORDER_CANCELLED": "The order was cancelled, so there is nothing to send. Cancel the dispatch.",
         "ORDER_NOT_FOUND": "Its order is no longer stored. Ask the ordering system to report it again, then retry.",
         "EXPIRED": "It was no longer of use by the time it could be sent.",
+        "KEY_EXPIRED": "The provider no longer remembers the earlier try. Find out whether it arrived.",
+        "KIT_ID_INVALID": "The kit registry does not know this kit id. Have the order corrected, then retry.",
         "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times. Tell the engineers before retrying.",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule, so the same bytes cannot be sent again.",
     }
+)
+
+REFUSED_BY_MAIL_SERVER: Final = (
+    "The mail server refuses it. If the address is wrong, correct the recipient; then retry."
 )
 
 ORDER_STATES = MappingProxyType(

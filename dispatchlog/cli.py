@@ -197,7 +197,7 @@ def sweep(lane: str | None) -> None:
     from dispatchlog.broker import get_waker
     from dispatchlog.engine.sweep import sweep_now
     from dispatchlog.systems import registry
-    from dispatchlog.systems.kit_orders import register_missing
+    from dispatchlog.systems.kit_registering import register_missing
 
     open_database("dispatchlog sweep")
     found = register_missing()

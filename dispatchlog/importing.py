@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dispatchlog.import_files import ImportRefused, Record, count_lines, read_records
 from dispatchlog.order_documents import DocumentError, OrderDocument, Problem, read_document
-from dispatchlog.systems.kit_orders import OrderError, OrderInput, put_order
+from dispatchlog.systems.kit_orders import OrderError, OrderInput, store_order
 from dispatchlog.tracing import current_trace_id, set_trace_id
 
 __all__ = ["ImportRefused", "ImportReport", "LineError", "import_orders"]
@@ -142,7 +142,7 @@ class _Writers:
     def _write(self, record: Record, order: OrderInput) -> Outcome:
         set_trace_id(self._trace_id)
         try:
-            put_order(order, source=self._source)
+            store_order(order, source=self._source)
         except OrderError as error:
             return record, (Problem(error.code, error.message, error.field),)
         return record, ()

@@ -8,7 +8,7 @@ from uuid import UUID
 import dramatiq
 import structlog
 
-from dispatchlog.systems.kit_orders import register_order
+from dispatchlog.systems.kit_registering import register_order
 from dispatchlog.systems.kit_upstream import refresh_from_upstream
 from dispatchlog.systems.kits import HEALTH_INFORMATION_QUEUE, REGISTER_QUEUE
 from tasks.broker import broker

@@ -8,7 +8,7 @@ from dashboard.api.documents import OrderAnswer, RegistrationAnswer
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid
 from dispatchlog.order_documents import Document, OrderDocument, ShipmentDocument
-from dispatchlog.systems import kit_orders
+from dispatchlog.systems import kit_orders, kit_registering
 
 _RULES = (
     "DUPLICATE_KIT",
@@ -51,7 +51,7 @@ def register_order(call: Call, order_id: str) -> RegistrationAnswer:
     """Do what the queue's message does, at once; but an order that nobody has reported is refused, not waited for."""
     wanted = path_uuid(order_id, "orderId")
     kit_orders.order_state(wanted)
-    return RegistrationAnswer(**asdict(kit_orders.register_order(wanted, source=call.source)))
+    return RegistrationAnswer(**asdict(kit_registering.register_order(wanted, source=call.source)))
 
 
 _ORDER = f"{PREFIX}/kit-orders/<order_id>"

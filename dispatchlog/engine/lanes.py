@@ -38,6 +38,8 @@ class Lane:
         retry: the only owner of retries.
         batch: rows per claim at the most.
         slots: drains of this lane at once in one process.
+        rate_per_second: calls to the gateway per second, over all workers together; None: as fast as it takes them.
+        burst: how many of them may go at once after a rest.
         body_on_row: compose only copies what the row already holds, so the bytes are not stored a second time.
         after_sent: runs in the transaction that records SENT; what follows from a sending belongs here.
         waits_for_sweep: the first attempt waits for the lane's scheduled sweep; later ones go when due.
@@ -56,6 +58,8 @@ class Lane:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     batch: int = 100
     slots: int = 3
+    rate_per_second: float | None = None
+    burst: int = 1
     body_on_row: bool = False
     after_sent: Callable[[Sequence[Row]], None] | None = None
     waits_for_sweep: bool = False

@@ -21,7 +21,8 @@ class RetryPolicy:
 
     def delay_seconds(self, failures: int, *, retry_after_seconds: float | None = None) -> float:
         """Seconds until the next attempt after `failures` failed ones; never earlier than the provider asked for."""
-        delay = min(self.first_delay_seconds * self.factor ** max(0, failures - 1), self.longest_delay_seconds)
+        steps = min(max(0, failures - 1), 60)  # far beyond any longest delay, and no overflow
+        delay = min(self.first_delay_seconds * self.factor**steps, self.longest_delay_seconds)
         # Jitter keeps a thousand rows that failed together from coming back together; no secret depends on it.
         delay *= 1 + random.uniform(-self.jitter, self.jitter)  # noqa: S311
         return max(delay, retry_after_seconds or 0.0)

@@ -10,16 +10,18 @@ from uuid import UUID, uuid4
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.presence import Presence
+from dispatchlog.engine.rates import Rates
 from dispatchlog.engine.wakeup import Waker
 
 
 class Runtime:
     """One per worker process. Thread-safe."""
 
-    def __init__(self, presence: Presence, waker: Waker, breaker: Breaker) -> None:
+    def __init__(self, presence: Presence, waker: Waker, breaker: Breaker, rates: Rates | None = None) -> None:
         self.presence = presence
         self.waker = waker
         self.breaker = breaker
+        self.rates = rates
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._live: set[UUID] = set()

@@ -174,13 +174,8 @@ def test_a_body_of_exactly_the_limit_is_taken(api: Api) -> None:
 
 def test_a_body_of_undeclared_length_is_read_no_further_than_the_limit(api: Api) -> None:
     stream = io.BytesIO(json.dumps(order()).encode().ljust(50 * MAX_BODY_BYTES))
-    answer = api.call(
-        "PUT",
-        f"/kit-orders/{uuid4()}",
-        input_stream=stream,
-        content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True},
-    )
+    chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    answer = api.call("PUT", f"/kit-orders/{uuid4()}", content_type="application/json", environ_overrides=chunked)
     assert api.error(answer) == (413, "BODY_TOO_LARGE", None)
     assert stream.tell() <= 2 * MAX_BODY_BYTES
 

@@ -17,7 +17,7 @@ from tests.dashboard.samples import form_in, place_order, the_row, worker_alive
 @pytest.mark.parametrize(
     ("state", "label", "sentence"),
     [
-        ("PENDING", "Waiting", "It is not due yet."),
+        ("PENDING", "Waiting", "It is not due before"),
         ("QUEUED", "Sending", "took it and is sending it"),
         ("FAILED", "Failed", "Recipient address rejected"),
         ("IN_DOUBT", "In doubt", "We may or may not have sent this"),
@@ -33,7 +33,7 @@ def test_every_state_is_explained_in_plain_words(dash: Dashboard, state: str, la
 
 def test_a_waiting_dispatch_names_every_rule_that_holds_it(dash: Dashboard) -> None:
     text = dash.as_("viewer").get(page_of(form_in("PENDING"))).text
-    assert "It leaves with the first sweep after it is due." in text
+    assert "It leaves with the first sweep after that." in text
     assert "No worker is running" in text
     worker_alive()
     assert "No worker is running" not in dash.as_("viewer").get(page_of(the_row("health_information"))).text
@@ -75,6 +75,14 @@ def test_retry_puts_the_row_back_and_wakes_the_lane(dash: Dashboard, settings_en
             "SELECT actor FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id DESC LIMIT 1", (row["id"],)
         )
     assert signed[0] == "support@example.org"
+
+
+def test_making_a_waiting_form_due_now_leaves_it_to_the_sweep(dash: Dashboard) -> None:
+    row = form_in("PENDING")
+    support = dash.as_("support")
+    assert "leaves with the next sweep" in support.post(action(row, "retry"), follow=True).text
+    assert the_row("health_information")["due_at"] < row["due_at"]
+    assert "Nothing changed" in support.post(action(row, "retry"), follow=True).text
 
 
 def test_cancel_needs_a_reason_and_keeps_it(dash: Dashboard) -> None:

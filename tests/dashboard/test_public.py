@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg2
 import pytest
 
 from dashboard import create_app
@@ -75,6 +77,17 @@ def test_without_a_database_the_process_lives_but_is_not_ready(without_database:
     answer = without_database.get("/readyz")
     assert answer.status_code == 503
     assert answer.json["database"] == "unavailable"  # type: ignore[index]
+
+
+def test_after_a_restart_of_the_database_the_next_request_is_answered(dash: Dashboard, database_url: str) -> None:
+    viewer = dash.as_("viewer")
+    with closing(psycopg2.connect(database_url)) as owner, owner.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchone()[0] > 0
+    assert viewer.get("/").status_code == 200
 
 
 def test_without_a_broker_pages_still_work(settings_env: Settings, dash: Dashboard) -> None:

@@ -119,9 +119,7 @@ def attempts(dispatch_id: UUID) -> list[dict[str, Any]]:
 
 def payloads(dispatch_id: UUID) -> list[dict[str, Any]]:
     with connected():
-        return fetch_dicts(
-            "SELECT * FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation", (dispatch_id,)
-        )
+        return fetch_dicts("SELECT * FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation", (dispatch_id,))
 
 
 def column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:

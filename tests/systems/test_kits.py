@@ -25,13 +25,11 @@ from dispatchlog.systems.kit_orders import (
     OrderInput,
     PractitionerInput,
     ShipmentInput,
-    cancel_for_cancelled_orders,
     order_state,
     put_order,
-    register_missing,
-    register_order,
     report_shipment,
 )
+from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing, register_order
 from tests.systems.conftest import Desk
 
 PRACTITIONER = PractitionerInput(UUID("018f0000-0000-7000-8000-000000000001"), "Dr. Rivers", "practice@example.org")

@@ -1,0 +1,43 @@
+"""Token buckets: the rate holds over all takers together, with and without Redis."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dispatchlog.engine.rates import Rates
+
+
+@pytest.mark.parametrize("reachable", [True, False], ids=["shared through Redis", "Redis out of reach"])
+def test_takers_together_never_exceed_the_rate(redis_url: str, *, reachable: bool) -> None:
+    url = redis_url if reachable else "redis://127.0.0.1:1/0"
+    takers = [Rates(url), Rates(url)] if reachable else [Rates(url)]
+    began = time.monotonic()
+    granted = 0
+    while time.monotonic() - began < 1.0:
+        granted += sum(taker.take("exchange", 10, per_second=20, burst=5) for taker in takers)
+        time.sleep(0.01)
+    elapsed = time.monotonic() - began
+    assert 5 + 20 * elapsed * 0.7 <= granted <= 5 + 20 * elapsed + 1
+
+
+def test_at_most_the_burst_is_granted_at_once(redis_url: str) -> None:
+    rates = Rates(redis_url)
+    assert rates.take("exchange", 100, per_second=1, burst=3) == 3
+    assert rates.take("exchange", 100, per_second=1, burst=3) == 0
+
+
+def test_what_was_not_used_is_given_back_and_never_more(redis_url: str) -> None:
+    rates = Rates(redis_url)
+    assert rates.take("exchange", 2, per_second=0.001, burst=2) == 2
+    rates.give_back("exchange", 1, per_second=0.001, burst=2)
+    assert rates.take("exchange", 2, per_second=0.001, burst=2) == 1
+    rates.give_back("exchange", 50, per_second=0.001, burst=2)
+    assert rates.take("exchange", 50, per_second=0.001, burst=2) == 2
+
+
+def test_gateways_have_buckets_of_their_own(redis_url: str) -> None:
+    rates = Rates(redis_url)
+    assert rates.take("one", 1, per_second=0.001) == 1
+    assert rates.take("other", 1, per_second=0.001) == 1
