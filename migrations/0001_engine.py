@@ -13,7 +13,8 @@ MOVES = [
     ("FAILED", "CANCELLED"),
 ]
 
-# A lane's table is made by `CREATE TABLE x (LIKE dispatch_template INCLUDING ALL, ...)` and `dispatchlog_install_lane('x')`.
+# A lane's table is made by `CREATE TABLE x (LIKE dispatch_template INCLUDING ALL, ...)` and
+# `dispatchlog_install_lane('x', 'x')`.
 TEMPLATE = """
 CREATE TABLE dispatch_template (
     id uuid PRIMARY KEY,

@@ -110,14 +110,27 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
         return 0, 0
     with runtime.claim_token() as token:
         batch = _Batch(lane, runtime, token, worker_id)
+        granted = 0
         try:
-            rows = _claim(lane, runtime, token, worker_id=worker_id, limit=allowance.calls)
+            granted = _within_rate(lane, runtime, allowance.calls)
+            rows = _claim(lane, runtime, token, worker_id=worker_id, limit=granted) if granted else []
             if rows:
                 crash_point("claimed")
                 batch.deliver(rows)
             return len(rows), batch.sent
         finally:
             runtime.breaker.give_back(gateway, allowance, used=batch.called)
+            if lane.rate_per_second is not None:
+                runtime.rates.give_back(
+                    gateway, granted - batch.called, per_second=lane.rate_per_second, burst=lane.burst
+                )
+
+
+def _within_rate(lane: Lane, runtime: Runtime, wanted: int) -> int:
+    """How many calls the lane's rate allows now; the watch looks again in a moment for the rest."""
+    if lane.rate_per_second is None:
+        return wanted
+    return runtime.rates.take(lane.gateway.name, wanted, per_second=lane.rate_per_second, burst=lane.burst)
 
 
 def _claim(lane: Lane, runtime: Runtime, token: UUID, *, worker_id: int, limit: int) -> Sequence[Row]:

@@ -21,7 +21,7 @@ class Runtime:
         self.presence = presence
         self.waker = waker
         self.breaker = breaker
-        self.rates = rates
+        self.rates = rates or Rates(waker.redis_url)
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._live: set[UUID] = set()

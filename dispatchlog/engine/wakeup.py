@@ -35,6 +35,7 @@ def redis_client(url: str) -> redis.Redis:
                 socket_keepalive=True,
                 health_check_interval=15,
                 decode_responses=True,
+                encoding_errors="replace",  # anybody who reaches Redis can push what is no text
             )
         return _clients[url]
 
@@ -49,7 +50,7 @@ class Waker:
 
     def __init__(self, broker: dramatiq.Broker, redis_url: str) -> None:
         self._broker = broker
-        self._redis_url = redis_url
+        self.redis_url = redis_url
 
     def after_commit(self, lane: Lane) -> None:
         """Wake the lane once the outermost transaction has committed; many rows of one transaction cause one wake-up."""
@@ -58,7 +59,7 @@ class Waker:
     def wake(self, lane: Lane) -> bool:
         """Wake the lane now; whether a hint went out comes back (False: one is already waiting, or the broker is down)."""
         try:
-            client: Any = redis_client(self._redis_url)
+            client: Any = redis_client(self.redis_url)
             if not client.set(flag(lane.name), "1", nx=True, px=FLAG_SECONDS * 1000):
                 return False
             self._broker.enqueue(
@@ -74,6 +75,6 @@ class Waker:
     def clear(self, lane: Lane) -> None:
         """Forget the flag. A drain does this *before* its first claim: after it, a wake-up in between would be lost."""
         try:
-            redis_client(self._redis_url).delete(flag(lane.name))
+            redis_client(self.redis_url).delete(flag(lane.name))
         except redis.RedisError as error:
             log.warning("WAKE_FLAG_NOT_CLEARED", lane=lane.name, error=type(error).__name__)

@@ -41,6 +41,7 @@ class Watch:
         self._guard = threading.Lock()
         self._waiting: set[str] = set()
         self._asking: set[str] = set()
+        self._next_tick = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         threads = sum(lane.slots for lane in lanes()) + 1
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="drain")
@@ -55,22 +56,25 @@ class Watch:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self) -> None:
-        next_tick = 0.0
-        wait_seconds = 0.0
         while not self._runtime.stopping.is_set():
-            for name in self._nudges(wait_seconds):
-                for lane in self._lanes():
-                    if lane.name == name:
-                        self._submit(lane)
-            if boottime() >= next_tick:
-                soonest = self._tick()
-                next_tick = boottime() + min(TICK_SECONDS, soonest)
-            wait_seconds = max(0.005, next_tick - boottime())
+            try:
+                self._round()
+            except Exception:
+                # Without this thread nobody would rescue or retry any more, and the process would look alive.
+                log.exception("WATCH_FAILED")
+                self._runtime.stopping.wait(TICK_SECONDS)
+
+    def _round(self) -> None:
+        """Listen for nudges until the next tick is due, then tick."""
+        for name in self._nudges(max(0.005, self._next_tick - boottime())):
+            for lane in self._lanes():
+                if lane.name == name:
+                    self._submit(lane)
+        if boottime() >= self._next_tick:
+            self._next_tick = boottime() + min(TICK_SECONDS, self._tick())
 
     def _nudges(self, wait_seconds: float) -> list[str]:
         """Lane names pushed since; waits up to `wait_seconds` for the first. Names from the list are untrusted."""
-        if wait_seconds <= 0:
-            return []
         try:
             popped = redis_client(self._redis_url).blpop([NUDGES], timeout=wait_seconds)
         except redis.RedisError:

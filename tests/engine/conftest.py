@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -62,3 +63,11 @@ def connections(parcels_url: str) -> Iterator[Any]:
             return stack.enter_context(closing(psycopg2.connect(parcels_url, options=f"-c role={APPLICATION_ROLE}")))
 
         yield connect
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port on which nobody listens."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

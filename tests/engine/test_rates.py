@@ -6,7 +6,11 @@ import time
 
 import pytest
 
+from dispatchlog.engine.delivery import drain
 from dispatchlog.engine.rates import Rates
+from dispatchlog.engine.runtime import Runtime
+from dispatchlog.gateways.fake import FakeGateway
+from tests.engine.lane import enqueue, parcel_lane
 
 
 @pytest.mark.parametrize("reachable", [True, False], ids=["shared through Redis", "Redis out of reach"])
@@ -41,3 +45,15 @@ def test_gateways_have_buckets_of_their_own(redis_url: str) -> None:
     rates = Rates(redis_url)
     assert rates.take("one", 1, per_second=0.001) == 1
     assert rates.take("other", 1, per_second=0.001) == 1
+
+
+def test_a_lane_with_a_rate_gives_its_gateway_no_more_than_that(runtime: Runtime) -> None:
+    lane = parcel_lane(FakeGateway(), rate_per_second=5.0, burst=2)
+    enqueue(lane, 20)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0:
+        drain(lane, runtime)
+        time.sleep(0.02)
+    gateway = lane.gateway
+    assert isinstance(gateway, FakeGateway)
+    assert 4 <= len(gateway.accepted) <= 2 + 5 * (time.monotonic() - began) + 1

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -50,12 +51,15 @@ class LedgerGateway:
 
     key_retention: timedelta | None = None
 
-    def __init__(self, kind: GatewayKind, path: Path, *, indexing_delay: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self, kind: GatewayKind, path: Path, *, deadline_seconds: float = DEADLINE_SECONDS, stop_at: str = ""
+    ) -> None:
         self.name = "ledger"
         self.kind = kind
-        self.deadline_seconds = DEADLINE_SECONDS
-        self.indexing_delay = indexing_delay
+        self.deadline_seconds = deadline_seconds
+        self.indexing_delay = timedelta(0)
         self._path = path
+        self._stop_at = stop_at  # where this process pauses itself, once: "connected" or "accepted"
 
     def requests(self) -> list[Entry]:
         if not self._path.exists():
@@ -66,6 +70,7 @@ class LedgerGateway:
         return [entry for entry in self.requests() if entry.accepted]
 
     def send(self, parcel: Parcel, *, deadline: Deadline, before_write: Callable[[], None]) -> Receipt:
+        self._pause("connected")
         before_write()
         with self._path.open("a") as ledger:
             fcntl.flock(ledger, fcntl.LOCK_EX)
@@ -83,9 +88,16 @@ class LedgerGateway:
             ledger.write(json.dumps(asdict(entry)) + "\n")
             ledger.flush()
             os.fsync(ledger.fileno())
+        self._pause("accepted")
         if first is not None and first.sha256 != sha256:
             raise Permanent("other bytes under this key", code="KEY_REUSED")
         return Receipt(entry.message_id)
+
+    def _pause(self, point: str) -> None:
+        if self._stop_at == point:
+            self._stop_at = ""
+            # Sent to the process, it may reach another thread first, and this one would go on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def look_up(self, parcel: Parcel, *, since: datetime, deadline: Deadline) -> LookUp:
         if self.kind is not GatewayKind.LOOKUP:
@@ -99,8 +111,8 @@ class LedgerGateway:
         """Nothing to close."""
 
 
-def ledger_lane(kind: GatewayKind, path: Path, **options: Any) -> Lane:
-    return parcel_lane(LedgerGateway(kind, path), **options)
+def ledger_lane(kind: GatewayKind, path: Path, *, stop_at: str = "", **options: Any) -> Lane:
+    return parcel_lane(LedgerGateway(kind, path, stop_at=stop_at), **options)
 
 
 def main() -> None:
@@ -109,7 +121,7 @@ def main() -> None:
     presence = Presence(order["database_url"], role=APPLICATION_ROLE)
     worker_id = presence.open()
     if order.get("kind"):
-        lane = ledger_lane(GatewayKind(order["kind"]), Path(order["ledger"]))
+        lane = ledger_lane(GatewayKind(order["kind"]), Path(order["ledger"]), stop_at=order.get("stop_at", ""))
         waker = Waker(make_broker(order["redis_url"]), order["redis_url"])
         Watch(Runtime(presence, waker, Breaker(order["redis_url"])), lambda: [lane], order["redis_url"]).start()
     if order.get("fork"):

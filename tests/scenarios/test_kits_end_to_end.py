@@ -172,7 +172,7 @@ def test_a_thousand_orders_with_workers_killed_never_get_two_mails_and_every_dou
     product: Product, tmp_path: Path
 ) -> None:
     supervisor = product.start_worker()
-    chance = random.Random(20)
+    chance = random.Random(20)  # noqa: S311 - repeatable on purpose
 
     def upstream() -> None:
         import_thousand(tmp_path / "orders.json")

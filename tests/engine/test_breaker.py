@@ -1,0 +1,132 @@
+"""The breaker holds calls back when a provider is down, lets a few through to see, and never holds back for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from dispatchlog.engine.breaker import Allowance, Breaker
+
+PAUSE_SECONDS = 0.2
+
+
+@pytest.fixture
+def breaker(redis_url: str) -> Breaker:
+    return Breaker(redis_url, pause_seconds=PAUSE_SECONDS)
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets the pause pass, by the breaker's clock alone."""
+
+    def jump() -> None:
+        now = time.time() + PAUSE_SECONDS + 0.01
+        monkeypatch.setattr("dispatchlog.engine.breaker.time.time", lambda: now)
+
+    return jump
+
+
+def test_a_gateway_nobody_reported_on_is_free(breaker: Breaker) -> None:
+    assert breaker.allow("g", 50) == Allowance(50)
+    assert breaker.state("g").state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "opens"),
+    [(0, 19, False), (0, 20, True), (18, 2, False), (17, 3, True), (90, 10, False), (89, 11, True), (1000, 0, False)],
+)
+def test_it_opens_over_a_tenth_of_failures_among_at_least_twenty_calls(
+    breaker: Breaker, good: int, bad: int, opens: bool
+) -> None:
+    breaker.report("g", good=good, bad=0)
+    breaker.report("g", good=0, bad=bad)
+    assert (breaker.allow("g", 50).calls == 0) == opens
+    assert (breaker.state("g").state == "open") == opens
+
+
+def test_one_gateways_breaker_is_no_others(breaker: Breaker) -> None:
+    breaker.report("g", good=0, bad=20)
+    assert breaker.allow("h", 50).calls == 50
+
+
+def test_all_workers_share_it(breaker: Breaker, redis_url: str) -> None:
+    breaker.report("g", good=0, bad=20)
+    assert Breaker(redis_url).allow("g", 50).calls == 0
+
+
+def test_after_the_pause_one_call_goes_then_five_then_all(breaker: Breaker, pause: Callable[[], None]) -> None:
+    breaker.report("g", good=0, bad=20)
+    pause()
+    assert breaker.state("g").state == "probing"
+    assert breaker.allow("g", 50).calls == 1
+    assert breaker.allow("g", 50).calls == 0
+    breaker.report("g", good=1, bad=0)
+    assert breaker.allow("g", 3).calls == 3
+    assert breaker.allow("g", 50).calls == 2
+    assert breaker.allow("g", 50).calls == 0
+    breaker.report("g", good=5, bad=0)
+    assert breaker.allow("g", 50) == Allowance(50)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_failed_probe_opens_it_again(breaker: Breaker, pause: Callable[[], None], stage: int) -> None:
+    breaker.report("g", good=0, bad=20)
+    pause()
+    breaker.allow("g", 50)
+    if stage == 2:
+        breaker.report("g", good=1, bad=0)
+        breaker.allow("g", 50)
+    breaker.report("g", good=0, bad=1)
+    assert breaker.allow("g", 50).calls == 0
+    assert breaker.state("g").state == "open"
+
+
+def test_a_probe_nobody_answered_for_is_handed_out_again_after_a_pause(
+    breaker: Breaker, pause: Callable[[], None]
+) -> None:
+    breaker.report("g", good=0, bad=20)
+    pause()
+    assert breaker.allow("g", 50).calls == 1  # and then its worker died
+    assert breaker.allow("g", 50).calls == 0
+    pause()
+    assert breaker.allow("g", 50).calls == 1
+
+
+def test_probes_given_back_are_handed_out_again_and_never_more_than_there_were(
+    breaker: Breaker, pause: Callable[[], None]
+) -> None:
+    breaker.report("g", good=0, bad=20)
+    pause()
+    probe = breaker.allow("g", 50)
+    breaker.give_back("g", probe, used=0)
+    breaker.give_back("g", probe, used=0)
+    assert [breaker.allow("g", 50).calls for _ in range(2)] == [1, 0]
+    breaker.report("g", good=1, bad=0)
+    breaker.give_back("g", probe, used=0)  # of a stage that is over
+    assert [breaker.allow("g", 50).calls for _ in range(2)] == [5, 0]
+
+
+def test_giving_back_to_a_closed_breaker_does_nothing(breaker: Breaker) -> None:
+    breaker.give_back("g", breaker.allow("g", 50), used=0)
+    assert breaker.state("g").state == "closed"
+
+
+def test_old_failures_are_forgotten(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaker.report("g", good=0, bad=19)
+    later = time.time() + 70
+    monkeypatch.setattr("dispatchlog.engine.breaker.time.time", lambda: later)
+    breaker.report("g", good=0, bad=1)
+    assert breaker.allow("g", 50).calls == 50
+
+
+def test_without_redis_everything_goes_through(unused_tcp_port: int) -> None:
+    breaker = Breaker(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    started = time.monotonic()
+    breaker.report("g", good=0, bad=99)
+    allowance = breaker.allow("g", 50)
+    breaker.give_back("g", allowance, used=0)
+    assert allowance == Allowance(50)
+    assert breaker.state("g").state == "unknown"
+    assert time.monotonic() - started < 2
