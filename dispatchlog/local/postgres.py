@@ -171,7 +171,12 @@ class LocalPostgres:
             *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
         ]
         process = spawn(command, cwd=self._home, output=subprocess.PIPE, account=account, death_signal=signal.SIGKILL)
-        output, _ = process.communicate()
+        try:
+            output, _ = process.communicate()
+        except BaseException:  # Ctrl-C: initdb must not go on writing into a directory that is being given up
+            process.kill()
+            process.wait()
+            raise
         if process.returncode:
             raise LocalServerError(f"initdb failed in {self._home}:\n{output.decode(errors='replace')}")
         half_made.rename(self._cluster)

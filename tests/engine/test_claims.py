@@ -475,8 +475,10 @@ def test_the_workers_other_statements_are_planned_by_index_too(parcels_url: str)
         "SELECT DISTINCT claimed_by FROM parcels WHERE status = 'QUEUED'",
         "SELECT id FROM parcels WHERE status = 'QUEUED' AND claimed_by = 1",
         "SELECT id FROM parcels WHERE in_doubt AND lookup_at <= now() ORDER BY lookup_at LIMIT 10",
-        "SELECT id FROM parcels WHERE status = 'PENDING' AND expires_at IS NOT NULL AND expires_at <= now()"
-        " ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED",
+        (
+            "SELECT id FROM parcels WHERE status = 'PENDING' AND expires_at IS NOT NULL AND expires_at <= now()"
+            " ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED"
+        ),
     ):
         assert "Seq Scan" not in plan_of(sql, {}), sql
     token = uuid4()

@@ -30,7 +30,6 @@ from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.gateways.fake import FakeGateway, Outcome, Play
-
 from tests.servers import Servers
 
 from .lane import (
@@ -473,7 +472,7 @@ def test_a_lane_uses_no_more_slots_than_it_has_and_the_late_wake_up_is_not_lost(
 
 def test_no_wake_up_is_stranded_however_commits_and_drains_meet(runtime: Runtime, waker: Waker) -> None:
     """As a queue of one hint: a drain runs only when a hint went out. What stays PENDING then was forgotten."""
-    lane, gateway = lane_of(IDEMPOTENT, slots=2, batch=7)
+    lane, _gateway = lane_of(IDEMPOTENT, slots=2, batch=7)
     producers, each = 3, 40
     hints: list[Any] = []
     guard = threading.Lock()

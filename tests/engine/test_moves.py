@@ -127,8 +127,10 @@ def test_a_dispatch_can_only_begin_pending(parcels_url: str, status: Status) -> 
         "UPDATE parcels SET id = gen_random_uuid()",
         "UPDATE parcels SET seq = seq + 1000",
         "UPDATE parcels SET created_at = now()",
-        "INSERT INTO dispatch_transitions (lane, dispatch_id, to_status, actor, database_user)"
-        " VALUES ('parcel', gen_random_uuid(), 'SENT', 'x', 'x')",
+        (
+            "INSERT INTO dispatch_transitions (lane, dispatch_id, to_status, actor, database_user)"
+            " VALUES ('parcel', gen_random_uuid(), 'SENT', 'x', 'x')"
+        ),
         "UPDATE dispatch_transitions SET actor = 'somebody else'",
         "DELETE FROM dispatch_transitions",
         "TRUNCATE dispatch_transitions",
@@ -171,8 +173,10 @@ def test_the_application_has_no_right_to(parcels_url: str, statement: str) -> No
         ("UPDATE parcels SET seq = seq + 1000", "DL002"),
         ("UPDATE parcels SET status = 'SENT', sent_at = now() WHERE status = 'CANCELLED'", "DL002"),
         (
-            "INSERT INTO parcels (id, status, claim_token, claimed_by, claimed_at)"
-            " VALUES (gen_random_uuid(), 'QUEUED', gen_random_uuid(), 1, now())",
+            (
+                "INSERT INTO parcels (id, status, claim_token, claimed_by, claimed_at)"
+                " VALUES (gen_random_uuid(), 'QUEUED', gen_random_uuid(), 1, now())"
+            ),
             "DL001",
         ),
         ("UPDATE dispatch_transitions SET actor = 'somebody else'", "DL004"),
@@ -197,8 +201,10 @@ def test_triggers_refuse_even_the_owner_and_even_on_a_replica(
     "statement",
     [
         "INSERT INTO parcels (id) VALUES (%(id)s) ON CONFLICT (id) DO UPDATE SET status = 'PENDING', sent_at = NULL",
-        "MERGE INTO parcels t USING (SELECT %(id)s::uuid AS id) s ON t.id = s.id"
-        " WHEN MATCHED THEN UPDATE SET status = 'PENDING', sent_at = NULL",
+        (
+            "MERGE INTO parcels t USING (SELECT %(id)s::uuid AS id) s ON t.id = s.id"
+            " WHEN MATCHED THEN UPDATE SET status = 'PENDING', sent_at = NULL"
+        ),
         "WITH x AS (UPDATE parcels SET status = 'PENDING', sent_at = NULL WHERE id = %(id)s RETURNING 1) TABLE x",
         "UPDATE ONLY parcels SET status = 'PENDING', sent_at = NULL WHERE id = %(id)s",
     ],
@@ -326,9 +332,14 @@ def test_a_signature_ends_with_its_transaction(lane: Lane) -> None:
 
 def test_a_transaction_that_rolls_back_leaves_neither_move_nor_log(lane: Lane) -> None:
     (dispatch_id,) = enqueue(lane)
-    with pytest.raises(RuntimeError), transaction("test"):
-        ledger.cancel_waiting(lane, id=dispatch_id)
-        raise RuntimeError("the caller failed")
+
+    def fail_late() -> None:
+        with transaction("test"):
+            ledger.cancel_waiting(lane, id=dispatch_id)
+            raise RuntimeError("the caller failed")
+
+    with pytest.raises(RuntimeError):
+        fail_late()
     assert moves(dispatch_id) == [(None, "PENDING")]
 
 
@@ -340,7 +351,7 @@ def test_a_transaction_that_rolls_back_leaves_neither_move_nor_log(lane: Lane) -
         lambda lane: ledger.record(lane, uuid4(), [], worker_id=1),
         lambda lane: ledger.prove_sent(lane, []),
         lambda lane: ledger.release(lane, uuid4(), []),
-        lambda lane: ledger.expire_due(lane),
+        ledger.expire_due,
         lambda lane: ledger.hold(lane, [], code="A", reason="a"),
         lambda lane: ledger.cancel_waiting(lane, body_text="a"),
         lambda lane: claims.claim_due(lane, token=uuid4(), worker_id=1, limit=1),

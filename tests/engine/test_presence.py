@@ -18,7 +18,6 @@ from dispatchlog.engine.presence import LOCK_CLASS, Presence, boot_id, process_s
 from .lane import APPLICATION_ROLE, owner
 from .processes import until, worker
 
-
 # Python 3.12 and later warn of forking beside threads, which is what these tests are about.
 forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 

@@ -110,9 +110,13 @@ def test_a_transaction_wakes_its_lane_once_and_only_after_it_has_committed(
 
 
 def test_a_transaction_that_rolls_back_wakes_nobody(lane: Lane, waker: Waker, client: Any) -> None:
-    with pytest.raises(RuntimeError), transaction("test"):
-        waker.after_commit(lane)
-        raise RuntimeError("the caller failed")
+    def fail_late() -> None:
+        with transaction("test"):
+            waker.after_commit(lane)
+            raise RuntimeError("the caller failed")
+
+    with pytest.raises(RuntimeError):
+        fail_late()
     with transaction("the next one"):
         pass
     assert hints(client) == 0

@@ -1,4 +1,4 @@
-"""A worker process for tests that kill it: `python -m tests.engine.worker JSON`. Its provider is a file of what it accepted.
+"""A worker process for tests that kill it: `python -m tests.engine.worker JSON`. Its provider is a file.
 
 Prints one line of JSON with its worker number once it is ready, then works until it is ended.
 """
