@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from peewee import (
     SQL,
-    AutoField,
     BlobField,
     BooleanField,
     CharField,
     Check,
     CompositeKey,
     ForeignKeyField,
+    IdentityField,
     IntegerField,
     TextField,
     UUIDField,
@@ -132,7 +132,7 @@ class HealthInformationDispatchLog(Dispatch):
 class Role(Table):
     """What a member of staff may do; `permissions` are read, act, reveal, audit and manage."""
 
-    id = AutoField()
+    id = IdentityField()
     name = CharField(max_length=64, unique=True)
     description = TextField(default="", constraints=[SQL("DEFAULT ''")])
     permissions = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
@@ -144,7 +144,7 @@ class Role(Table):
 class User(Table):
     """A member of staff. `fs_uniquifier` is what a session names; a new one ends every session of the user."""
 
-    id = AutoField()
+    id = IdentityField()
     email = CharField(max_length=320)
     password = CharField(max_length=255, null=True)
     active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])

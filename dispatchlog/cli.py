@@ -13,6 +13,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import click
 import peewee
 import psycopg2
+from playhouse.migrations import MigrationError
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -46,7 +47,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             where = ".".join(str(part) for part in first["loc"]) or "settings"
             fail(f"{where}: {first['msg']}", code="BAD_SETTING")
         except (psycopg2.OperationalError, peewee.OperationalError, peewee.InterfaceError) as error:
-            detail = str(error).strip().splitlines()[0]
+            detail = _first_line(error)
             if "does not exist" in detail and "role" in detail:
                 fail(f"{detail}; run: dispatchlog migrate up", code="NOT_MIGRATED")
             fail(
@@ -54,11 +55,15 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
                 code="DATABASE_UNAVAILABLE",
             )
         except peewee.ProgrammingError as error:
-            fail(f"{str(error).strip().splitlines()[0]}; run: dispatchlog migrate up", code="NOT_MIGRATED")
+            fail(f"{_first_line(error)}; run: dispatchlog migrate up", code="NOT_MIGRATED")
         except DispatchlogError as error:
             fail(error.message, code=error.code)
 
     return run
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def open_database(name: str) -> Settings:
@@ -158,7 +163,10 @@ def migrate_up_command(target: str | None) -> None:
     """Apply pending migrations, or those up to TARGET."""
     from dispatchlog.migrate import migrate_up
 
-    applied = migrate_up(_owner_url(), target)
+    try:
+        applied = migrate_up(_owner_url(), target)
+    except (peewee.ProgrammingError, peewee.IntegrityError, peewee.InternalError, MigrationError) as error:
+        fail(f"{_first_line(error)}; nothing of that migration was kept", code="MIGRATION_FAILED")
     console.print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
 
 

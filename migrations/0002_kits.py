@@ -1,14 +1,18 @@
 """Kits: orders and their kits (only where missing: they may belong to an upstream service), and the two lanes."""
 
-UPSTREAM = """
-CREATE TABLE IF NOT EXISTS {practitioners} (
+# Each is made only where nothing of that name exists; a table or view that is there is left exactly as it is.
+UPSTREAM = {
+    "practitioners": """
+CREATE TABLE {practitioners} (
     id uuid PRIMARY KEY,
     name varchar(255) NOT NULL,
     email varchar(320),
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE IF NOT EXISTS {orders} (
+)
+""",
+    "orders": """
+CREATE TABLE {orders} (
     id uuid PRIMARY KEY,
     order_number varchar(64) NOT NULL,
     practitioner_id uuid,
@@ -21,7 +25,12 @@ CREATE TABLE IF NOT EXISTS {orders} (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE TABLE IF NOT EXISTS {order_kits} (
+CREATE INDEX ON {orders} (order_number);
+CREATE INDEX ON {orders} (practitioner_id);
+CREATE INDEX ON {orders} (updated_at)
+""",
+    "order_kits": """
+CREATE TABLE {order_kits} (
     id uuid PRIMARY KEY,
     order_id uuid NOT NULL,
     kit_id varchar(64) NOT NULL,
@@ -32,12 +41,10 @@ CREATE TABLE IF NOT EXISTS {order_kits} (
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (order_id, kit_id)
 );
-CREATE INDEX IF NOT EXISTS {orders}_order_number_idx ON {orders} (order_number);
-CREATE INDEX IF NOT EXISTS {orders}_practitioner_id_idx ON {orders} (practitioner_id);
-CREATE INDEX IF NOT EXISTS {orders}_updated_at_idx ON {orders} (updated_at);
-CREATE INDEX IF NOT EXISTS {order_kits}_kit_id_idx ON {order_kits} (kit_id);
-GRANT SELECT, INSERT, UPDATE ON {practitioners}, {orders}, {order_kits} TO {role};
-"""
+CREATE INDEX ON {order_kits} (kit_id)
+""",
+}
+GRANT = "GRANT SELECT, INSERT, UPDATE ON {practitioners}, {orders}, {order_kits} TO {role}"
 
 LANES = """
 CREATE TABLE order_registrations (
@@ -88,7 +95,11 @@ SELECT dispatchlog_install_lane('health_information_dispatch_logs', 'health_info
 def up(migrator, db):
     from dispatchlog.migrate import migration_role, upstream_tables
 
-    db.execute_sql(UPSTREAM.format(role=migration_role(), **upstream_tables()))
+    names = upstream_tables()
+    for held, create in UPSTREAM.items():
+        if db.execute_sql("SELECT to_regclass(%s)", (names[held],)).fetchone()[0] is None:
+            db.execute_sql(create.format(**names))
+    db.execute_sql(GRANT.format(role=migration_role(), **names))
     db.execute_sql(LANES.format(role=migration_role()))
 
 
@@ -99,5 +110,6 @@ def down(migrator, db):
     db.execute_sql("DROP TABLE kit_registrations, health_information_dispatch_logs, order_registrations")
     for table in upstream_tables().values():
         # Only what this product made and nobody else filled is its to drop.
-        if not db.execute_sql(f"SELECT EXISTS (SELECT FROM {table})").fetchone()[0]:
+        is_table = db.execute_sql("SELECT relkind = 'r' FROM pg_class WHERE oid = to_regclass(%s)", (table,)).fetchone()
+        if is_table and is_table[0] and not db.execute_sql(f"SELECT EXISTS (SELECT FROM {table})").fetchone()[0]:
             db.execute_sql(f"DROP TABLE {table}")

@@ -27,6 +27,13 @@ def _api() -> OrdersApi | None:
     return OrdersApi(settings.orders_api_url, settings.orders_api_token.get_secret_value())
 
 
+def forget() -> None:
+    """Close the client; the next use makes one from the settings then in force. For tests."""
+    if _api.cache_info().currsize and (api := _api()) is not None:
+        api.close()
+    _api.cache_clear()
+
+
 def refresh_from_upstream(order_id: UUID) -> bool:
     """Fetch the order and store it; False when no API is set, it has no such order, or it cannot answer now.
 

@@ -60,7 +60,7 @@ def test_closing_frees_the_lock_and_says_goodbye(database_url: str, cursor: Any)
     opened = Presence(database_url, role=APPLICATION_ROLE)
     worker_id = opened.open()
     opened.close()
-    assert not is_held(cursor, worker_id)
+    until(lambda: not is_held(cursor, worker_id), seconds=2, what="the lock is free")
     cursor.execute("SELECT stopped_at IS NOT NULL FROM dispatch_workers WHERE id = %s", (worker_id,))
     assert cursor.fetchone() == (True,)
     with pytest.raises(FenceLost):
