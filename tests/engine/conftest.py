@@ -26,7 +26,14 @@ from .lane import APPLICATION_ROLE, install
 def parcels_url(database_url: str, settings_env: Settings) -> Iterator[str]:
     """A database with the parcel lane's table; the process's pool is a worker's pool on it."""
     install(database_url)
-    configure(database_url, role=APPLICATION_ROLE, name="test", max_connections=24, by_index=True)
+    configure(
+        database_url,
+        role=APPLICATION_ROLE,
+        name="test",
+        max_connections=24,
+        statement_timeout_ms=15_000,  # what waits for a lock that never comes fails, instead of hanging the run
+        by_index=True,
+    )
     yield database_url
     if not database.is_closed():
         database.close()

@@ -267,6 +267,23 @@ def test_a_resend_sends_the_stored_bytes_even_if_composing_has_changed(runtime: 
     assert [bytes(payload["body"]) for payload in payloads(dispatch_id)] == [b"version 0"]
 
 
+def test_a_resend_needs_no_composing(runtime: Runtime) -> None:
+    """What was sent once can be sent again even if its order was cancelled since: its outcome must become known."""
+
+    def compose_once(row: Row) -> Letter:
+        if row["claims"] > 1:
+            raise CannotCompose("its order is gone")
+        return compose(row)
+
+    lane, gateway = lane_of(IDEMPOTENT, compose=compose_once)
+    gateway.script(Outcome.UNKNOWN_AFTER_ACCEPT)
+    (dispatch_id,) = enqueue(lane)
+    for _ in range(2):
+        make_due(lane, dispatch_id)
+        drain(lane, runtime)
+    assert read(lane, dispatch_id)["status"] == "SENT"
+
+
 def test_only_an_operators_retry_after_a_definite_no_composes_afresh_under_a_new_key(runtime: Runtime) -> None:
     lane, gateway = lane_of(IDEMPOTENT, compose=numbered())
     gateway.script(Outcome.PERMANENT)
@@ -468,6 +485,28 @@ def test_a_lane_uses_no_more_slots_than_it_has_and_the_late_wake_up_is_not_lost(
         gateway.let_go.set()
         assert sum(drained.result().claimed for drained in busy) == 3
     assert statuses(lane) == ["SENT"] * 3
+
+
+def test_a_wake_up_between_a_drains_last_look_and_its_end_is_not_lost(
+    presence: Presence, waker: Waker, redis_url: str
+) -> None:
+    class AtTheLastMoment(Runtime):
+        """Something is committed, and its wake-up handled, just before the drain in work gives its slot back."""
+
+        late: bool = False
+
+        def leave(self, lane: Lane) -> bool:
+            if not self.late:
+                self.late = True
+                enqueue(lane)
+                assert drain(lane, self).claimed == 0  # the only slot is taken
+            return super().leave(lane)
+
+    runtime = AtTheLastMoment(presence, waker, Breaker(redis_url))
+    lane, _ = lane_of(IDEMPOTENT, slots=1)
+    enqueue(lane)
+    assert drain(lane, runtime).sent == 2
+    assert statuses(lane) == ["SENT", "SENT"]
 
 
 def test_no_wake_up_is_stranded_however_commits_and_drains_meet(runtime: Runtime, waker: Waker) -> None:

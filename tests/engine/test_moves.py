@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,8 +17,9 @@ from dispatchlog.engine.errors import NaiveInstant, NotInTransaction
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.states import MOVES, Status, is_legal
 from dispatchlog.gateways.fake import FakeGateway
+from tests.servers import Servers, fresh_database
 
-from .lane import application, change, enqueue, history, moves, owner, parcel_lane, read
+from .lane import application, change, enqueue, history, install, moves, owner, parcel_lane, read
 
 CLAIMED = "claim_token = gen_random_uuid(), claimed_by = 1, claimed_at = now()"
 COLUMNS = {
@@ -69,11 +71,19 @@ def lane(parcels_url: str) -> Lane:
     return parcel_lane(FakeGateway())
 
 
+@pytest.fixture(scope="module")
+def shared_url(servers: Servers) -> Iterator[str]:
+    """One database for all the tests of raw SQL, for each makes its own rows; a database for each would take longer."""
+    with fresh_database(servers, f"test_moves_{os.getpid()}", migrated=True) as url:
+        install(url)
+        yield url
+
+
 @pytest.mark.parametrize(("source", "target"), [(s, t) for s, t in itertools.product(Status, Status) if s is not t])
 def test_the_database_accepts_exactly_the_legal_moves_and_logs_each_once(
-    parcels_url: str, source: Status, target: Status
+    shared_url: str, source: Status, target: Status
 ) -> None:
-    with application(parcels_url) as cursor:
+    with application(shared_url) as cursor:
         dispatch_id = put(cursor, source)
         before = logged(cursor, dispatch_id)
         if is_legal(source, target):
@@ -89,8 +99,8 @@ def test_the_database_accepts_exactly_the_legal_moves_and_logs_each_once(
 
 
 @pytest.mark.parametrize("status", Status)
-def test_staying_where_it_is_is_no_move_and_is_not_logged(parcels_url: str, status: Status) -> None:
-    with application(parcels_url) as cursor:
+def test_staying_where_it_is_is_no_move_and_is_not_logged(shared_url: str, status: Status) -> None:
+    with application(shared_url) as cursor:
         dispatch_id = put(cursor, status)
         before = logged(cursor, dispatch_id)
         cursor.execute("UPDATE parcels SET status = %s, updated_at = now() WHERE id = %s", (status, dispatch_id))
@@ -102,15 +112,15 @@ def test_the_database_holds_the_same_table_of_moves_as_the_code(parcels_url: str
         assert {tuple(row) for row in fetch_all("SELECT from_status, to_status FROM dispatch_moves")} == set(MOVES)
 
 
-def test_the_application_cannot_change_the_table_of_moves(parcels_url: str) -> None:
-    with application(parcels_url) as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
+def test_the_application_cannot_change_the_table_of_moves(shared_url: str) -> None:
+    with application(shared_url) as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
         cursor.execute("INSERT INTO dispatch_moves VALUES ('SENT', 'PENDING')")
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PENDING])
-def test_a_dispatch_can_only_begin_pending(parcels_url: str, status: Status) -> None:
+def test_a_dispatch_can_only_begin_pending(shared_url: str, status: Status) -> None:
     sent_at = "now()" if status is Status.SENT else "NULL"
-    with application(parcels_url) as cursor, pytest.raises(psycopg2.Error, match="begins PENDING") as refused:
+    with application(shared_url) as cursor, pytest.raises(psycopg2.Error, match="begins PENDING") as refused:
         cursor.execute(
             "INSERT INTO parcels (id, status, sent_at, claim_token, claimed_by, claimed_at)"
             f" VALUES (gen_random_uuid(), %s, {sent_at}, gen_random_uuid(), 1, now())",
@@ -145,20 +155,20 @@ def test_a_dispatch_can_only_begin_pending(parcels_url: str, status: Status) -> 
         "SET session_replication_role = replica",
     ],
 )
-def test_the_application_has_no_right_to(parcels_url: str, statement: str) -> None:
-    with owner(parcels_url) as cursor:
+def test_the_application_has_no_right_to(shared_url: str, statement: str) -> None:
+    with owner(shared_url) as cursor:
         # The role's rights alone are meant, so it signs in by itself: not as an owner who took its role.
         cursor.execute("SELECT current_database()")
         login = f"app_{cursor.fetchone()[0]}"
         cursor.execute(f"CREATE ROLE {login} LOGIN IN ROLE dispatchlog_app")
     try:
-        with owner(parcels_url) as cursor:
+        with owner(shared_url) as cursor:
             put(cursor, Status.PENDING)
             cursor.execute(f"SET SESSION AUTHORIZATION {login}")
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
     finally:
-        with owner(parcels_url) as cursor:
+        with owner(shared_url) as cursor:
             cursor.execute(f"DROP ROLE {login}")
 
 
@@ -186,9 +196,9 @@ def test_the_application_has_no_right_to(parcels_url: str, statement: str) -> No
     ],
 )
 def test_triggers_refuse_even_the_owner_and_even_on_a_replica(
-    parcels_url: str, statement: str, code: str, role: str
+    shared_url: str, statement: str, code: str, role: str
 ) -> None:
-    with owner(parcels_url) as cursor:
+    with owner(shared_url) as cursor:
         put(cursor, Status.PENDING)
         put(cursor, Status.CANCELLED)
         cursor.execute(f"SET session_replication_role = {role}")
@@ -209,8 +219,8 @@ def test_triggers_refuse_even_the_owner_and_even_on_a_replica(
         "UPDATE ONLY parcels SET status = 'PENDING', sent_at = NULL WHERE id = %(id)s",
     ],
 )
-def test_no_statement_leads_out_of_a_final_state(parcels_url: str, statement: str) -> None:
-    with application(parcels_url) as cursor:
+def test_no_statement_leads_out_of_a_final_state(shared_url: str, statement: str) -> None:
+    with application(shared_url) as cursor:
         dispatch_id = put(cursor, Status.SENT)
         with pytest.raises(psycopg2.Error) as refused:
             cursor.execute(statement, {"id": dispatch_id})
@@ -218,8 +228,8 @@ def test_no_statement_leads_out_of_a_final_state(parcels_url: str, statement: st
         assert status_of(cursor, dispatch_id) == "SENT"
 
 
-def test_two_rows_cannot_change_places(parcels_url: str) -> None:
-    with owner(parcels_url) as cursor:
+def test_two_rows_cannot_change_places(shared_url: str) -> None:
+    with owner(shared_url) as cursor:
         first, second = put(cursor, Status.PENDING), put(cursor, Status.PENDING)
         with pytest.raises(psycopg2.Error):
             cursor.execute(
@@ -239,16 +249,16 @@ def test_two_rows_cannot_change_places(parcels_url: str) -> None:
         "last_error = 'other'",
     ],
 )
-def test_the_body_and_the_receipt_of_a_final_row_are_frozen(parcels_url: str, status: Status, assignment: str) -> None:
-    with application(parcels_url) as cursor:
+def test_the_body_and_the_receipt_of_a_final_row_are_frozen(shared_url: str, status: Status, assignment: str) -> None:
+    with application(shared_url) as cursor:
         dispatch_id = put(cursor, status)
         with pytest.raises(psycopg2.Error, match="frozen") as refused:
             cursor.execute(f"UPDATE parcels SET {assignment} WHERE id = %s", (dispatch_id,))
     assert refused.value.pgcode == "DL003"
 
 
-def test_only_failed_rows_can_be_in_doubt(parcels_url: str) -> None:
-    with application(parcels_url) as cursor:
+def test_only_failed_rows_can_be_in_doubt(shared_url: str) -> None:
+    with application(shared_url) as cursor:
         dispatch_id = put(cursor, Status.PENDING)
         with pytest.raises(psycopg2.errors.CheckViolation):
             cursor.execute("UPDATE parcels SET in_doubt = true WHERE id = %s", (dispatch_id,))
