@@ -16,7 +16,7 @@ import psycopg2
 import structlog
 
 from dispatchlog.engine import claims, ledger, outcome
-from dispatchlog.engine.database import DATABASE_AWAY, connected, database, execute, transaction
+from dispatchlog.engine.database import DATABASE_AWAY, connected, database, transaction
 from dispatchlog.engine.deadline import Deadline, boottime
 from dispatchlog.engine.errors import DispatchlogError, FenceLost, GatewayError, OutcomeUnknown
 from dispatchlog.engine.gateway import GatewayKind, Parcel
@@ -137,9 +137,6 @@ def _claim(lane: Lane, runtime: Runtime, token: UUID, *, worker_id: int, limit: 
     for _ in range(CLAIM_TRIES):
         try:
             with transaction(f"worker:{worker_id}"):
-                # Nothing leaves on a claim alone, so its commit need not wait for the disk: a crash of PostgreSQL that
-                # forgets it forgets all that followed too, and a mark or record of a forgotten claim matches no row.
-                execute("SET LOCAL synchronous_commit = off")
                 rows = claims.claim_due(
                     lane, token=token, worker_id=worker_id, limit=limit, after_key=runtime.last_key(lane)
                 )

@@ -8,7 +8,7 @@ and after the last time stays in doubt for a person.
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -68,13 +68,17 @@ def look_up_due(lane: Lane, *, worker_id: int, limit: int = 10) -> int:
 
 
 def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
-    """Ask about one row in doubt and settle it where the answer allows; UNSURE when it stays in doubt."""
+    """Ask about one row in doubt and settle it where the answer allows; UNSURE when it stays in doubt.
+
+    A person may ask at any time, but "absent" before the provider's indexing delay is over proves nothing.
+    """
+    too_early = row["lookups"] == 0 and row["lookup_at"] is not None and row["lookup_at"] > datetime.now(UTC)
     found = ask(lane, row)
     with transaction(actor, f"provider asked: {found.answer.value.lower()}"):
         if found.answer is LookUpAnswer.FOUND:
             _keep_proof(lane, row, found)
             return LookUpAnswer.FOUND if prove_sent(lane, [row["id"]]) else LookUpAnswer.UNSURE
-        if found.answer is LookUpAnswer.ABSENT and sender_has_ended(row):
+        if found.answer is LookUpAnswer.ABSENT and not too_early and sender_has_ended(row):
             freed = execute(_ABSENT.format(table=lane.table), (lane.retry.max_attempts, row["id"], row["claim_token"]))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
     return LookUpAnswer.UNSURE

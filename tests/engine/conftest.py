@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+import structlog
 
 from dispatchlog.broker import make_broker
 from dispatchlog.engine.breaker import Breaker
@@ -20,6 +21,19 @@ from dispatchlog.engine.wakeup import Waker
 from dispatchlog.settings import Settings
 
 from .lane import APPLICATION_ROLE, install
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks() -> Iterator[None]:
+    """Drawing a framed traceback takes a second, which is as long as a drain may last."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

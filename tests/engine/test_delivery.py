@@ -368,7 +368,8 @@ def test_where_nobody_dedupes_an_acceptance_that_cannot_be_recorded_is_a_visible
 ) -> None:
     lane, gateway = lane_of(BLIND, after_sent=notes)
     ids = enqueue(lane, 3)
-    drain(lane, runtime)
+    for _ in range(2):  # a drain's second may be over before the third row
+        drain(lane, runtime)
     assert statuses(lane) == ["SENT", "FAILED", "SENT"]
     row = read(lane, ids[1])
     assert (row["in_doubt"], row["last_error_code"]) == (True, "RECORD_FAILED")

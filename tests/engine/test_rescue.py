@@ -22,7 +22,7 @@ from dispatchlog.engine.ledger import Result, mark_sending, record
 from dispatchlog.engine.lookup import MOST_LOOKUPS, look_up_due
 from dispatchlog.engine.outcome import judge
 from dispatchlog.engine.presence import Presence, process_start
-from dispatchlog.engine.rescue import MOST_RESCUES, rescue
+from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
 
@@ -299,7 +299,7 @@ def test_a_row_whose_workers_die_again_and_again_fails_and_says_so(
 ) -> None:
     lane = parcel_lane(FakeGateway(kind))
     (dispatch_id,) = enqueue(lane)
-    for number in range(MOST_RESCUES):
+    for number in range(5):
         assert status(lane, dispatch_id) == "PENDING", number
         take(lane, dead)
         assert rescue_now(lane) == 1
@@ -453,10 +453,8 @@ def test_without_an_answer_a_row_is_asked_about_less_and_less_and_then_stays_for
     for _ in range(MOST_LOOKUPS):
         assert look_up_now(lane, dispatch_id) == 0
         row = read(lane, dispatch_id)
-        waits.append(row["lookup_at"] and (row["lookup_at"] - row["updated_at"]).total_seconds())
-    assert waits[-1] is None
-    assert waits[:-1] == sorted(waits[:-1])
-    assert waits[0] == pytest.approx(60, abs=1)
+        waits.append(row["lookup_at"] and round((row["lookup_at"] - row["updated_at"]).total_seconds()))
+    assert waits == [60, 60, 60, 120, 240, None]
     assert (row["status"], row["in_doubt"]) == ("FAILED", True)
     with connected():
         assert look_up_due(lane, worker_id=0) == 0

@@ -86,13 +86,13 @@ def test_a_drain_forgets_the_flag_before_its_first_claim(runtime: Runtime, waker
 
     class Waking(FakeGateway):
         def send(self, parcel: Any, **rest: Any) -> Receipt:
-            woken.append(waker.wake(lane))
+            woken.append(waker.wake(busy))
             return super().send(parcel, **rest)
 
-    lane = parcel_lane(Waking())
-    enqueue(lane)
-    waker.wake(lane)
-    drain(lane, runtime)
+    busy = parcel_lane(Waking())
+    enqueue(busy)
+    waker.wake(busy)
+    drain(busy, runtime)
     assert woken == [True]
 
 
@@ -212,12 +212,13 @@ def test_forged_nudges_are_ignored(
     runtime: Runtime, waker: Waker, redis_url: str, client: Any, nudge: str | bytes
 ) -> None:
     lane = parcel_lane(FakeGateway())
-    with watching(runtime, redis_url, lane):
+    with capture_logs() as logs, watching(runtime, redis_url, lane):
         client.rpush(NUDGES, nudge)
         until(lambda: client.llen(NUDGES) == 0, what="the nudge is taken")
         enqueue(lane)
         waker.wake(lane)
         until(sent(lane), what="a true one")
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
 
 
 def test_stopping_waits_for_the_row_being_sent_and_leaves_none_claimed(runtime: Runtime, redis_url: str) -> None:
