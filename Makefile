@@ -1,11 +1,14 @@
 # make run    everything on this machine, servers included (PORT=9000 for another port)
 # make test   the checks and the tests          (PYTEST_ARGS='-k name' to choose)
 # make bench  the benchmarks
+# make chaos  real processes under random faults, compared with what was accepted (SECONDS=1800 SEED=7)
 # make lock   write the versions of this .venv to requirements.lock
 # make clean  remove what was built and installed; the data in var/ stay
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
+SECONDS ?= 60
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -15,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test bench lock clean
+.PHONY: run test bench chaos lock clean
 
 run: $(VENV)/.installed-local
 	@exec $(BIN)/dispatchlog up
@@ -29,6 +32,9 @@ test: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m bench
+
+chaos: $(VENV)/.installed-dev
+	@exec $(BIN)/python -m chaos --seconds $(SECONDS) --seed $(SEED)
 
 lock: $(VENV)/.installed-dev
 	@{ echo "# Exact versions of everything in a development environment; write it anew with: make lock"; \

@@ -30,6 +30,7 @@ class Kind:
     Attributes:
         channel: its name in the provider's ledger; "" for the one whose ledger is a file per worker.
         share: rows of every thousand.
+        slots: drains at once in one process.
         most_open: no more is enqueued while so many rows wait.
     """
 
@@ -37,6 +38,7 @@ class Kind:
     kind: GatewayKind
     channel: str
     share: int
+    slots: int
     most_open: int
 
     @property
@@ -44,11 +46,14 @@ class Kind:
         return self.name
 
 
-BULK = Kind("chaos_bulk", GatewayKind.IDEMPOTENT, "", share=870, most_open=6000)
-REGISTRATION = Kind("chaos_registration", GatewayKind.IDEMPOTENT, "registrations", share=30, most_open=400)
-MESSAGE = Kind("chaos_message", GatewayKind.LOOKUP, "messages", share=80, most_open=1000)
-MAIL = Kind("chaos_mail", GatewayKind.BLIND, "smtp", share=20, most_open=300)
+BULK = Kind("chaos_bulk", GatewayKind.IDEMPOTENT, "", share=870, slots=2, most_open=10_000)
+REGISTRATION = Kind("chaos_registration", GatewayKind.IDEMPOTENT, "registrations", share=30, slots=3, most_open=1_500)
+MESSAGE = Kind("chaos_message", GatewayKind.LOOKUP, "messages", share=80, slots=6, most_open=4_000)
+MAIL = Kind("chaos_mail", GatewayKind.BLIND, "smtp", share=20, slots=3, most_open=1_000)
 KINDS = (BULK, REGISTRATION, MESSAGE, MAIL)
+
+
+COLUMNS = "recipient text NOT NULL, note text NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def create_statements() -> list[str]:
         statement
         for kind in KINDS
         for statement in (
-            f"CREATE TABLE {kind.table} (LIKE dispatch_template INCLUDING ALL, recipient text NOT NULL, note text NOT NULL)",
+            f"CREATE TABLE {kind.table} (LIKE dispatch_template INCLUDING ALL, {COLUMNS})",
             f"SELECT dispatchlog_install_lane('{kind.table}', '{kind.name}', fixed => '{{recipient,note}}')",
         )
     ]
@@ -120,7 +125,7 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
             compose=composers[kind.name],
             retry=RETRY,
             batch=200 if kind is BULK else 20,
-            slots=2 if kind is BULK else 3,
+            slots=kind.slots,
             body_on_row=kind is BULK,
             queue="chaos",
             actor="chaos_drain",

@@ -160,6 +160,7 @@ async def change_weather(weather: Weather, routes: list[tuple[int, int]]) -> Non
                 server.close()
             await weather.hang(weather.random.uniform(0.2, 1.5))
             servers = await open_routes(weather, routes)
+    await asyncio.Event().wait()  # healed: listen until cancelled
 
 
 async def open_routes(weather: Weather, routes: list[tuple[int, int]]) -> list[asyncio.Server]:

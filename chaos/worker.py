@@ -27,7 +27,7 @@ from dispatchlog.settings import get_settings
 
 THREADS = 4
 # Short, so that a gateway whose breaker opened is tried again while the run lasts.
-BREAKER_PAUSE_SECONDS = 0.5
+BREAKER_PAUSE_SECONDS = 0.2
 
 
 def main() -> None:

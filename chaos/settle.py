@@ -1,0 +1,59 @@
+"""Owns the end of a run: waits, bounded, until all has settled; asks and resends as a person would. Judges nothing."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from chaos.desk import SURE_AFTER, Desk, doubts, is_expired
+from chaos.lanes import KINDS
+from dispatchlog.engine.database import connected, database, fetch_one
+from dispatchlog.engine.delivery import DATABASE_ERRORS
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.engine.gateway import GatewayKind
+from dispatchlog.engine.lanes import Lane
+
+ROUND_SECONDS = 0.5
+AT_ONCE = 500
+
+
+def settle(lanes: dict[str, Lane], desk: Desk, *, seconds: float) -> float:
+    """Seconds until no row is open and no doubt is left that a look-up or the same key can settle; at most `seconds`."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        with suppress(*DATABASE_ERRORS, DispatchlogError):
+            with connected():
+                if not _open_rows() and not _settle_doubts(lanes, desk):
+                    return time.monotonic() - began
+            time.sleep(ROUND_SECONDS)
+            continue
+        if not database.is_closed():
+            database.close()
+    return time.monotonic() - began
+
+
+def _open_rows() -> int:
+    return sum(
+        int(fetch_one(f"SELECT count(*) FROM {kind.table} WHERE status = '{status}'")[0])
+        for kind in KINDS
+        for status in ("PENDING", "QUEUED")
+    )
+
+
+def _settle_doubts(lanes: dict[str, Lane], desk: Desk) -> int:
+    """How many doubts of the lanes that can settle them were left when this began."""
+    left = 0
+    for kind in KINDS:
+        if kind.kind is GatewayKind.BLIND:
+            continue
+        rows = doubts(lanes[kind.name], limit=AT_ONCE)
+        if kind.kind is GatewayKind.IDEMPOTENT:
+            rows = [row for row in rows if not is_expired(row)]
+        left += len(rows)
+        for row in rows:
+            if kind.kind is GatewayKind.IDEMPOTENT:
+                desk.resend(lanes[kind.name], row)
+            elif row["lookup_at"] is None or row["lookup_at"] - datetime.now(UTC) > SURE_AFTER:
+                desk.ask(lanes[kind.name], row)
+    return left

@@ -1,0 +1,247 @@
+"""Owns every process of a run: PostgreSQL, Valkey, provider, proxy, workers. Starts and kills; never decides when."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import redis
+
+from chaos.gateways import PROVIDER_INDEXING_SECONDS
+from chaos.lanes import Outside, create_statements
+from dispatchlog.local.postgres import LocalPostgres, choose_port, end_process
+from dispatchlog.local.valkey import LocalValkey
+from dispatchlog.migrate import migrate_up
+from dispatchlog.supervisor import spawn
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+RESPAWN_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker slot: its present process and, while it is paused, when it goes on."""
+
+    process: subprocess.Popen[bytes] | None = None
+    respawn_at: float = 0.0
+    resume_at: float | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """All of it, in one directory. Used by one thread at a time."""
+
+    directory: Path
+    seed: int
+    worker_count: int
+    postgres: LocalPostgres = field(init=False)
+    valkey: LocalValkey = field(init=False)
+    workers: list[Worker] = field(init=False)
+    outside: Outside = field(init=False)
+    database_url: str = ""
+    _ports: dict[str, int] = field(default_factory=dict)
+    _provider: subprocess.Popen[bytes] | None = None
+    _proxy: subprocess.Popen[bytes] | None = None
+    _spawned: int = 0
+
+    def __post_init__(self) -> None:
+        self.postgres = LocalPostgres(self.directory / "postgres")
+        self.valkey = LocalValkey(self.directory / "valkey")
+        self.workers = [Worker() for _ in range(self.worker_count)]
+        for name in ("http", "smtp", "proxied_http", "proxied_smtp"):
+            self._ports[name] = self._new_port(name)
+        self.outside = self._outside(0)
+        self.outside.bulk_ledgers.mkdir(parents=True)
+
+    @property
+    def redis_url(self) -> str:
+        return self.valkey.url()
+
+    @property
+    def provider_ledger(self) -> Path:
+        return self.directory / "provider.ledger"
+
+    def start(self) -> None:
+        """Everything but the workers, on an empty database with the run's lanes."""
+        self.postgres.start()
+        self.valkey.start()
+        self.postgres.ensure_database("chaos")
+        self.database_url = self.postgres.url("chaos")
+        migrate_up(self.database_url)
+        with closing(psycopg2.connect(self.database_url)) as connection, connection, connection.cursor() as cursor:
+            for statement in create_statements():
+                cursor.execute(statement)
+        self.start_provider()
+        routes = [f"{self._ports[f'proxied_{name}']}:{self._ports[name]}" for name in ("http", "smtp")]
+        self._proxy = self._spawn("chaos.proxy", "--seed", str(self.seed), *(f"--route={route}" for route in routes))
+        for name in ("proxied_http", "proxied_smtp"):
+            wait_for_port(self._ports[name])
+
+    def start_provider(self) -> None:
+        """Start the provider unless it runs; it reads its ledger again."""
+        if self._provider is not None and self._provider.poll() is None:
+            return
+        self._provider = self._spawn(
+            "chaos.provider",
+            f"--http-port={self._ports['http']}",
+            f"--smtp-port={self._ports['smtp']}",
+            f"--ledger={self.provider_ledger}",
+            f"--indexing-delay-seconds={PROVIDER_INDEXING_SECONDS}",
+        )
+        wait_for_port(self._ports["http"])
+
+    def kill_provider(self) -> None:
+        if self._provider is not None:
+            self._provider.kill()
+            self._provider.wait()
+
+    def script(self, channel: str, plays: Sequence[Mapping[str, Any]], *, clear: bool = False) -> None:
+        """What the channel's next requests get; nothing happens while the provider is down."""
+        order = json.dumps({"channel": channel, "plays": list(plays), "clear": clear}).encode()
+        url = f"http://{HOST}:{self._ports['http']}/script"
+        with suppress(OSError):
+            urllib.request.urlopen(url, data=order, timeout=5).close()
+
+    def tend_workers(self, *, everything: bool = False) -> None:
+        """Reap and replace the workers that ended, resume the paused ones whose time has come (or all of them)."""
+        now = time.monotonic()
+        for worker in self.workers:
+            if worker.resume_at is not None and (everything or now >= worker.resume_at):
+                self.resume(worker)
+            if worker.process is not None and worker.process.poll() is not None:
+                worker.process = None
+                worker.respawn_at = now + RESPAWN_SECONDS
+            if worker.process is None and (everything or now >= worker.respawn_at):
+                self._spawned += 1
+                worker.process = self._spawn("chaos.worker", self._outside(self._spawned).to_json())
+
+    def kill_worker(self, worker: Worker) -> bool:
+        """kill -9, and reaped at once: a zombie would still look like a process that may write."""
+        if worker.process is None or worker.process.poll() is not None:
+            return False
+        worker.process.kill()
+        worker.process.wait()
+        worker.process, worker.resume_at = None, None
+        worker.respawn_at = time.monotonic() + RESPAWN_SECONDS
+        return True
+
+    def pause(self, worker: Worker, *, seconds: float) -> bool:
+        """SIGSTOP; `tend_workers` lets it go on."""
+        if worker.process is None or worker.process.poll() is not None or worker.resume_at is not None:
+            return False
+        worker.process.send_signal(signal.SIGSTOP)
+        worker.resume_at = time.monotonic() + seconds
+        return True
+
+    def resume(self, worker: Worker) -> None:
+        if worker.process is not None:
+            worker.process.send_signal(signal.SIGCONT)
+        worker.resume_at = None
+
+    def kill_backend(self, pick: float) -> bool:
+        """kill -9 one of PostgreSQL's backends (`pick`: which, from 0 to 1): the server then restarts all of them."""
+        if self.postgres.pid is None:
+            return False
+        backends = [
+            child
+            for child in psutil.Process(self.postgres.pid).children()
+            if "dispatchlog" in " ".join(child.cmdline())
+        ]
+        if not backends:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            backends[int(pick * len(backends))].kill()
+        return True
+
+    def flush(self) -> None:
+        """FLUSHALL: every wake-up, rate and breaker is forgotten."""
+        with suppress(redis.RedisError), redis.Redis.from_url(self.redis_url, socket_timeout=2) as client:
+            client.flushall()
+
+    def heal(self) -> None:
+        """Everything runs, nothing misbehaves any more."""
+        self.outside.healed.touch()
+        if self._proxy is not None:
+            self._proxy.send_signal(signal.SIGUSR1)
+        self.postgres.start()
+        self.valkey.start()
+        self.start_provider()
+        for channel in ("registrations", "messages", "messages.lookup", "smtp"):
+            self.script(channel, (), clear=True)
+        self.tend_workers(everything=True)
+
+    def stop_workers(self) -> None:
+        """SIGTERM to all, and wait until they have ended."""
+        for worker in self.workers:
+            self.resume(worker)
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.terminate()
+        for worker in self.workers:
+            if worker.process is not None:
+                end_process(worker.process, signals=(signal.SIGTERM,), seconds_each=30.0)
+            worker.process = None
+
+    def stop(self) -> None:
+        """Everything, however far it came."""
+        self.stop_workers()
+        for process in (self._proxy, self._provider):
+            if process is not None:
+                process.kill()
+                process.wait()
+        self.valkey.stop()
+        self.postgres.stop()
+
+    def _outside(self, number: int) -> Outside:
+        return Outside(
+            http_url=f"http://{HOST}:{self._ports['proxied_http']}",
+            smtp_url=f"smtp://{HOST}:{self._ports['proxied_smtp']}?tls=none",
+            directory=str(self.directory),
+            seed=self.seed * 1_000_000 + number,
+        )
+
+    def _new_port(self, name: str) -> int:
+        while True:
+            note = self.directory / f"{name}.port"
+            port = choose_port(note)
+            if port not in self._ports.values():
+                return port
+            note.unlink()
+
+    def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        env = {
+            **os.environ,
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "BROKER_URL": "",
+            "DISPATCHLOG_LOG_LEVEL": "warning",
+        }
+        with (self.directory / f"{module}.log").open("ab") as log:
+            return spawn([sys.executable, "-m", module, *arguments], env=env, output=log, death_signal=signal.SIGKILL)
+
+
+def wait_for_port(port: int) -> None:
+    """Come back when somebody listens there.
+
+    Raises:
+        TimeoutError: nobody does.
+    """
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends:
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"nothing listens on port {port}")
