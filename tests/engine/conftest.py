@@ -26,14 +26,15 @@ from .lane import APPLICATION_ROLE, install
 @pytest.fixture(autouse=True)
 def plain_tracebacks() -> Iterator[None]:
     """Drawing a framed traceback takes a second, which is as long as a drain may last."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ]
-    )
+    processors = structlog.get_config()["processors"]
+    kept = list(processors)
+    # In place, for a logger that was used already keeps the list that it knew.
+    processors[:] = [
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
     yield
-    structlog.reset_defaults()
+    processors[:] = kept
 
 
 @pytest.fixture
