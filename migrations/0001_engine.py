@@ -58,7 +58,6 @@ TEMPLATE_INDEXES = [
     "(due_at) WHERE status = 'PENDING' AND priority > 0",
     "(expires_at) WHERE status = 'PENDING' AND expires_at IS NOT NULL",
     "(claimed_by) WHERE status = 'QUEUED'",
-    "(ordering_key, seq) WHERE status IN ('PENDING', 'QUEUED') AND ordering_key IS NOT NULL",
     "(lookup_at) WHERE in_doubt",
     "(updated_at) WHERE status IN ('FAILED', 'CANCELLED')",
     "(sent_at) WHERE sent_at IS NOT NULL",
@@ -315,6 +314,10 @@ def up(migrator, db):
     db.execute_sql(TEMPLATE)
     for index in TEMPLATE_INDEXES:
         db.execute_sql(f"CREATE INDEX ON dispatch_template {index}")
+    db.execute_sql(
+        "CREATE UNIQUE INDEX ON dispatch_template (ordering_key, seq)"
+        " WHERE status IN ('PENDING', 'QUEUED') AND ordering_key IS NOT NULL"
+    )
     # The last guard of the order: two workers can never hold one key at a time.
     db.execute_sql(
         "CREATE UNIQUE INDEX ON dispatch_template (ordering_key) WHERE status = 'QUEUED' AND ordering_key IS NOT NULL"

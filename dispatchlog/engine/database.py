@@ -96,13 +96,17 @@ def transaction(actor: str, reason: str | None = None) -> Iterator[None]:
         outermost = not database.in_transaction()
         if outermost:
             _after_commit.callbacks = []
-        with database.atomic():
-            outer = _sign(actor, reason or "")
-            yield
-            if not outermost:
-                _sign(*outer)
-        if outermost:
-            _run_after_commit()
+        try:
+            with database.atomic():
+                outer = _sign(actor, reason or "")
+                yield
+                if not outermost:
+                    _sign(*outer)
+            if outermost:
+                _run_after_commit()
+        finally:
+            if outermost:
+                _after_commit.callbacks = None
 
 
 def _sign(actor: str, reason: str) -> tuple[str, str]:
@@ -115,16 +119,23 @@ def _sign(actor: str, reason: str) -> tuple[str, str]:
 
 
 def after_commit(key: str, callback: Callable[[], object]) -> None:
-    """Run `callback` once the outermost `transaction` has committed (at once outside one); one per `key` is enough."""
+    """Run `callback` once the outermost `transaction` has committed (at once outside one); one per `key` is enough.
+
+    Raises:
+        NotInTransaction: inside a transaction that `transaction` did not begin, whose commit nobody here would see.
+    """
     if not database.in_transaction():
         callback()
         return
-    if all(known != key for known, _ in _after_commit.callbacks):
-        _after_commit.callbacks.append((key, callback))
+    callbacks = getattr(_after_commit, "callbacks", None)
+    if callbacks is None:
+        raise NotInTransaction("after_commit needs a transaction begun by `transaction`")
+    if all(known != key for known, _ in callbacks):
+        callbacks.append((key, callback))
 
 
 def _run_after_commit() -> None:
-    callbacks, _after_commit.callbacks = _after_commit.callbacks, []
+    callbacks, _after_commit.callbacks = _after_commit.callbacks, None
     for _, callback in callbacks:
         callback()
 

@@ -115,6 +115,7 @@ def lane_table(model: Any) -> Any:
         model.index(
             model.ordering_key,
             model.seq,
+            unique=True,
             where=model.status.in_([SQL("'PENDING'"), SQL("'QUEUED'")]) & ordered,
             name=f"{name}_order",
         ),

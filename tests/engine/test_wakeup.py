@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 
 from dispatchlog.broker import make_broker
 from dispatchlog.engine.breaker import Breaker
-from dispatchlog.engine.database import after_commit, connected, fetch_all, transaction
+from dispatchlog.engine.database import after_commit, connected, database, fetch_all, transaction
 from dispatchlog.engine.delivery import drain
+from dispatchlog.engine.errors import NotInTransaction
 from dispatchlog.engine.gateway import Receipt
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.ledger import enqueue as put
@@ -316,3 +317,20 @@ def test_a_rescue_that_fails_for_one_lane_does_not_stop_the_others(
         until(sent(lane), what="the lane that works")
     with connected():
         assert fetch_all("SELECT to_regclass('packets')") == [(None,)]
+
+
+def test_what_follows_a_commit_needs_a_transaction_whose_commit_is_seen(parcels_url: str) -> None:
+    ran: list[str] = []
+    with connected(), database.atomic(), pytest.raises(NotInTransaction):
+        after_commit("key", lambda: ran.append("never"))
+
+    def roll_back() -> None:
+        with transaction("test"):
+            after_commit("key", lambda: ran.append("rolled back"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        roll_back()
+    with transaction("test"):
+        after_commit("key", lambda: ran.append("committed"))
+    assert ran == ["committed"]
