@@ -77,6 +77,10 @@ class Settings(BaseSettings):
             ]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}")
+            if "tls=none" in self.smtp_url and "@" in self.smtp_url:
+                raise ValueError(
+                    "DISPATCHLOG_SMTP_URL would send its password in clear text; use tls=starttls or implicit"
+                )
         return self
 
     @property

@@ -69,6 +69,22 @@ def test_production_insists_on_its_own_secrets(tmp_path: Path, urls: dict[str, s
     assert "DISPATCHLOG_SECRET_KEY" in run.stderr
 
 
+def test_production_refuses_to_send_a_mail_password_in_clear_text(tmp_path: Path, urls: dict[str, str]) -> None:
+    run = dispatchlog(
+        "users",
+        "list",
+        cwd=tmp_path,
+        DISPATCHLOG_ENVIRONMENT="production",
+        DISPATCHLOG_SECRET_KEY="x" * 32,
+        DISPATCHLOG_PUBLIC_URL="https://dispatch.example.org",
+        DISPATCHLOG_SMTP_URL="smtp://user:password@mail.example.org?tls=none",
+        **urls,
+    )
+    assert run.returncode == 1
+    assert "clear text" in run.stderr
+    assert "password@" not in run.stderr
+
+
 def test_migrations_go_up_and_down_and_say_where_they_are(tmp_path: Path, empty_database_url: str) -> None:
     url = {"DATABASE_URL": empty_database_url}
     assert dispatchlog("migrate", "status", cwd=tmp_path, **url).returncode == 1
