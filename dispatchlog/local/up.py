@@ -130,14 +130,9 @@ def _greet(settings: Settings, password: str | None, say: Callable[[str], None])
     else:
         say("The dashboard has not answered for a minute; see its lines above.")
         return
-    lines = ["", f"  Open      {settings.effective_public_url}"]
-    if password:
-        lines += [
-            f"  Sign in   {FIRST_ADMIN}",
-            f"  Password  {password}   (shown once; another: dispatchlog users password)",
-        ]
-    else:
-        lines += [f"  Sign in   {FIRST_ADMIN} (password forgotten: dispatchlog users password {FIRST_ADMIN})"]
+    lines = ["", f"  Open      {settings.effective_public_url}", f"  Sign in   {FIRST_ADMIN}"]
+    forgotten = f"{sys.argv[0]} users password {FIRST_ADMIN}"
+    lines += [f"  Password  {password}   (shown once)"] if password else [f"  Password  as before, or: {forgotten}"]
     lines += [f"  Mail      {settings.effective_public_url}/mailbox   and in {settings.effective_mailbox_dir}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 
