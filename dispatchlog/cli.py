@@ -344,7 +344,7 @@ def tokens_add(name: str, scopes: tuple[str, ...]) -> None:
     from dispatchlog.service_tokens import create_token
 
     open_database("dispatchlog tokens")
-    console.print(create_token(name, list(scopes), created_by="cli"), highlight=False)
+    click.echo(create_token(name, list(scopes), created_by="cli"))  # never wrapped: it is copied and piped
 
 
 @tokens.command("list")
