@@ -55,13 +55,17 @@ _CHECKS = {
         WHERE l.recipient IS DISTINCT FROM d.recipient OR l.sha256 IS DISTINCT FROM coalesce(d.sha256, p.sha256)""",
     # Each move starts where the one before it ended, is legal, and the last one leads to what the row is now.
     "broken_chain": """
-        WITH steps AS (SELECT dispatch_id, from_status, to_status, id,
-            lag(to_status) OVER w AS before, row_number() OVER w AS position, lead(id) OVER w IS NULL AS last
+        WITH steps AS (SELECT dispatch_id, from_status, to_status, in_doubt, id,
+            lag(to_status) OVER w AS before, lag(in_doubt) OVER w AS doubt_before,
+            row_number() OVER w AS position, lead(id) OVER w IS NULL AS last
             FROM dispatch_transitions WINDOW w AS (PARTITION BY dispatch_id ORDER BY id))
         SELECT DISTINCT s.dispatch_id FROM steps s LEFT JOIN chaos_log d ON d.id = s.dispatch_id
         LEFT JOIN dispatch_moves m ON m.from_status = s.from_status AND m.to_status = s.to_status
         WHERE s.from_status IS DISTINCT FROM s.before OR s.last AND s.to_status IS DISTINCT FROM d.status
-        OR CASE WHEN s.position = 1 THEN s.to_status <> 'PENDING' ELSE m.from_status IS NULL END""",
+        OR s.last AND s.in_doubt IS DISTINCT FROM d.in_doubt
+        OR CASE WHEN s.position = 1 THEN s.to_status <> 'PENDING'
+                WHEN s.from_status = s.to_status THEN s.to_status <> 'FAILED' OR s.in_doubt = s.doubt_before
+                ELSE m.from_status IS NULL END""",
     "no_transitions": """
         SELECT id FROM chaos_log d WHERE NOT EXISTS (SELECT FROM dispatch_transitions t WHERE t.dispatch_id = d.id)""",
     "claims_miscounted": """
@@ -72,9 +76,10 @@ _CHECKS = {
     "attempt_numbers_repeated": """
         SELECT DISTINCT dispatch_id FROM (SELECT dispatch_id FROM dispatch_attempts
         GROUP BY dispatch_id, number HAVING count(*) > 1) a""",
-    "sent_without_accepted_attempt": """
-        SELECT id FROM chaos_log d WHERE status = 'SENT' AND NOT EXISTS (SELECT FROM dispatch_attempts a
-        WHERE a.dispatch_id = d.id AND a.outcome = 'ACCEPTED')""",
+    "sent_without_proof_or_word": """
+        SELECT id FROM chaos_log d WHERE status = 'SENT'
+        AND NOT EXISTS (SELECT FROM dispatch_attempts a WHERE a.dispatch_id = d.id AND a.outcome = 'ACCEPTED')
+        AND NOT EXISTS (SELECT FROM operator_actions o WHERE o.dispatch_id = d.id AND o.action = 'confirm_sent')""",
     "unattributed": """
         SELECT DISTINCT dispatch_id FROM dispatch_transitions WHERE actor LIKE 'unattributed:%'""",
 }
@@ -85,7 +90,7 @@ _TRANSITIONS = (
     "no_transitions",
     "claims_miscounted",
     "attempt_numbers_repeated",
-    "sent_without_accepted_attempt",
+    "sent_without_proof_or_word",
     "unattributed",
 )
 

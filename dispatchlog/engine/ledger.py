@@ -117,7 +117,9 @@ FROM unnest(%(ids)s::uuid[], %(numbers)s::int[], %(generations)s::int[], %(laten
 ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET
     finished_at = EXCLUDED.finished_at,
     outcome = CASE WHEN a.outcome = 'ACCEPTED' THEN a.outcome ELSE EXCLUDED.outcome END,
-    code = EXCLUDED.code, message = EXCLUDED.message, latency_ms = EXCLUDED.latency_ms,
+    code = CASE WHEN a.outcome = 'ACCEPTED' THEN a.code ELSE EXCLUDED.code END,
+    message = CASE WHEN a.outcome = 'ACCEPTED' THEN a.message ELSE EXCLUDED.message END,
+    latency_ms = EXCLUDED.latency_ms,
     provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
     evidence = a.evidence || EXCLUDED.evidence
 """
@@ -226,6 +228,23 @@ def prove_sent(lane: Lane, ids: Sequence[UUID]) -> list[Row]:
     if rows and lane.after_sent is not None:
         lane.after_sent(rows)
     return rows
+
+
+def confirm_sent(lane: Lane, dispatch_id: UUID) -> bool:
+    """In doubt -> SENT on a person's word, which is in the move's actor and reason; False: it is not in doubt any more.
+
+    The attempts stay as they ended: no provider has said anything new.
+    """
+    require_transaction()
+    rows = fetch_dicts(
+        f"UPDATE {lane.table} SET status = 'SENT', in_doubt = false, lookup_at = NULL, last_error = NULL,"
+        " last_error_code = NULL, sent_at = coalesce(sending_at, first_claimed_at, clock_timestamp()),"
+        " updated_at = clock_timestamp() WHERE id = %s AND status = 'FAILED' AND in_doubt RETURNING *",
+        (dispatch_id,),
+    )
+    if rows and lane.after_sent is not None:
+        lane.after_sent(rows)
+    return bool(rows)
 
 
 def release(lane: Lane, token: UUID, ids: Sequence[UUID]) -> int:

@@ -36,6 +36,7 @@ UPDATE {table} t SET lookups = t.lookups + 1, updated_at = clock_timestamp(),
 FROM due WHERE t.id = due.id RETURNING t.*
 """
 
+# What the sender itself saw of it is kept beside the provider's answer.
 _FOUND = """
 INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, finished_at,
     outcome, provider_message_id, evidence)
@@ -44,14 +45,16 @@ VALUES (%(lane)s, %(id)s, %(token)s, %(number)s, %(generation)s, %(worker_id)s, 
 ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED', code = NULL, message = NULL,
     finished_at = coalesce(a.finished_at, EXCLUDED.finished_at),
     provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
-    evidence = a.evidence || EXCLUDED.evidence
+    evidence = a.evidence || EXCLUDED.evidence || CASE WHEN a.code IS NULL AND a.message IS NULL THEN '{}' ELSE
+        jsonb_build_object('before_it_was_looked_up', jsonb_build_object('code', a.code, 'message', a.message)) END
 """
 
 # With its attempts spent it stays FAILED, but no longer in doubt: it certainly did not arrive.
 _ABSENT = """
-UPDATE {table} SET status = CASE WHEN attempts < %s THEN 'PENDING' ELSE 'FAILED' END, in_doubt = false, lookup_at = NULL,
-    first_claimed_at = NULL, due_at = clock_timestamp(), last_error_code = 'LOOKED_UP_ABSENT',
-    last_error = 'the provider was asked and does not have it', updated_at = clock_timestamp()
+UPDATE {table} SET status = CASE WHEN attempts - attempts_forgiven < %s THEN 'PENDING' ELSE 'FAILED' END,
+    in_doubt = false, lookup_at = NULL, first_claimed_at = NULL, due_at = clock_timestamp(),
+    last_error_code = 'LOOKED_UP_ABSENT', last_error = 'the provider was asked and does not have it',
+    updated_at = clock_timestamp()
 WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt
 """
 

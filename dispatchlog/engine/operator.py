@@ -5,17 +5,17 @@ became of it or what it is now; nothing changes on a row that moved meanwhile. O
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from dispatchlog.engine import ledger
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.engine.ledger import prove_sent
 
 
 class ReasonRequired(DispatchlogError):
@@ -33,6 +33,9 @@ class ActionResult:
     status: str
     code: str = ""
     message: str = ""
+
+
+Act = Callable[[Lane, Row], ActionResult]
 
 
 def find(lane: Lane, dispatch_id: UUID) -> Row:
@@ -59,10 +62,10 @@ def key_still_known(lane: Lane, row: Row) -> bool:
 
 
 def retry(lane: Lane, ids: Sequence[UUID], *, actor: str, reason: str = "") -> list[ActionResult]:
-    """FAILED -> PENDING, due now, attempts counted anew. PENDING rows are made due now; ALREADY_DUE if they are.
+    """FAILED -> PENDING, due now, with as many tries as at first. PENDING rows are made due now; ALREADY_DUE if they are.
 
     After a definite no the row is composed afresh under a new key. A row in doubt is only retried where its old key is
-    still known, with the same bytes; elsewhere the doubt has to be settled first.
+    still known, with the same bytes; elsewhere the doubt has to be settled first. EXPIRED: it is of no use any more.
     """
     return _each(lane, ids, "retry", actor=actor, reason=reason, act=_retry_one)
 
@@ -77,24 +80,34 @@ def cancel(lane: Lane, ids: Sequence[UUID], *, actor: str, reason: str) -> list[
     return _each(lane, ids, "cancel", actor=actor, reason=reason, act=_cancel_one)
 
 
-def confirm_sent(lane: Lane, dispatch_id: UUID, *, actor: str, reason: str) -> ActionResult:
+def confirm_sent(
+    lane: Lane, dispatch_id: UUID, *, actor: str, reason: str, claim_token: UUID | None = None
+) -> ActionResult:
     """In doubt -> SENT: a person has evidence that the provider has it.
 
+    `claim_token` is the try the evidence is about; STALE_VIEW if there has been another one since.
+
     Raises:
         ReasonRequired: without a reason.
     """
     _require(reason)
-    return _each(lane, [dispatch_id], "confirm_sent", actor=actor, reason=reason, act=_confirm_sent_one)[0]
+    act = _settling(_confirm_sent_one, claim_token)
+    return _each(lane, [dispatch_id], "confirm_sent", actor=actor, reason=reason, act=act)[0]
 
 
-def confirm_not_sent(lane: Lane, dispatch_id: UUID, *, actor: str, reason: str) -> ActionResult:
+def confirm_not_sent(
+    lane: Lane, dispatch_id: UUID, *, actor: str, reason: str, claim_token: UUID | None = None
+) -> ActionResult:
     """In doubt -> PENDING, due now, under a new key: a person has evidence that the provider does not have it.
 
+    `claim_token` is the try the evidence is about; STALE_VIEW if there has been another one since.
+
     Raises:
         ReasonRequired: without a reason.
     """
     _require(reason)
-    return _each(lane, [dispatch_id], "confirm_not_sent", actor=actor, reason=reason, act=_confirm_not_sent_one)[0]
+    act = _settling(_confirm_not_sent_one, claim_token)
+    return _each(lane, [dispatch_id], "confirm_not_sent", actor=actor, reason=reason, act=act)[0]
 
 
 def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: str, reason: str = "") -> ActionResult:
@@ -148,7 +161,7 @@ def _require(reason: str) -> None:
         raise ReasonRequired("say why: the reason stays with the dispatch")
 
 
-def _each(lane: Lane, ids: Sequence[UUID], action: str, *, actor: str, reason: str, act: Any) -> list[ActionResult]:
+def _each(lane: Lane, ids: Sequence[UUID], action: str, *, actor: str, reason: str, act: Act) -> list[ActionResult]:
     results: list[ActionResult] = []
     with transaction(actor, reason or action.replace("_", " ")):
         rows = fetch_dicts(
@@ -182,7 +195,7 @@ def _unchanged(row: Row, wanted: str) -> ActionResult:
 
 _AGAIN = """
 UPDATE {table} SET status = 'PENDING', in_doubt = false, lookup_at = NULL, lookups = 0, due_at = clock_timestamp(),
-    attempts = 0, rescues = 0, updated_at = clock_timestamp(){more} WHERE id = %s
+    attempts_forgiven = attempts, rescues = 0, updated_at = clock_timestamp(){more} WHERE id = %s
 """
 _NEW_KEY = ", generation = generation + 1, first_claimed_at = NULL"
 
@@ -206,6 +219,9 @@ def _retry_one(lane: Lane, row: Row) -> ActionResult:
         return _unchanged(row, "retry")
     if row["in_doubt"] and not key_still_known(lane, row):
         return _unchanged(row, "retry")
+    if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
+        message = f"it was of use until {row['expires_at']:%Y-%m-%d %H:%M} UTC only, so it would not be sent"
+        return ActionResult(row["id"], changed=False, status="FAILED", code="EXPIRED", message=message)
     execute(_AGAIN.format(table=lane.table, more="" if row["in_doubt"] else _NEW_KEY), (row["id"],))
     return ActionResult(row["id"], changed=True, status="PENDING")
 
@@ -217,31 +233,25 @@ def _cancel_one(lane: Lane, row: Row) -> ActionResult:
     return ActionResult(row["id"], changed=True, status="CANCELLED")
 
 
+def _settling(act: Act, claim_token: UUID | None) -> Act:
+    """`act` on a row in doubt, unless there was another try after the one that `claim_token` names."""
+
+    def settle(lane: Lane, row: Row) -> ActionResult:
+        if row["status"] != "FAILED" or not row["in_doubt"]:
+            return _unchanged(row, "confirm")
+        if claim_token is not None and claim_token != row["claim_token"]:
+            message = "it has been tried again since this was shown; look at the newest try first"
+            return ActionResult(row["id"], changed=False, status="FAILED", code="STALE_VIEW", message=message)
+        return act(lane, row)
+
+    return settle
+
+
 def _confirm_sent_one(lane: Lane, row: Row) -> ActionResult:
-    if row["status"] != "FAILED" or not row["in_doubt"]:
-        return _unchanged(row, "confirm")
-    execute(
-        "INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway,"
-        " finished_at, outcome, evidence) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), 'ACCEPTED', %s)"
-        " ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED',"
-        " finished_at = coalesce(a.finished_at, EXCLUDED.finished_at), evidence = a.evidence || EXCLUDED.evidence",
-        (
-            lane.name,
-            row["id"],
-            row["claim_token"],
-            row["claims"],
-            row["generation"],
-            row["claimed_by"],
-            lane.gateway.name,
-            '{"confirmed_by": "a person"}',
-        ),
-    )
-    prove_sent(lane, [row["id"]])
+    ledger.confirm_sent(lane, row["id"])
     return ActionResult(row["id"], changed=True, status="SENT")
 
 
 def _confirm_not_sent_one(lane: Lane, row: Row) -> ActionResult:
-    if row["status"] != "FAILED" or not row["in_doubt"]:
-        return _unchanged(row, "confirm")
     execute(_AGAIN.format(table=lane.table, more=_NEW_KEY), (row["id"],))
     return ActionResult(row["id"], changed=True, status="PENDING")

@@ -168,7 +168,7 @@ def _failed(outcome: Outcome, error: DispatchlogError, row: Row) -> Verdict:
 
 def _again_or_failed(outcome: Outcome, error: GatewayError, row: Row, retry: RetryPolicy) -> Verdict:
     unknown = outcome is Outcome.UNKNOWN
-    failures = row["attempts"] + 1
+    failures = row["attempts"] - row["attempts_forgiven"] + 1
     spent = failures >= retry.max_attempts
     return Verdict(
         outcome,

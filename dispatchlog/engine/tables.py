@@ -66,6 +66,9 @@ class Dispatch(Table):
     expires_at = DateTimeTZField(null=True)
     priority = SmallIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     attempts = IntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("attempts >= 0")])
+    attempts_forgiven = IntegerField(
+        default=0, constraints=[SQL("DEFAULT 0"), Check("attempts_forgiven BETWEEN 0 AND attempts")]
+    )
     last_error = TextField(null=True)
     last_error_code = CharField(max_length=64, null=True)
     in_doubt = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
@@ -134,13 +137,17 @@ def lane_table(model: Any) -> Any:
 
 
 class DispatchTransition(Table):
-    """One row per move, written by triggers only. `from_status` is null where the dispatch was created."""
+    """One row per move, written by triggers only. `from_status` is null where the dispatch was created.
+
+    A doubt raised or settled is a move too, also where the status stays FAILED; `in_doubt` is how it stood afterwards.
+    """
 
     id = AlwaysBigIdentityField(primary_key=True)
     lane = CharField(max_length=64)
     dispatch_id = UUIDField()
     from_status = CharField(max_length=16, null=True)
     to_status = CharField(max_length=16)
+    in_doubt = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
     at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
     actor = CharField(max_length=128)
     reason = TextField(null=True)

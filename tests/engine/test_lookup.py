@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dispatchlog.engine.database import execute, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, transaction
 from dispatchlog.engine.delivery import drain
 from dispatchlog.engine.gateway import GatewayKind, LookUpAnswer
 from dispatchlog.engine.lookup import look_up
+from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway, Outcome
 from tests.engine.lane import enqueue, parcel_lane, read
@@ -40,3 +41,35 @@ def test_found_counts_at_any_time(runtime: Runtime) -> None:
     drain(lane, runtime)
     assert look_up(lane, read(lane, dispatch_id), actor="support") is LookUpAnswer.FOUND
     assert read(lane, dispatch_id)["status"] == "SENT"
+
+
+def test_what_the_sender_saw_is_kept_beside_what_the_provider_answered(runtime: Runtime) -> None:
+    gateway = FakeGateway(GatewayKind.LOOKUP)
+    gateway.script(Outcome.UNKNOWN_AFTER_ACCEPT)
+    gateway.script_look_ups(LookUpAnswer.FOUND)
+    lane = parcel_lane(gateway)
+    (dispatch_id,) = enqueue(lane)
+    drain(lane, runtime)
+    seen = read(lane, dispatch_id)
+    look_up(lane, seen, actor="support")
+    with connected():
+        ((outcome, message, evidence),) = fetch_all(
+            "SELECT outcome, message, evidence FROM dispatch_attempts WHERE dispatch_id = %s", (dispatch_id,)
+        )
+    assert (outcome, message) == ("ACCEPTED", None)
+    assert evidence["before_it_was_looked_up"] == {"code": seen["last_error_code"], "message": seen["last_error"]}
+
+
+def test_a_doubt_settled_without_a_change_of_status_is_a_move_of_its_own(runtime: Runtime) -> None:
+    gateway = FakeGateway(GatewayKind.LOOKUP)
+    gateway.script(Outcome.UNKNOWN_BEFORE_ACCEPT)
+    lane = parcel_lane(gateway, retry=RetryPolicy(max_attempts=1))
+    (dispatch_id,) = enqueue(lane)
+    drain(lane, runtime)
+    look_up(lane, read(lane, dispatch_id), actor="support")
+    with connected():
+        told = fetch_all(
+            "SELECT from_status, to_status, in_doubt FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id",
+            (dispatch_id,),
+        )
+    assert told[-2:] == [("QUEUED", "FAILED", True), ("FAILED", "FAILED", False)]

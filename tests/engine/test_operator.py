@@ -14,12 +14,13 @@ from dispatchlog.engine import operator
 from dispatchlog.engine.claims import claim_due
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.delivery import drain
-from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, OutcomeUnknown, Permanent
+from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import GatewayKind, Receipt
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.ledger import Result, cancel_waiting, record
 from dispatchlog.engine.operator import ActionResult, ReasonRequired
 from dispatchlog.engine.outcome import accepted, judge
+from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
 
@@ -182,8 +183,34 @@ def test_a_retry_after_a_definite_no_begins_anew_under_a_new_key(parcels_url: st
     change(lane, dispatch_id, rescues="4")
     operator.retry(lane, [dispatch_id], actor="ann")
     row = read(lane, dispatch_id)
-    assert (row["attempts"], row["rescues"], row["generation"], row["first_claimed_at"]) == (0, 0, 2, None)
+    assert (row["rescues"], row["generation"], row["first_claimed_at"]) == (0, 2, None)
     assert row["idempotency_key"] == f"{dispatch_id}-2"
+
+
+def test_a_retry_gives_all_tries_again_and_forgets_none_in_the_count(parcels_url: str) -> None:
+    gateway = FakeGateway(BLIND)
+    lane = parcel_lane(gateway, retry=RetryPolicy(max_attempts=2, first_delay_seconds=0, jitter=0))
+    (dispatch_id,) = enqueue(lane)
+    counted = []
+    for _ in range(2):
+        for _ in range(2):
+            assert read(lane, dispatch_id)["status"] == "PENDING"
+            with transaction("test"):
+                (row,) = claim_due(lane, token=uuid4(), worker_id=1, limit=1)
+                verdict = judge(Transient("busy"), row, kind=BLIND, retry=lane.retry)
+                record(lane, row["claim_token"], [Result(row, verdict, 1.0)], worker_id=1)
+        counted.append((read(lane, dispatch_id)["status"], read(lane, dispatch_id)["attempts"]))
+        operator.retry(lane, [dispatch_id], actor="ann")
+    assert counted == [("FAILED", 2), ("FAILED", 4)]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "IN DOUBT"])
+def test_what_is_of_no_use_any_more_is_not_retried(parcels_url: str, state: str) -> None:
+    lane = make_lane(IDEMPOTENT)
+    dispatch_id = put(lane, "FAILED") if state == "FAILED" else put_exhausted(lane)
+    change(lane, dispatch_id, expires_at="now() - interval '1 s'")
+    result = operator.retry(lane, [dispatch_id], actor="ann")[0]
+    assert (result.changed, result.code, read(lane, dispatch_id)["status"]) == (False, "EXPIRED", "FAILED")
 
 
 def put_exhausted(lane: Lane) -> UUID:
@@ -260,20 +287,41 @@ def test_a_double_click_changes_once(parcels_url: str, action: str) -> None:
 # --- settling doubts
 
 
-def test_confirmed_as_sent_is_sent_by_a_proof_that_names_a_person(parcels_url: str) -> None:
+def test_confirmed_as_sent_is_sent_on_a_persons_word_and_the_try_stays_as_it_was(parcels_url: str) -> None:
     seen: list[Any] = []
     lane = parcel_lane(FakeGateway(BLIND), after_sent=seen.extend)
     dispatch_id = put(lane, "IN DOUBT")
+    tried = attempts_of(dispatch_id)
     operator.confirm_sent(lane, dispatch_id, actor="ann", reason="their list has it")
     row = read(lane, dispatch_id)
     assert (row["status"], row["in_doubt"], row["last_error"]) == ("SENT", False, None)
     assert row["sent_at"] is not None
     assert column(seen, "id") == [dispatch_id]
+    assert attempts_of(dispatch_id) == tried
     with connected():
-        ((outcome, evidence),) = fetch_all(
-            "SELECT outcome, evidence FROM dispatch_attempts WHERE dispatch_id = %s", (dispatch_id,)
+        told = fetch_all(
+            "SELECT to_status, in_doubt, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id",
+            (dispatch_id,),
         )
-    assert (outcome, evidence["confirmed_by"]) == ("ACCEPTED", "a person")
+    assert told[-2][:2] == ("FAILED", True)
+    assert told[-1] == ("SENT", False, "ann", "their list has it")
+
+
+def attempts_of(dispatch_id: UUID) -> list[dict[str, Any]]:
+    with connected():
+        return fetch_dicts("SELECT * FROM dispatch_attempts WHERE dispatch_id = %s", (dispatch_id,))
+
+
+@pytest.mark.parametrize("settle", [operator.confirm_sent, operator.confirm_not_sent])
+def test_evidence_about_an_earlier_try_settles_no_later_doubt(parcels_url: str, settle: Any) -> None:
+    lane = make_lane()
+    dispatch_id = put(lane, "IN DOUBT")
+    shown = read(lane, dispatch_id)["claim_token"]
+    change(lane, dispatch_id, claim_token=f"'{uuid4()}'")  # as after another claim
+    result = settle(lane, dispatch_id, actor="ann", reason="it was there", claim_token=shown)
+    assert (result.changed, result.code) == (False, "STALE_VIEW")
+    current = read(lane, dispatch_id)["claim_token"]
+    assert settle(lane, dispatch_id, actor="ann", reason="it was there", claim_token=current).changed
 
 
 def test_confirmed_as_not_sent_goes_again_under_a_new_key(parcels_url: str, runtime: Runtime) -> None:
@@ -281,7 +329,7 @@ def test_confirmed_as_not_sent_goes_again_under_a_new_key(parcels_url: str, runt
     dispatch_id = put(lane, "IN DOUBT")
     operator.confirm_not_sent(lane, dispatch_id, actor="ann", reason="their list does not have it")
     row = read(lane, dispatch_id)
-    assert (row["generation"], row["first_claimed_at"], row["attempts"]) == (2, None, 0)
+    assert (row["generation"], row["first_claimed_at"], row["attempts"], row["attempts_forgiven"]) == (2, None, 1, 1)
     drain(lane, runtime)
     gateway = lane.gateway
     assert isinstance(gateway, FakeGateway)

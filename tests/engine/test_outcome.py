@@ -32,7 +32,7 @@ LEFT, SPENT = 0, 2
 
 def row(*, attempts: int = LEFT, earlier_doubt: bool = False) -> dict[str, Any]:
     first = NOW - timedelta(hours=1) if earlier_doubt else NOW
-    return {"attempts": attempts, "first_claimed_at": first, "claimed_at": NOW}
+    return {"attempts": attempts, "attempts_forgiven": 0, "first_claimed_at": first, "claimed_at": NOW}
 
 
 def expected(error: type[GatewayError], kind: GatewayKind, attempts: int, earlier: bool) -> tuple[Any, ...]:

@@ -157,7 +157,7 @@ def test_the_judge_lets_a_visible_doubt_be(judge: Callable[..., Verdict]) -> Non
             ),
             "broken_chain",
         ),
-        ("DELETE FROM dispatch_attempts", "sent_without_accepted_attempt"),
+        ("DELETE FROM dispatch_attempts", "sent_without_proof_or_word"),
         (
             (
                 "INSERT INTO dispatch_attempts (lane, dispatch_id, claim_token, number, generation, worker_id, gateway)"
