@@ -52,7 +52,8 @@ class Watch:
     def stop(self, *, timeout_seconds: float = 30.0) -> None:
         """Stop after the rows now being sent; what is claimed and not begun is given back by its drain."""
         self._runtime.stopping.set()
-        self._thread.join(timeout=timeout_seconds)
+        if self._thread.is_alive():
+            self._thread.join(timeout=timeout_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self) -> None:
