@@ -1,6 +1,6 @@
 # make run    everything on this machine, servers included (PORT=9000 for another port)
 # make test   the checks and the tests          (PYTEST_ARGS='-k name' to choose)
-# make bench  the benchmarks
+# make bench  the benchmarks, beside what others do       (QUICK=1 for a rougher minute)
 # make chaos  real processes under random faults, compared with what was accepted (SECONDS=1800 SEED=7)
 # make lock   write the versions of this .venv to requirements.lock
 # make clean  remove what was built and installed; the data in var/ stay
@@ -30,13 +30,13 @@ test: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-bench
 	@exec $(BIN)/python -m bench
 
 chaos: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m chaos --seconds $(SECONDS) --seed $(SEED)
 
-lock: $(VENV)/.installed-dev
+lock: $(VENV)/.installed-bench
 	@{ echo "# Exact versions of everything in a development environment; write it anew with: make lock"; \
 	   $(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort -f; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
@@ -48,7 +48,8 @@ clean:
 # A stamp is as old as the last installation, so a change of either file installs again.
 $(VENV)/.installed-local: EXTRA := local
 $(VENV)/.installed-dev: EXTRA := dev
-$(VENV)/.installed-local $(VENV)/.installed-dev: pyproject.toml requirements.lock | $(BIN)/pip
+$(VENV)/.installed-bench: EXTRA := bench
+$(VENV)/.installed-local $(VENV)/.installed-dev $(VENV)/.installed-bench: pyproject.toml requirements.lock | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[$(EXTRA)]'
 	@touch $@
 
