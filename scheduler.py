@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,8 +92,9 @@ def _wake_lanes() -> None:
 class Clock:
     """APScheduler behind a leader lock, with a guard against wall clocks that jump."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, jobs: Sequence[Job]) -> None:
         self._settings = settings
+        self._jobs = jobs
         self._stop = threading.Event()
         self._scheduler: Any = None
 
@@ -148,7 +149,7 @@ class Clock:
 
     def _start_jobs(self) -> None:
         self._scheduler = BackgroundScheduler(timezone=UTC)
-        for job in timetable(self._settings):
+        for job in self._jobs:
             self._scheduler.add_job(
                 _run_job,
                 IntervalTrigger(seconds=min(CHECK_SECONDS, max(0.5, job.period_seconds / 4)), timezone=UTC),
@@ -174,11 +175,16 @@ def _run_job(job: Job) -> None:
 
 
 def main() -> int:
-    """Run the clock until SIGTERM or SIGINT; the exit code comes back."""
+    """Run the product's timetable until SIGTERM or SIGINT; the exit code comes back."""
     settings = get_settings()
+    return keep_time(settings, timetable(settings))
+
+
+def keep_time(settings: Settings, jobs: Sequence[Job]) -> int:
+    """Run these jobs until SIGTERM or SIGINT; the exit code comes back."""
     configure_logs(settings.log_level)
     configure(settings.database_url, role=settings.application_role, name="dispatchlog scheduler", max_connections=10)
-    clock = Clock(settings)
+    clock = Clock(settings, jobs)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: clock.stop())
     clock.run()

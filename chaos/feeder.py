@@ -22,7 +22,6 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.engine.wakeup import Waker
 
 BATCH = 500
-SWEEP_SECONDS = 5.0
 EXPIRING_SHARE = 0.02
 URGENT_SHARE = 0.01
 DELAYED_SHARE = 0.05
@@ -51,12 +50,8 @@ class Feeder:
         self._thread.join()
 
     def _run(self) -> None:
-        began = swept = time.monotonic()
+        began = time.monotonic()
         while not self._stop.is_set():
-            if time.monotonic() - swept > SWEEP_SECONDS:
-                swept = time.monotonic()
-                for lane in self._lanes.values():
-                    self._waker.wake(lane)
             ahead = sum(self.acknowledged.values()) - (time.monotonic() - began) * self._per_second
             if ahead > 0 or not self._has_room():
                 self._stop.wait(0.02)

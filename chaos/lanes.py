@@ -53,6 +53,11 @@ MAIL = Kind("chaos_mail", GatewayKind.BLIND, "smtp", share=20, slots=3, most_ope
 KINDS = (BULK, REGISTRATION, MESSAGE, MAIL)
 
 
+# The first attempts of this one wait for the scheduler's sweep, as the forms of the kits do.
+WAITS_FOR_SWEEP = REGISTRATION
+SWEEP_SECONDS = 1
+WAKE_SECONDS = 5
+
 COLUMNS = "recipient text NOT NULL, note text NOT NULL"
 
 
@@ -129,6 +134,7 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
             body_on_row=kind is BULK,
             queue="chaos",
             actor="chaos_drain",
+            waits_for_sweep=kind is WAITS_FOR_SWEEP,
         )
         for kind in KINDS
     }

@@ -16,6 +16,8 @@ TICK_SECONDS = 0.03
 DECK: dict[str, int] = {
     "kill_worker": 6,
     "kill_all_workers": 1,
+    "kill_scheduler": 2,
+    "pause_scheduler": 1,
     "pause_worker": 2,
     "pause_past_every_timeout": 1,
     "kill_postgres": 1,
@@ -81,6 +83,11 @@ class Monkey:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def dealt_all(self) -> bool:
+        """Whether every fault has happened."""
+        return set(self.faults) == set(DECK)
+
     def stop(self) -> None:
         """Come back when the fault in hand is over.
 
@@ -96,7 +103,7 @@ class Monkey:
         try:
             next_at = time.monotonic() + self._gap_seconds
             while not self._stop.wait(TICK_SECONDS):
-                self._world.tend_workers()
+                self._world.tend()
                 if time.monotonic() >= next_at:
                     self._deal()
                     next_at = time.monotonic() + self._random.uniform(0.5, 1.5) * self._gap_seconds
@@ -113,10 +120,18 @@ class Monkey:
         deal()
 
     def _kill_worker(self) -> None:
-        self.kills["worker"] += self._world.kill_worker(self._random.choice(self._world.workers))
+        self.kills["worker"] += self._world.kill(self._random.choice(self._world.workers))
 
     def _kill_all_workers(self) -> None:
-        self.kills["worker"] += sum(self._world.kill_worker(worker) for worker in self._world.workers)
+        self.kills["worker"] += sum(self._world.kill(worker) for worker in self._world.workers)
+
+    def _kill_scheduler(self) -> None:
+        self.kills["scheduler"] += self._world.kill(self._random.choice(self._world.schedulers))
+
+    def _pause_scheduler(self) -> None:
+        self._world.pause(
+            self._random.choice(self._world.schedulers), seconds=self._random.uniform(*LONG_PAUSE_SECONDS)
+        )
 
     def _pause_worker(self) -> None:
         self._world.pause(self._random.choice(self._world.workers), seconds=self._random.uniform(0.1, 3))

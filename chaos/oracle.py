@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg2
 
-from chaos.lanes import BULK, KINDS, Kind
+from chaos.lanes import BULK, KINDS, WAITS_FOR_SWEEP, Kind
 from chaos.ledgers import Acceptance
 
 SHOWN = 5
@@ -80,6 +80,13 @@ _CHECKS = {
         SELECT id FROM chaos_log d WHERE status = 'SENT'
         AND NOT EXISTS (SELECT FROM dispatch_attempts a WHERE a.dispatch_id = d.id AND a.outcome = 'ACCEPTED')
         AND NOT EXISTS (SELECT FROM operator_actions o WHERE o.dispatch_id = d.id AND o.action = 'confirm_sent')""",
+    # The first claim of a row that waits for its sweep comes after one that began at or after its due instant.
+    "released_early": f"""
+        SELECT d.id FROM {WAITS_FOR_SWEEP.table} d JOIN LATERAL (SELECT at FROM dispatch_transitions t
+            WHERE t.dispatch_id = d.id AND t.to_status = 'QUEUED' ORDER BY t.id LIMIT 1) claimed ON true
+        WHERE d.claims = 1 AND d.generation = 1 AND d.status = 'SENT' AND NOT EXISTS (
+            SELECT FROM schedule_occurrences o WHERE o.job = 'sweep:{WAITS_FOR_SWEEP.name}'
+            AND o.occurs_at >= d.due_at AND o.started_at <= claimed.at)""",
     "unattributed": """
         SELECT DISTINCT dispatch_id FROM dispatch_transitions WHERE actor LIKE 'unattributed:%'""",
 }
@@ -91,6 +98,7 @@ _TRANSITIONS = (
     "claims_miscounted",
     "attempt_numbers_repeated",
     "sent_without_proof_or_word",
+    "released_early",
     "unattributed",
 )
 

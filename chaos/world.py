@@ -1,4 +1,4 @@
-"""Owns every process of a run: PostgreSQL, Valkey, provider, proxy, workers. Starts and kills; never decides when."""
+"""Owns every process of a run: servers, provider, proxy, workers, schedulers. Starts and kills; never decides when."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ RESPAWN_SECONDS = 0.2
 
 
 @dataclass(slots=True)
-class Worker:
-    """One worker slot: its present process and, while it is paused, when it goes on."""
+class Slot:
+    """Room for one process of a kind: the present one and, while it is paused, when it goes on."""
 
+    module: str
     process: subprocess.Popen[bytes] | None = None
     respawn_at: float = 0.0
     resume_at: float | None = None
@@ -50,7 +51,8 @@ class World:
     worker_count: int
     postgres: LocalPostgres = field(init=False)
     valkey: LocalValkey = field(init=False)
-    workers: list[Worker] = field(init=False)
+    workers: list[Slot] = field(init=False)
+    schedulers: list[Slot] = field(init=False)
     outside: Outside = field(init=False)
     database_url: str = ""
     _ports: dict[str, int] = field(default_factory=dict)
@@ -61,7 +63,9 @@ class World:
     def __post_init__(self) -> None:
         self.postgres = LocalPostgres(self.directory / "postgres")
         self.valkey = LocalValkey(self.directory / "valkey")
-        self.workers = [Worker() for _ in range(self.worker_count)]
+        self.workers = [Slot("chaos.worker") for _ in range(self.worker_count)]
+        # One leads, the other stands by.
+        self.schedulers = [Slot("chaos.scheduler") for _ in range(2)]
         for name in ("http", "smtp", "proxied_http", "proxied_smtp"):
             self._ports[name] = self._new_port(name)
         self.outside = self._outside(0)
@@ -116,41 +120,41 @@ class World:
         with suppress(OSError):
             urllib.request.urlopen(url, data=order, timeout=5).close()
 
-    def tend_workers(self, *, everything: bool = False) -> None:
-        """Reap and replace the workers that ended, resume the paused ones whose time has come (or all of them)."""
+    def tend(self, *, everything: bool = False) -> None:
+        """Reap and replace workers and schedulers that ended, resume the paused ones whose time has come (or all)."""
         now = time.monotonic()
-        for worker in self.workers:
-            if worker.resume_at is not None and (everything or now >= worker.resume_at):
-                self.resume(worker)
-            if worker.process is not None and worker.process.poll() is not None:
-                worker.process = None
-                worker.respawn_at = now + RESPAWN_SECONDS
-            if worker.process is None and (everything or now >= worker.respawn_at):
+        for slot in self._slots:
+            if slot.resume_at is not None and (everything or now >= slot.resume_at):
+                self.resume(slot)
+            if slot.process is not None and slot.process.poll() is not None:
+                slot.process = None
+                slot.respawn_at = now + RESPAWN_SECONDS
+            if slot.process is None and (everything or now >= slot.respawn_at):
                 self._spawned += 1
-                worker.process = self._spawn("chaos.worker", self._outside(self._spawned).to_json())
+                slot.process = self._spawn(slot.module, self._outside(self._spawned).to_json())
 
-    def kill_worker(self, worker: Worker) -> bool:
+    def kill(self, slot: Slot) -> bool:
         """kill -9, and reaped at once: a zombie would still look like a process that may write."""
-        if worker.process is None or worker.process.poll() is not None:
+        if slot.process is None or slot.process.poll() is not None:
             return False
-        worker.process.kill()
-        worker.process.wait()
-        worker.process, worker.resume_at = None, None
-        worker.respawn_at = time.monotonic() + RESPAWN_SECONDS
+        slot.process.kill()
+        slot.process.wait()
+        slot.process, slot.resume_at = None, None
+        slot.respawn_at = time.monotonic() + RESPAWN_SECONDS
         return True
 
-    def pause(self, worker: Worker, *, seconds: float) -> bool:
-        """SIGSTOP; `tend_workers` lets it go on."""
-        if worker.process is None or worker.process.poll() is not None or worker.resume_at is not None:
+    def pause(self, slot: Slot, *, seconds: float) -> bool:
+        """SIGSTOP; `tend` lets it go on."""
+        if slot.process is None or slot.process.poll() is not None or slot.resume_at is not None:
             return False
-        worker.process.send_signal(signal.SIGSTOP)
-        worker.resume_at = time.monotonic() + seconds
+        slot.process.send_signal(signal.SIGSTOP)
+        slot.resume_at = time.monotonic() + seconds
         return True
 
-    def resume(self, worker: Worker) -> None:
-        if worker.process is not None:
-            worker.process.send_signal(signal.SIGCONT)
-        worker.resume_at = None
+    def resume(self, slot: Slot) -> None:
+        if slot.process is not None:
+            slot.process.send_signal(signal.SIGCONT)
+        slot.resume_at = None
 
     def kill_backend(self, pick: float) -> bool:
         """kill -9 one of PostgreSQL's backends (`pick`: which, from 0 to 1): the server then restarts all of them."""
@@ -182,18 +186,18 @@ class World:
         self.start_provider()
         for channel in ("registrations", "messages", "messages.lookup", "smtp"):
             self.script(channel, (), clear=True)
-        self.tend_workers(everything=True)
+        self.tend(everything=True)
 
     def stop_workers(self) -> None:
-        """SIGTERM to all, and wait until they have ended."""
-        for worker in self.workers:
-            self.resume(worker)
-            if worker.process is not None and worker.process.poll() is None:
-                worker.process.terminate()
-        for worker in self.workers:
-            if worker.process is not None:
-                end_process(worker.process, signals=(signal.SIGTERM,), seconds_each=30.0)
-            worker.process = None
+        """SIGTERM to all workers and schedulers, and wait until they have ended."""
+        for slot in self._slots:
+            self.resume(slot)
+            if slot.process is not None and slot.process.poll() is None:
+                slot.process.terminate()
+        for slot in self._slots:
+            if slot.process is not None:
+                end_process(slot.process, signals=(signal.SIGTERM,), seconds_each=30.0)
+            slot.process = None
 
     def stop(self) -> None:
         """Everything, however far it came."""
@@ -204,6 +208,10 @@ class World:
                 process.wait()
         self.valkey.stop()
         self.postgres.stop()
+
+    @property
+    def _slots(self) -> list[Slot]:
+        return [*self.workers, *self.schedulers]
 
     def _outside(self, number: int) -> Outside:
         return Outside(

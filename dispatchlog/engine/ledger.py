@@ -141,6 +141,19 @@ RETURNING t.id
 """
 # coalesce: with a plain comparison the planner may read the whole partial index of QUEUED rows once for every row.
 
+# What the sender itself saw of it is kept beside the provider's word.
+_PROOF = """
+INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, finished_at,
+    outcome, provider_message_id, evidence)
+VALUES (%(lane)s, %(id)s, %(token)s, %(number)s, %(generation)s, %(worker_id)s, %(gateway)s, clock_timestamp(), 'ACCEPTED',
+    %(message_id)s, %(evidence)s::jsonb)
+ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED', code = NULL, message = NULL,
+    finished_at = coalesce(a.finished_at, EXCLUDED.finished_at),
+    provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
+    evidence = a.evidence || EXCLUDED.evidence || CASE WHEN coalesce(a.code, a.message) IS NULL THEN '{}' ELSE
+        jsonb_build_object('before_the_proof', jsonb_build_object('code', a.code, 'message', a.message)) END
+"""
+
 # Proof wins over a guess: a row that is waiting or failed although one of its attempts was accepted has been sent.
 _PROVE = """
 UPDATE {table} t SET status = 'SENT', in_doubt = false, lookup_at = NULL, last_error = NULL, last_error_code = NULL,
@@ -217,6 +230,30 @@ def as_json(evidence: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")
 
 
+def prove(lane: Lane, row: Row, *, provider_message_id: str | None, evidence: Mapping[str, Any]) -> bool:
+    """Keep the provider's later word (a look-up, a webhook) that it accepted the last try; whether that moved the row.
+
+    A row that is still with its sender stays QUEUED and becomes SENT when that sender records, or is rescued. Saying it
+    again changes nothing.
+    """
+    require_transaction()
+    execute(
+        _PROOF,
+        {
+            "lane": lane.name,
+            "id": row["id"],
+            "token": row["claim_token"],
+            "number": row["claims"],
+            "generation": row["generation"],
+            "worker_id": row["claimed_by"],
+            "gateway": lane.gateway.name,
+            "message_id": one_line(provider_message_id, most=255),
+            "evidence": as_json(evidence),
+        },
+    )
+    return bool(prove_sent(lane, [row["id"]]))
+
+
 def prove_sent(lane: Lane, ids: Sequence[UUID]) -> list[Row]:
     """Move rows that wait or failed to SENT where an attempt of theirs was accepted; the moved rows come back.
 
@@ -250,14 +287,14 @@ def confirm_sent(lane: Lane, dispatch_id: UUID) -> bool:
 def release(lane: Lane, token: UUID, ids: Sequence[UUID]) -> int:
     """Give claimed rows back unsent and uncounted (stopping, or out of time); how many moved comes back."""
     require_transaction()
-    return int(
-        execute(
-            f"UPDATE {lane.table} SET status = 'PENDING', updated_at = clock_timestamp(), sending_at = NULL,"
-            " first_claimed_at = CASE WHEN first_claimed_at = claimed_at THEN NULL ELSE first_claimed_at END"
-            " WHERE id = ANY (%s::uuid[]) AND claim_token = %s AND status = 'QUEUED'",
-            (list(ids), token),
-        ).rowcount
+    released = execute(
+        f"UPDATE {lane.table} SET status = 'PENDING', updated_at = clock_timestamp(), sending_at = NULL,"
+        " first_claimed_at = CASE WHEN first_claimed_at = claimed_at THEN NULL ELSE first_claimed_at END"
+        " WHERE id = ANY (%s::uuid[]) AND claim_token = %s AND status = 'QUEUED'",
+        (list(ids), token),
     )
+    prove_sent(lane, ids)
+    return int(released.rowcount)
 
 
 def expire_due(lane: Lane) -> int:

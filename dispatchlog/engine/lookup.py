@@ -17,7 +17,7 @@ from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.engine.ledger import as_json, one_line, prove_sent
+from dispatchlog.engine.ledger import prove
 from dispatchlog.engine.payloads import prepare, stored_parcel
 from dispatchlog.engine.presence import boot_id, process_start
 
@@ -34,19 +34,6 @@ UPDATE {table} t SET lookups = t.lookups + 1, updated_at = clock_timestamp(),
     lookup_at = CASE WHEN t.lookups + 1 >= %(most)s THEN NULL
                      ELSE clock_timestamp() + greatest(%(asking)s, 15 * 2 ^ t.lookups) * interval '1 s' END
 FROM due WHERE t.id = due.id RETURNING t.*
-"""
-
-# What the sender itself saw of it is kept beside the provider's answer.
-_FOUND = """
-INSERT INTO dispatch_attempts AS a (lane, dispatch_id, claim_token, number, generation, worker_id, gateway, finished_at,
-    outcome, provider_message_id, evidence)
-VALUES (%(lane)s, %(id)s, %(token)s, %(number)s, %(generation)s, %(worker_id)s, %(gateway)s, clock_timestamp(), 'ACCEPTED',
-    %(message_id)s, %(evidence)s::jsonb)
-ON CONFLICT (dispatch_id, claim_token) DO UPDATE SET outcome = 'ACCEPTED', code = NULL, message = NULL,
-    finished_at = coalesce(a.finished_at, EXCLUDED.finished_at),
-    provider_message_id = coalesce(EXCLUDED.provider_message_id, a.provider_message_id),
-    evidence = a.evidence || EXCLUDED.evidence || CASE WHEN a.code IS NULL AND a.message IS NULL THEN '{}' ELSE
-        jsonb_build_object('before_it_was_looked_up', jsonb_build_object('code', a.code, 'message', a.message)) END
 """
 
 # With its attempts spent it stays FAILED, but no longer in doubt: it certainly did not arrive.
@@ -79,8 +66,10 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
     found = ask(lane, row)
     with transaction(actor, f"provider asked: {found.answer.value.lower()}"):
         if found.answer is LookUpAnswer.FOUND:
-            _keep_proof(lane, row, found)
-            return LookUpAnswer.FOUND if prove_sent(lane, [row["id"]]) else LookUpAnswer.UNSURE
+            proved = prove(
+                lane, row, provider_message_id=found.provider_message_id, evidence={"look_up": dict(found.evidence)}
+            )
+            return LookUpAnswer.FOUND if proved else LookUpAnswer.UNSURE
         if found.answer is LookUpAnswer.ABSENT and not too_early and sender_has_ended(row):
             freed = execute(_ABSENT.format(table=lane.table), (lane.retry.max_attempts, row["id"], row["claim_token"]))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
@@ -126,20 +115,3 @@ def sender_has_ended(row: Row) -> bool:
     if same_host and worker_boot and worker_boot != boot_id():
         return True  # this host has booted since: nothing of that boot runs any more
     return bool(same_host and worker_boot and worker_boot == boot_id() and process_start(pid) != started)
-
-
-def _keep_proof(lane: Lane, row: Row, found: LookUp) -> None:
-    execute(
-        _FOUND,
-        {
-            "lane": lane.name,
-            "id": row["id"],
-            "token": row["claim_token"],
-            "number": row["claims"],
-            "generation": row["generation"],
-            "worker_id": row["claimed_by"],
-            "gateway": lane.gateway.name,
-            "message_id": one_line(found.provider_message_id, most=255),
-            "evidence": as_json({"look_up": dict(found.evidence)}),
-        },
-    )

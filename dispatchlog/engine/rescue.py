@@ -15,6 +15,7 @@ import structlog
 from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.ledger import prove_sent
 from dispatchlog.engine.presence import LOCK_CLASS
 
 log = structlog.get_logger(__name__)
@@ -117,6 +118,8 @@ def _take_over(lane: Lane, rows: list[tuple[UUID, UUID, bool]]) -> int:
         ).fetchall()
         execute(_DOUBT, ([row[0] for row in doubtful], [row[1] for row in marked]))
         moved += len(doubtful)
+    # A provider may have said that it accepted one of them while its sender still held it.
+    prove_sent(lane, [row[0] for row in rows])
     return int(moved)
 
 

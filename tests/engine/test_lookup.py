@@ -57,7 +57,7 @@ def test_what_the_sender_saw_is_kept_beside_what_the_provider_answered(runtime: 
             "SELECT outcome, message, evidence FROM dispatch_attempts WHERE dispatch_id = %s", (dispatch_id,)
         )
     assert (outcome, message) == ("ACCEPTED", None)
-    assert evidence["before_it_was_looked_up"] == {"code": seen["last_error_code"], "message": seen["last_error"]}
+    assert evidence["before_the_proof"] == {"code": seen["last_error_code"], "message": seen["last_error"]}
 
 
 def test_a_doubt_settled_without_a_change_of_status_is_a_move_of_its_own(runtime: Runtime) -> None:

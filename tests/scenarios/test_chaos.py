@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from chaos.lanes import BULK, MAIL, Kind, create_statements
+from chaos.lanes import BULK, MAIL, WAITS_FOR_SWEEP, Kind, create_statements
 from chaos.ledgers import Acceptance
 from chaos.monkey import DECK
 from chaos.oracle import Oracle, Verdict
@@ -171,6 +171,23 @@ def test_the_judge_sees_a_log_that_does_not_add_up(judge: Callable[..., Verdict]
     dispatch_id = uuid4()
     found = broken(judge(BULK, dispatch_id, [CLAIM, SENT], sent(BULK, dispatch_id), tamper=tamper))
     assert offence in found
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_the_judge_sees_a_row_released_before_its_sweep(judge: Callable[..., Verdict], swept: bool) -> None:
+    dispatch_id = uuid4()
+    occurrence = (
+        "INSERT INTO schedule_occurrences (job, occurs_at, started_at, started_by)"
+        f" VALUES ('sweep:{WAITS_FOR_SWEEP.name}', now() + interval '1 h', now() - interval '1 h', 'test')"
+    )
+    verdict = judge(
+        WAITS_FOR_SWEEP,
+        dispatch_id,
+        [CLAIM, SENT],
+        sent(WAITS_FOR_SWEEP, dispatch_id),
+        tamper=occurrence if swept else "",
+    )
+    assert ("released_early" in broken(verdict)) is not swept
 
 
 def test_the_judge_sees_other_bytes(judge: Callable[..., Verdict]) -> None:
