@@ -21,7 +21,7 @@ from dispatchlog.engine.delivery import DATABASE_ERRORS
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.engine.lookup import look_up, sender_has_ended
+from dispatchlog.engine.lookup import look_up, sender_ended_seconds_ago
 
 WHO = "person:chaos"
 ROUND_SECONDS = 0.3
@@ -100,7 +100,7 @@ class Desk:
         elif self._ledger.has(row["id"]):
             result = operator.confirm_sent(lane, row["id"], actor=WHO, reason="it is in the provider's ledger")
             self._count("confirm sent", [result])
-        elif sender_has_ended(row) and not self._ledger.has(row["id"]):
+        elif sender_ended_seconds_ago(row) is not None and not self._ledger.has(row["id"]):
             result = operator.confirm_not_sent(lane, row["id"], actor=WHO, reason="it is not in the provider's ledger")
             self._count("confirm not sent", [result])
 

@@ -1,14 +1,13 @@
 """Asking a LOOKUP provider about rows in doubt. Owns the asking; sends nothing.
 
-"Absent" frees a row for another send only when its sender is proved to have ended: recorded by itself, or dead by boot
-id, pid and start time. A sender that is merely silent may still write, so without proof the row is asked about again,
-and after the last time stays in doubt for a person.
+"Absent" frees a row for another send only when its sender was proved to have ended long enough before the question:
+recorded by itself, or dead by boot id, pid and start time. A sender that is merely silent may still write, so without
+proof the row is asked about again, and after the last time stays in doubt for a person.
 """
 
 from __future__ import annotations
 
-import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -19,7 +18,7 @@ from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.ledger import prove
 from dispatchlog.engine.payloads import prepare, stored_parcel
-from dispatchlog.engine.presence import boot_id, process_start
+from dispatchlog.engine.presence import note_if_gone
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +59,11 @@ def look_up_due(lane: Lane, *, worker_id: int, limit: int = 10) -> int:
 def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
     """Ask about one row in doubt and settle it where the answer allows; UNSURE when it stays in doubt.
 
-    A person may ask at any time, but "absent" before the provider's indexing delay is over proves nothing.
+    Anybody may ask at any time, but "absent" proves something only if the sender's end was known, before the question,
+    for as long as the provider may take to show an acceptance: what it wrote at its last moment is shown by then.
     """
-    too_early = row["lookups"] == 0 and row["lookup_at"] is not None and row["lookup_at"] > datetime.now(UTC)
+    ended = sender_ended_seconds_ago(row)
+    conclusive = ended is not None and ended >= lane.gateway.indexing_delay.total_seconds()
     found = ask(lane, row)
     with transaction(actor, f"provider asked: {found.answer.value.lower()}"):
         if found.answer is LookUpAnswer.FOUND:
@@ -70,7 +71,7 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
                 lane, row, provider_message_id=found.provider_message_id, evidence={"look_up": dict(found.evidence)}
             )
             return LookUpAnswer.FOUND if proved else LookUpAnswer.UNSURE
-        if found.answer is LookUpAnswer.ABSENT and not too_early and sender_has_ended(row):
+        if found.answer is LookUpAnswer.ABSENT and conclusive:
             freed = execute(_ABSENT.format(table=lane.table), (lane.retry.max_attempts, row["id"], row["claim_token"]))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
     return LookUpAnswer.UNSURE
@@ -94,24 +95,24 @@ def ask(lane: Lane, row: Row) -> LookUp:
         return LookUp(LookUpAnswer.UNSURE)
 
 
-def sender_has_ended(row: Row) -> bool:
-    """Whether the attempt's sender can certainly not write any more: it recorded its own end, or its process is gone."""
-    finished = fetch_all(
-        "SELECT FROM dispatch_attempts WHERE dispatch_id = %s AND claim_token = %s AND finished_at IS NOT NULL",
-        (row["id"], row["claim_token"]),
-    )
-    if finished:
-        return True
-    workers = fetch_all(
-        "SELECT host, pid, boot_id, process_started, stopped_at IS NOT NULL FROM dispatch_workers WHERE id = %s",
-        (row["claimed_by"],),
-    )
-    if not workers:
-        return False
-    host, pid, worker_boot, started, stopped = workers[0]
-    if stopped:
-        return True
-    same_host = host == socket.gethostname()
-    if same_host and worker_boot and worker_boot != boot_id():
-        return True  # this host has booted since: nothing of that boot runs any more
-    return bool(same_host and worker_boot and worker_boot == boot_id() and process_start(pid) != started)
+def sender_ended_seconds_ago(row: Row) -> float | None:
+    """For how long it has been known that the last try's sender can write no more; None: it may still write.
+
+    It recorded its own end, or stopped, or its process was seen to be gone; the latter is kept when it is first seen.
+    """
+    with connected():
+        finished = fetch_all(
+            "SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8 FROM dispatch_attempts"
+            " WHERE dispatch_id = %s AND claim_token = %s AND finished_at IS NOT NULL",
+            (row["id"], row["claim_token"]),
+        )
+        if finished:
+            return float(finished[0][0])
+    note_if_gone(row["claimed_by"])
+    with connected():
+        stopped = fetch_all(
+            "SELECT extract(epoch FROM clock_timestamp() - stopped_at)::float8 FROM dispatch_workers"
+            " WHERE id = %s AND stopped_at IS NOT NULL",
+            (row["claimed_by"],),
+        )
+    return float(stopped[0][0]) if stopped else None

@@ -12,13 +12,14 @@ import os
 import socket
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import structlog
 
-from dispatchlog.engine.database import connect_arguments
+from dispatchlog.engine.database import connect_arguments, execute, fetch_dicts, transaction
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.errors import FenceLost, PoolerInBetween
 
@@ -47,6 +48,28 @@ def process_start(pid: int) -> str:
     except OSError:
         return ""
     return stat.rpartition(")")[2].split()[19]
+
+
+def note_if_gone(worker_id: int) -> None:
+    """Keep as `stopped_at` that a worker's process of this host is gone for good, when that is first seen.
+
+    Its lock says nothing here: a lock is also lost by a process that lives. Processes of other hosts stay unknown.
+    """
+    with transaction("presence"):
+        known = fetch_dicts("SELECT * FROM dispatch_workers WHERE id = %s AND stopped_at IS NULL", (worker_id,))
+        if known and _is_gone(known[0]):
+            execute(
+                "UPDATE dispatch_workers SET stopped_at = clock_timestamp() WHERE id = %s AND stopped_at IS NULL",
+                (worker_id,),
+            )
+
+
+def _is_gone(worker: Mapping[str, Any]) -> bool:
+    if worker["host"] != socket.gethostname() or not worker["boot_id"]:
+        return False
+    if worker["boot_id"] != boot_id():
+        return True  # this host has booted since: nothing of that boot runs any more
+    return process_start(worker["pid"]) != worker["process_started"]
 
 
 class Presence:

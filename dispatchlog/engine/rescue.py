@@ -16,7 +16,7 @@ from dispatchlog.engine.database import execute, fetch_all, fetch_one, transacti
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.ledger import prove_sent
-from dispatchlog.engine.presence import LOCK_CLASS
+from dispatchlog.engine.presence import LOCK_CLASS, note_if_gone
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +70,8 @@ def rescue(lane: Lane, *, worker_id: int, live_tokens: Collection[UUID]) -> int:
             rows = [row for row in rows if row[1] not in live_tokens]
             if rows and (holder == worker_id or _is_dead(holder)):
                 moved += _take_over(lane, rows)
+        if rows and holder != worker_id:
+            note_if_gone(holder)
     if moved:
         log.info("RESCUED", lane=lane.name, rows=moved)
     return moved

@@ -422,7 +422,6 @@ def lookup_lane(**options: Any) -> tuple[Lane, FakeGateway]:
         ("pid = 4194305", True),
         ("process_started = 'earlier'", True),
         ("boot_id = 'an earlier boot', pid = %(me)s", True),
-        ("stopped_at = now()", True),
         ("pid = %(me)s, process_started = %(started)s", False),
         ("host = 'another machine'", False),
         ("boot_id = ''", False),
@@ -435,12 +434,26 @@ def test_absent_frees_a_row_only_when_its_sender_is_proved_to_have_ended(
     dispatch_id = in_doubt(lane, dead)
     with owner(parcels_url) as cursor:
         cursor.execute(
-            f"UPDATE dispatch_workers SET {change_worker} WHERE id = %(id)s",
+            f"UPDATE dispatch_workers SET stopped_at = NULL, {change_worker} WHERE id = %(id)s",
             {"id": dead, "me": os.getpid(), "started": process_start(os.getpid())},
         )
     assert look_up_now(lane, dispatch_id) == int(proved)
     assert status(lane, dispatch_id) == ("PENDING" if proved else "FAILED")
     assert read(lane, dispatch_id)["in_doubt"] is not proved
+
+
+def test_absent_counts_only_if_the_end_was_known_for_the_indexing_delay_before_the_question(
+    parcels_url: str, dead: int
+) -> None:
+    gateway = FakeGateway(LOOKUP, deadline_seconds=0, indexing_delay=timedelta(minutes=5))
+    lane = parcel_lane(gateway)
+    dispatch_id = in_doubt(lane, dead)
+    assert look_up_now(lane, dispatch_id) == 0  # gone, but what it wrote last may not be shown yet
+    with owner(parcels_url) as cursor:
+        cursor.execute("UPDATE dispatch_workers SET stopped_at = stopped_at - interval '5 min' WHERE id = %s", (dead,))
+        assert cursor.rowcount == 1
+    assert look_up_now(lane, dispatch_id) == 1
+    assert status(lane, dispatch_id) == "PENDING"
 
 
 def test_without_an_answer_a_row_is_asked_about_less_and_less_and_then_stays_for_a_person(

@@ -30,7 +30,7 @@ from dispatchlog.engine.breaker import Allowance
 from dispatchlog.engine.database import connected, database, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.engine.lookup import look_up, sender_has_ended
+from dispatchlog.engine.lookup import look_up, sender_ended_seconds_ago
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.retry import RetryPolicy
@@ -293,9 +293,7 @@ class Machine(RuleBasedStateMachine):
                 self.lane, row["id"], actor=WHO, reason="they have it", claim_token=row["claim_token"]
             )
             return
-        with connected():
-            ended = sender_has_ended(row)
-        if ended and not any(worker.busy for worker in self.workers):
+        if sender_ended_seconds_ago(row) is not None and not any(worker.busy for worker in self.workers):
             operator.confirm_not_sent(
                 self.lane, row["id"], actor=WHO, reason="they do not", claim_token=row["claim_token"]
             )
