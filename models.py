@@ -25,6 +25,8 @@ from dispatchlog.engine.tables import ENGINE_TABLES, NOW, AlwaysBigIdentityField
 from dispatchlog.settings import get_settings
 
 _settings = get_settings()
+# One kit of an order however its id is spelt; the same expression as in `dispatchlog.systems.kit_names`.
+_KIT_NAME = SQL("lower(btrim(kit_id::text, E' \\t\\r\\n') COLLATE \"C\")")
 
 
 class Practitioner(Table):
@@ -74,6 +76,11 @@ class OrderKit(Table):
     class Meta:
         table_name = _settings.order_kits_table
         indexes = ((("order_id", "kit_id"), True),)
+
+
+OrderKit.add_index(
+    OrderKit.index(OrderKit.order_id, _KIT_NAME, unique=True, name=f"dispatchlog_{_settings.order_kits_table}_name")
+)
 
 
 class OrderRegistration(Table):
@@ -129,6 +136,11 @@ class HealthInformationDispatchLog(Dispatch):
         )
 
 
+for _lane in (KitRegistration, HealthInformationDispatchLog):
+    _name = f"dispatchlog_{_lane._meta.table_name}_name"
+    _lane.add_index(_lane.index(_lane.order_id, _KIT_NAME, unique=True, name=_name))
+
+
 class Role(Table):
     """What a member of staff may do; `permissions` are read, act, reveal, audit and manage."""
 
@@ -142,11 +154,15 @@ class Role(Table):
 
 
 class User(Table):
-    """A member of staff. `fs_uniquifier` is what a session names; a new one ends every session of the user."""
+    """A member of staff. `fs_uniquifier` is what a session names; a new one ends every session of the user.
+
+    `password_chosen_at` is null while the password is one that was made for the person, who then has to choose another.
+    """
 
     id = IdentityField()
     email = CharField(max_length=320)
     password = CharField(max_length=255, null=True)
+    password_chosen_at = DateTimeTZField(null=True)
     active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
     fs_uniquifier = CharField(max_length=64, unique=True)
     created_at = DateTimeTZField(constraints=NOW)

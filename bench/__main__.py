@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
+from collections.abc import Sequence
 
 from bench import machine, report
 from bench.plan import Plan, read_plan
 from bench.processes import MeasuringFailed
-from bench.scenarios import SCENARIOS
+from bench.scenarios import SCENARIOS, Scenario
 from bench.servers import Servers, started_servers
 
 
@@ -18,17 +21,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with started_servers() as servers:
-            _run(servers, plan)
+            return _run(servers, plan)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except MeasuringFailed as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
-def _run(servers: Servers, plan: Plan) -> None:
+def _run(servers: Servers, plan: Plan) -> int:
     facts = machine.facts(servers)
     for name, value in facts.items():
         print(f"{name:<16} {value}")
@@ -37,21 +36,40 @@ def _run(servers: Servers, plan: Plan) -> None:
         f" {plan.processes} processes, {plan.slots} slots each, {plan.repetitions} repetitions\n",
         flush=True,
     )
-    samples = _measure(servers, plan)
-    print(f"\n{report.table(samples)}\n\n{report.ratios(samples)}\n")
-    print(report.json_line(samples, plan, facts))
+    reasons = {scenario.name: reason for scenario in SCENARIOS if (reason := scenario.reason_to_leave_out(plan))}
+    began = time.monotonic()
+    samples, failed = _measure(servers, plan, [scenario for scenario in SCENARIOS if scenario.name not in reasons])
+    facts |= {"load after": f"{os.getloadavg()[0]:.2f} (1 min)", "took": f"{time.monotonic() - began:.0f} s"}
+    print(f"\n{report.rates(samples)}\n\n{report.figures(samples)}\n")
+    print(report.json_line(samples, plan, facts, reasons=reasons | failed))
+    return 1 if failed else 0
 
 
-def _measure(servers: Servers, plan: Plan) -> dict[str, list[float]]:
-    """All scenarios once, then all again: what disturbs the machine for a while disturbs them alike."""
-    chosen = [scenario for scenario in SCENARIOS if not plan.only or scenario.name in plan.only]
-    samples: dict[str, list[float]] = {scenario.name: [] for scenario in chosen}
+def _measure(servers: Servers, plan: Plan, chosen: Sequence[Scenario]) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """All scenarios once, then all again: what disturbs the machine for a while disturbs them alike.
+
+    The samples by name come back, and why a scenario failed, by its name; one that failed once has no samples.
+    """
+    samples: dict[str, dict[str, list[float]]] = {scenario.name: {} for scenario in chosen}
+    failed: dict[str, str] = {}
     for repetition in range(1, plan.repetitions + 1):
         for scenario in chosen:
-            rate = scenario.run(servers, plan)
-            samples[scenario.name].append(rate)
-            print(f"  {repetition}  {scenario.title:<42}{rate:>10,.0f} /s", flush=True)
-    return samples
+            if scenario.name in failed or not (scenario.every_time or repetition == plan.repetitions):
+                continue
+            print(f"  {repetition}  {scenario.title:<50}", end="", flush=True)
+            began = time.monotonic()
+            try:
+                taken = scenario.run(servers, plan)
+            except MeasuringFailed as error:
+                print(f"{'failed':>10}\n{error}", flush=True)
+                failed[scenario.name] = f"failed: {str(error).splitlines()[0]}"
+                continue
+            rate = f"{taken[scenario.name][0]:>10,.0f} /s" if scenario.is_rate else f"{'done':>10}   "
+            print(f"{rate}{time.monotonic() - began:>8.0f} s", flush=True)
+            for name, values in taken.items():
+                samples[scenario.name].setdefault(name, []).extend(values)
+    whole = {name: values for owner, sets in samples.items() if owner not in failed for name, values in sets.items()}
+    return whole, failed
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import os
 import platform
 import statistics
 import time
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import redis
@@ -32,7 +33,7 @@ def facts(servers: Servers) -> dict[str, str]:
         "PostgreSQL": f"{servers.admin('SHOW server_version')[0][0]} ({settings})",
         "Valkey": str(info.get("valkey_version") or info["redis_version"]),
         "Python": platform.python_version(),
-        **{name: version(name) for name in ("dramatiq", "redis", "psycopg2-binary", "peewee")},
+        **_versions("dramatiq", "redis", "psycopg2-binary", "peewee", "celery", "procrastinate", "psycopg", "rq"),
     }
 
 
@@ -51,6 +52,15 @@ def flush_seconds(directory: Path) -> float:
             took.append(time.perf_counter() - began)
     path.unlink()
     return statistics.median(took)
+
+
+def _versions(*names: str) -> dict[str, str]:
+    """Those of the packages that are installed."""
+    found: dict[str, str] = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _cpu_model() -> str:

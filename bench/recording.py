@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg2.extensions
 
-from bench.lane import NAME, bench_lane
+from bench.lane import NAME, Setup, bench_lane
 from bench.processes import MeasuringFailed
 from dispatchlog.broker import make_broker
 from dispatchlog.engine.breaker import Breaker
@@ -63,7 +63,7 @@ def record_batch(url: str, redis_url: str, *, batch: int) -> list[Statement]:
         runtime = Runtime(presence, Waker(make_broker(redis_url), redis_url), Breaker(redis_url))
         with database.connection_context():
             _recorded.clear()
-            delivered = deliver_batch(bench_lane(batch=batch, slots=1), runtime)
+            delivered = deliver_batch(bench_lane(Setup(batch=batch, slots=1, threads=1)), runtime)
             statements = list(_recorded)
     finally:
         presence.close()

@@ -1,69 +1,59 @@
-"""Owns how figures are shown: a table for people, one line of JSON for programs. Measures nothing."""
+"""Owns how figures are shown: tables for people, one line of JSON for programs. Measures nothing."""
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from bench.figures import FIGURES, PEERS, goals, left_out, summary
 from bench.plan import Plan
-from bench.scenarios import ENGINE, PEERS, SCENARIOS, Figure
+from bench.scenarios import SCENARIOS, Samples
 
-Samples = Mapping[str, Sequence[float]]
+_WIDTH = 50
 
 
-def table(samples: Samples) -> str:
-    """One line per measured scenario: median, slowest and fastest repetition."""
-    lines = [f"{'':<42}{'median/s':>10}{'slowest':>10}{'fastest':>10}"]
+def rates(samples: Samples) -> str:
+    """One line per scenario that gives a rate: median, slowest and fastest repetition."""
+    lines = [f"{'dispatches per second':<{_WIDTH}}{'median':>10}{'slowest':>10}{'fastest':>10}"]
     for scenario in SCENARIOS:
-        rates = samples.get(scenario.name)
-        if rates:
-            figures = (statistics.median(rates), min(rates), max(rates))
-            lines.append(f"{scenario.title:<42}" + "".join(f"{figure:>10,.0f}" for figure in figures))
+        if taken := samples.get(scenario.name) if scenario.is_rate else None:
+            figures = (statistics.median(taken), min(taken), max(taken))
+            lines.append(f"{scenario.title:<{_WIDTH}}" + "".join(f"{figure:>10,.0f}" for figure in figures))
     return "\n".join(lines)
 
 
-def ratios(samples: Samples) -> str:
-    """The engine's median divided by each peer's."""
-    figures = summary(samples)
-    return "\n".join(
-        f"{'engine / ' + peer.name:<42}{figures[f'ratio_{peer.name}']:>10.2f}"
-        for peer in PEERS
-        if f"ratio_{peer.name}" in figures
-    )
+def figures(samples: Samples) -> str:
+    """One line per figure that was measured, beside what it should be."""
+    titles = {f"ratio_{peer.name}": f"engine / {peer.name}" for peer in PEERS}
+    titles |= {figure.name: figure.title for figure in FIGURES}
+    wanted = goals()
+    lines = []
+    for name, value in summary(samples).items():
+        if name not in titles or value is None:
+            continue
+        goal = wanted.get(name)
+        verdict = f"   {goal}: {'met' if goal.is_met_by(value) else 'MISSED'}" if goal else ""
+        lines.append(f"{titles[name]:<{_WIDTH}}{value:>10,.4g}{verdict}")
+    return "\n".join(lines)
 
 
-def summary(samples: Samples) -> dict[str, float]:
-    """`<figure>_per_s` and `ratio_<peer>`, for what was measured."""
-    figures: dict[str, float] = {}
-    engine = _best_median(ENGINE, samples)
-    if engine:
-        figures["engine_per_s"] = round(engine, 1)
-    for peer in PEERS:
-        rate = _best_median(peer, samples)
-        if rate:
-            figures[f"{peer.name}_per_s"] = round(rate, 1)
-        if rate and engine:
-            figures[f"ratio_{peer.name}"] = round(engine / rate, 3)
-    return figures
-
-
-def json_line(samples: Samples, plan: Plan, facts: Mapping[str, str]) -> str:
-    """Everything, on one line."""
+def json_line(samples: Samples, plan: Plan, facts: Mapping[str, str], *, reasons: Mapping[str, str]) -> str:
+    """Everything, on one line. What was not measured is null; `left_out` says why."""
+    made = summary(samples)
     whole: dict[str, Any] = {
-        **summary(samples),
-        "rows": plan.rows,
-        "message_rows": plan.message_rows,
-        "batch": plan.batch,
-        "slots": plan.slots,
-        "processes": plan.processes,
-        "repetitions": plan.repetitions,
-        "samples": {name: [round(rate, 1) for rate in rates] for name, rates in samples.items()},
+        **made,
+        "left_out": left_out(made, reasons),
+        "goals": {name: {"goal": str(goal), "met": _met(goal, made[name])} for name, goal in goals().items()},
+        "plan": asdict(plan),
+        "provider_concurrency": plan.provider_concurrency,
+        "samples": {name: [float(f"{value:.4g}") for value in values] for name, values in samples.items()},
         "machine": dict(facts),
     }
     return json.dumps(whole)
 
 
-def _best_median(figure: Figure, samples: Samples) -> float:
-    return max((statistics.median(samples[name]) for name in figure.scenarios if samples.get(name)), default=0.0)
+def _met(goal: Any, value: float | None) -> bool | None:
+    return None if value is None else goal.is_met_by(value)

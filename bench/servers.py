@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +45,7 @@ class Servers:
         Every repetition gets a copy of the same files, so no one finds the dead rows of the one before it.
         """
         template = self._template(rows)
-        self._made += 1
-        name = f"bench_{self._made}"
+        name = self._new_name()
         # file_copy ends with a checkpoint: every repetition starts with the same distance to the next one.
         self.admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         with redis.Redis.from_url(self.redis_url) as client:
@@ -55,19 +54,37 @@ class Servers:
         try:
             yield self.postgres.url(name)
         finally:
-            self.admin(f"DROP DATABASE {name} WITH (FORCE)")
+            self._drop(name)
+
+    @contextmanager
+    def filled_database(self, *statements: str) -> Iterator[str]:
+        """The URL of a new database with the lane, after these statements and a VACUUM; dropped afterwards."""
+        name = self._new_name()
+        try:
+            self._fill(name, statements)
+            yield self.postgres.url(name)
+        finally:
+            self._drop(name)
 
     def _template(self, rows: int) -> str:
         if rows not in self._templates:
             name = f"full_{rows}"
-            self.admin(f"CREATE DATABASE {name}")
-            migrate_up(self.postgres.url(name))
-            for statement in CREATE:
-                self.admin(statement, database=name)
-            self.admin(FILL % {"rows": rows}, database=name)
-            self.admin("VACUUM (ANALYZE)", database=name)
+            self._fill(name, (FILL.format(rows=rows),))
             self._templates[rows] = name
         return self._templates[rows]
+
+    def _fill(self, name: str, statements: Sequence[str]) -> None:
+        self.admin(f"CREATE DATABASE {name}")
+        migrate_up(self.postgres.url(name))
+        for statement in (*CREATE, *statements, "VACUUM (ANALYZE)"):
+            self.admin(statement, database=name)
+
+    def _new_name(self) -> str:
+        self._made += 1
+        return f"bench_{self._made}"
+
+    def _drop(self, name: str) -> None:
+        self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -106,3 +123,8 @@ def query(url: str, sql: str) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
+
+
+def due_ids(url: str) -> list[str]:
+    """The ids of the lane's rows, the first due first."""
+    return [row_id for (row_id,) in query(url, f"SELECT id::text FROM {TABLE} ORDER BY due_at")]

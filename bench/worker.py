@@ -1,11 +1,10 @@
 """One worker process of the product with the benchmark's lane alone. Owns its start and stop; times nothing.
 
-It starts what `tasks/broker.py` starts: pool, presence, watch, and a Dramatiq worker whose actor drains.
+It starts what `dispatchlog worker` starts: pool, presence, watch, and a Dramatiq worker whose actor drains.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -13,7 +12,7 @@ import dramatiq
 from dramatiq import Worker
 
 from bench.gate import wait_for_release
-from bench.lane import bench_lane
+from bench.lane import Setup, bench_lane
 from dispatchlog.broker import make_broker
 from dispatchlog.engine.delivery import drain
 from dispatchlog.engine.wakeup import Waker
@@ -26,18 +25,18 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = get_settings()
-    lane = bench_lane(batch=int(os.environ["BENCH_BATCH"]), slots=int(os.environ["BENCH_SLOTS"]))
-    threads = int(os.environ["BENCH_THREADS"])
+    setup = Setup.from_env()
+    lane = bench_lane(setup)
     broker = make_broker(settings.effective_broker_url)
     waker = Waker(broker, settings.effective_redis_url)
-    process = WorkerProcess(settings, lambda: (lane,), waker=waker, threads=threads)
+    process = WorkerProcess(settings, lambda: (lane,), waker=waker, threads=setup.threads)
 
     def drain_lane(lane_name: str) -> None:
         if lane_name == lane.name:
             drain(lane, process.runtime)
 
     dramatiq.actor(broker=broker, actor_name=lane.actor, queue_name=lane.queue)(drain_lane)
-    worker = Worker(broker, worker_threads=threads)
+    worker = Worker(broker, worker_threads=setup.threads, worker_timeout=100)
     if wait_for_release(settings.effective_redis_url):
         process.start()
         worker.start()

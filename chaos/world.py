@@ -22,7 +22,9 @@ import redis
 
 from chaos.gateways import PROVIDER_INDEXING_SECONDS
 from chaos.lanes import Outside, create_statements
-from dispatchlog.local.postgres import LocalPostgres, choose_port, end_process
+from dispatchlog.local.directory import choose_port
+from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.server import end_process
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 from dispatchlog.supervisor import spawn

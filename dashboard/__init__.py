@@ -15,6 +15,7 @@ from dashboard.connection import close_connection, configure_database
 from dashboard.headers import install_headers
 from dashboard.pages import register_pages
 from dashboard.presentation import install_presentation
+from dashboard.proxies import install_proxies
 from dashboard.sessions import IDLE_LIMIT, DatabaseSessions
 from dashboard.sign_in import configure_sign_in
 from dispatchlog.settings import Settings, get_settings
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_SECURE=https,
         TOKEN_AUTHENTICATED_BLUEPRINTS=frozenset(),
     )
+    install_proxies(app, settings.trusted_proxies)
     configure_database(settings)
     app.session_interface = DatabaseSessions(idle_limit=IDLE_LIMIT[settings.environment])
     install_headers(app, https=https)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, abort, current_app, request
+from flask import Flask, abort, current_app, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from dashboard.sign_in import redirect_to_sign_in
+from dashboard.sign_in import came_from, redirect_to_sign_in
 
 PUBLIC = "public"
+# Whoever has an account, with whatever role: their own account's page.
+SIGNED_IN = "signed-in"
 READ = "read"
 ACT = "act"
 REVEAL = "reveal"
@@ -22,14 +24,13 @@ _LIBRARY_ROUTES = {
     "security.static": PUBLIC,
     "security.login": PUBLIC,
     "security.logout": PUBLIC,
-    "security.verify": READ,
 }
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(permission: str) -> Callable[[View], View]:
-    """Declare the permission of a view; PUBLIC for none."""
+    """Declare the permission of a view; PUBLIC and SIGNED_IN are none."""
 
     def declare(view: View) -> View:
         view.permission = permission  # type: ignore[attr-defined]
@@ -49,7 +50,7 @@ def permission_of(app: Flask, endpoint: str) -> str | None:
 
 
 def check_access() -> Response | None:
-    """Before every request: sign in first, or 403 without the permission, or on."""
+    """Before every request: sign in first, then choose an own password, or 403 without the permission, or on."""
     if request.endpoint is None or request.routing_exception is not None:
         return None  # 404 and 405 are answered as such
     permission = permission_of(current_app._get_current_object(), request.endpoint)  # type: ignore[attr-defined]
@@ -57,6 +58,10 @@ def check_access() -> Response | None:
         return None
     if not current_user.is_authenticated:
         return redirect_to_sign_in()
+    if permission == SIGNED_IN:
+        return None
+    if current_user.must_choose_password:
+        return redirect(url_for("account.show", next=came_from()), 303)
     if permission is None or not current_user.has_permission(permission):
         abort(403)
     return None

@@ -20,7 +20,7 @@ def settings() -> Settings:
 
 def breaker() -> Breaker:
     """The gateways' breakers over the settings' Redis."""
-    return _breaker(settings().redis_url)
+    return _breaker(settings().effective_redis_url)
 
 
 @lru_cache(maxsize=4)

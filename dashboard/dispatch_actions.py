@@ -12,7 +12,9 @@ from werkzeug.wrappers import Response
 from dashboard.access import ACT, REVEAL, needs
 from dashboard.context import acting_person, back_or
 from dashboard.dispatch_page import REVEALED
-from dashboard.dispatch_queries import is_first_try
+from dashboard.dispatch_queries import is_expired, is_first_try
+from dashboard.health import broker_health
+from dashboard.wording import verb_of
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
 from dispatchlog.engine.errors import CannotCompose, DispatchlogError
@@ -26,8 +28,8 @@ from dispatchlog.systems.mail import recipient_address
 pages = Blueprint("act", __name__, url_prefix="/dispatches/<lane_name>/<uuid:dispatch_id>")
 
 _ANSWERS = {
-    LookUpAnswer.FOUND: ("good", "The provider has it. It is marked as sent."),
-    LookUpAnswer.ABSENT: ("good", "The provider does not have it. It is waiting to be sent again."),
+    LookUpAnswer.FOUND: ("good", "The provider has it. It is marked as {past}."),
+    LookUpAnswer.ABSENT: ("good", "The provider does not have it. It is waiting to be {past} again."),
     LookUpAnswer.UNSURE: ("warn", "The provider could not say. It stays in doubt."),
 }
 
@@ -39,11 +41,10 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
     lane = registry.lane(lane_name)
     row = operator.find(lane, dispatch_id)
     result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
-    if result.changed:
-        get_waker().wake(lane)
+    _wake(lane, result)
     if is_first_try(row) and lane.waits_for_sweep:
         return _done(lane, result, "It is due now and leaves with the next sweep.")
-    return _done(lane, result, "Queued to be sent now.")
+    return _done(lane, result, f"Queued to be {verb_of(lane.name).past} now.")
 
 
 @pages.post("/cancel")
@@ -55,7 +56,7 @@ def cancel(lane_name: str, dispatch_id: UUID) -> Response:
         result = operator.cancel(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
     except operator.ReasonRequired:
         return _refused(lane, dispatch_id, "Say why it is cancelled: the reason stays with the dispatch.")
-    return _done(lane, result, "Cancelled. It will not be sent.")
+    return _done(lane, result, f"Cancelled. It will not be {verb_of(lane.name).past}.")
 
 
 @pages.post("/confirm-sent")
@@ -64,26 +65,32 @@ def confirm_sent(lane_name: str, dispatch_id: UUID) -> Response:
     """A person knows that it arrived."""
     lane = registry.lane(lane_name)
     try:
-        result = operator.confirm_sent(lane, dispatch_id, actor=acting_person(), reason=_reason())
+        result = operator.confirm_sent(
+            lane, dispatch_id, actor=acting_person(), reason=_reason(), claim_token=_claim_seen()
+        )
     except operator.ReasonRequired:
         return _refused(lane, dispatch_id, "Say how you know that it arrived: the reason stays with the dispatch.")
-    return _done(lane, result, "Marked as sent.")
+    return _done(lane, result, f"Marked as {verb_of(lane.name).past}, on your word.")
 
 
 @pages.post("/confirm-not-sent")
 @needs(ACT)
 def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
-    """A person knows that it did not arrive, so it is sent again."""
+    """A person knows that it did not arrive, so it is sent again, unless it is of no use any more."""
     lane = registry.lane(lane_name)
+    row = operator.find(lane, dispatch_id)
     try:
-        result = operator.confirm_not_sent(lane, dispatch_id, actor=acting_person(), reason=_reason())
+        result = operator.confirm_not_sent(
+            lane, dispatch_id, actor=acting_person(), reason=_reason(), claim_token=_claim_seen()
+        )
     except operator.ReasonRequired:
         return _refused(
             lane, dispatch_id, "Say how you know that it did not arrive: the reason stays with the dispatch."
         )
-    if result.changed:
-        get_waker().wake(lane)
-    return _done(lane, result, "Queued to be sent again.")
+    _wake(lane, result)
+    if is_expired(row):
+        return _done(lane, result, "Noted. It is of no use any more, so it is closed.")
+    return _done(lane, result, f"Queued to be {verb_of(lane.name).past} again.")
 
 
 @pages.post("/look-up")
@@ -96,7 +103,7 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
         return _refused(lane, dispatch_id, "There is nothing to ask the provider about it.")
     operator.log_action(acting_person(), "look_up", lane=lane.name, dispatch_id=dispatch_id)
     tone, sentence = _ANSWERS[look_up(lane, row, actor=acting_person())]
-    flash(sentence, tone)
+    flash(sentence.replace("{past}", verb_of(lane.name).past), tone)
     return _back(lane, dispatch_id)
 
 
@@ -114,8 +121,8 @@ def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     sentence = "Recipient corrected."
     if result.changed and result.status == "FAILED":
         result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason="recipient corrected")[0]
-        get_waker().wake(lane)
-        sentence = "Recipient corrected. Queued to be sent now."
+        _wake(lane, result)
+        sentence = f"Recipient corrected. Queued to be {verb_of(lane.name).past} now."
     return _done(lane, result, sentence)
 
 
@@ -128,6 +135,20 @@ def reveal(lane_name: str, dispatch_id: UUID) -> Response:
     operator.log_action(acting_person(), "reveal", lane=lane.name, dispatch_id=dispatch_id)
     session[REVEALED] = str(dispatch_id)
     return _back(lane, dispatch_id)
+
+
+def _wake(lane: Lane, result: ActionResult) -> None:
+    """A hint only: workers find the row by their own clocks, so nobody waits here for a broker that is away."""
+    if result.changed and broker_health().answers:
+        get_waker().wake(lane)
+
+
+def _claim_seen() -> UUID:
+    """The try that the page showed; a form that names none was not made by a page, and matches no try."""
+    try:
+        return UUID(request.form.get("claim_token", ""))
+    except ValueError:
+        return UUID(int=0)
 
 
 def _reason() -> str:

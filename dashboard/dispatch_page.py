@@ -7,10 +7,13 @@ from uuid import UUID
 
 from flask import Blueprint, render_template, session, url_for
 
-from dashboard.access import READ, REVEAL, may, needs
-from dashboard.context import back_or, breaker, settings
-from dashboard.dispatch_queries import stored_content, timeline
-from dashboard.explain import explain
+from dashboard.access import ACT, READ, REVEAL, may, needs
+from dashboard.context import back_or, settings
+from dashboard.dispatch_queries import is_expired, references, stored_content, timeline
+from dashboard.explain import Circumstances, explain
+from dashboard.health import broker_health
+from dashboard.story import confirmation, tell
+from dashboard.wording import NEEDS_RECIPIENT, verb_of
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import find, key_still_known
@@ -26,19 +29,32 @@ REVEALED = "revealed"
 def show(lane_name: str, dispatch_id: UUID) -> str:
     """The dispatch. Its recipient is masked, except once directly after whoever looks asked to see it."""
     lane = registry.lane(lane_name)
-    row = find(lane, dispatch_id)
+    row = {**find(lane, dispatch_id), "lane": lane.name}
     content = stored_content(dispatch_id)
-    revealed = session.pop(REVEALED, None) == str(dispatch_id) and may(REVEAL)
+    names = references(dispatch_id)
+    events = timeline(dispatch_id)
+    around = Circumstances(
+        circuit=broker_health().circuit(lane),
+        sweep_seconds=settings().sweep_seconds,
+        may_act=may(ACT),
+        confirmed=confirmation(events) if row["status"] == "SENT" else None,
+    )
+    possible = possible_actions(lane, row)
     return render_template(
         "dispatch.html",
         lane=lane,
         row=row,
+        verb=verb_of(lane.name),
         recipient=recipient_of(lane, row) or (content["recipient"] if content else None),
-        revealed=revealed,
+        revealed=session.pop(REVEALED, None) == str(dispatch_id) and may(REVEAL),
         content=content,
-        events=timeline(dispatch_id),
-        holdings=explain(lane, row, breaker=breaker(), sweep_seconds=settings().sweep_seconds),
-        possible=possible_actions(lane, row),
+        reference=names.get(row["generation"]),
+        story=tell(lane.name, events, names),
+        holdings=explain(lane, row, around),
+        confirmed=around.confirmed,
+        expired=is_expired(row),
+        possible=possible,
+        main_action=main_action(row, possible),
         back=back_or(""),
         list_address=back_or(url_for("dispatches.one_lane", lane_name=lane.name)),
     )
@@ -54,9 +70,8 @@ def possible_actions(lane: Lane, row: Row) -> frozenset[str]:
     """The actions that could succeed on the row as it stands; the engine decides again when one is asked for."""
     status, doubt = row["status"], row["in_doubt"]
     may_have_left = doubt or (status == "PENDING" and row["first_claimed_at"] is not None)
-    not_yet_due = status == "PENDING" and row["due_at"] > datetime.now(UTC)
     possible = set()
-    if not_yet_due or (status == "FAILED" and (not doubt or key_still_known(lane, row))):
+    if _may_go_again(lane, row):
         possible.add("retry")
     if status in ("PENDING", "FAILED") and not may_have_left:
         possible.add("cancel")
@@ -67,3 +82,20 @@ def possible_actions(lane: Lane, row: Row) -> frozenset[str]:
         if lane.gateway.kind is GatewayKind.LOOKUP:
             possible.add("look_up")
     return frozenset(possible)
+
+
+def _may_go_again(lane: Lane, row: Row) -> bool:
+    if row["status"] == "PENDING":
+        return bool(row["due_at"] > datetime.now(UTC))
+    if row["status"] != "FAILED" or is_expired(row):
+        return False
+    if row["in_doubt"]:
+        return key_still_known(lane, row)
+    return not (lane.recipient_column and row["last_error_code"] in NEEDS_RECIPIENT)
+
+
+def main_action(row: Row, possible: frozenset[str]) -> str:
+    """The action that puts a failed row right most likely; "" where none does, and neither answer to a doubt is one."""
+    if row["status"] != "FAILED":
+        return ""
+    return next((action for action in ("look_up", "retry", "correct_recipient") if action in possible), "")

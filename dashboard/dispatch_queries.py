@@ -3,71 +3,61 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from dashboard.wording import IN_DOUBT
+from dashboard.references import LONGEST_HEAD, Reference, reference_of
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a timeline: `kind` is move, attempt or action, `row` the row behind it, `state` a move's target as a
-    reader sees it, `reason` a move's reason unless the attempt before it says the same.
-    """
+    """One entry of a timeline: `kind` is move, attempt or action, `row` the row behind it."""
 
     at: datetime
     kind: str
     row: Row
-    state: str = ""
-    reason: str | None = None
 
 
 _MOVES = """
-SELECT id, from_status, to_status, at, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s ORDER BY id LIMIT 500
+SELECT id, from_status, to_status, in_doubt, at, actor, reason FROM dispatch_transitions WHERE dispatch_id = %s
+    ORDER BY id DESC LIMIT 500
 """
+# `number` counts claims and so leaves gaps; people count tries that may have reached the provider.
 _ATTEMPTS = """
 SELECT id, number, generation, worker_id, gateway, sending_at, finished_at, outcome, code, message, provider_message_id,
-    latency_ms, evidence FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id LIMIT 200
+    latency_ms, evidence, count(*) FILTER (WHERE outcome IS DISTINCT FROM 'NOT_SENT') OVER (ORDER BY id) AS try_number
+    FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id DESC LIMIT 200
 """
 _ACTIONS = """
-SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s
-    AND action IN ('reveal', 'correct_recipient', 'look_up') ORDER BY id LIMIT 200
+SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s ORDER BY id DESC LIMIT 200
 """
 
 
 def timeline(dispatch_id: UUID) -> list[Event]:
-    """Moves, attempts and what people did without moving it, oldest first."""
+    """Moves, attempts and what people did, oldest first; of a very long history the newest part."""
     events = [Event(row["at"], "action", row) for row in fetch_dicts(_ACTIONS, (dispatch_id,))]
     for row in fetch_dicts(_ATTEMPTS, (dispatch_id,)):
         # An attempt stands where it ended, just before the move it led to; one without an end where it began.
         at = row["finished_at"] or row["sending_at"]
         if at is not None:
             events.append(Event(at, "attempt", row))
-    events += [
-        Event(row["at"], "move", row, row["to_status"], row["reason"]) for row in fetch_dicts(_MOVES, (dispatch_id,))
-    ]
-    return _told_once(sorted(events, key=lambda event: event.at))
+    events += [Event(row["at"], "move", row) for row in fetch_dicts(_MOVES, (dispatch_id,))]
+    return sorted(events, key=lambda event: (event.at, event.row["id"]))
 
 
-def _told_once(events: list[Event]) -> list[Event]:
-    """A move after an attempt repeats the attempt's words, and FAILED after an unproved one means in doubt."""
-    told: list[Event] = []
-    attempt: Row | None = None
-    for event in events:
-        if event.kind == "move" and attempt is not None:
-            unproved = event.state == "FAILED" and attempt["outcome"] in (None, "UNKNOWN")
-            repeats = event.reason == attempt["message"]
-            told.append(
-                replace(event, state=IN_DOUBT if unproved else event.state, reason=None if repeats else event.reason)
-            )
-        else:
-            told.append(event)
-        attempt = event.row if event.kind == "attempt" else None if event.kind == "move" else attempt
-    return told
+def references(dispatch_id: UUID) -> dict[int, Reference]:
+    """What the provider's own log calls each generation of the dispatch, where its stored bytes say so."""
+    rows = fetch_all(
+        "SELECT generation, content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads WHERE dispatch_id = %s"
+        " AND body IS NOT NULL ORDER BY generation DESC LIMIT 200",
+        (LONGEST_HEAD, dispatch_id),
+    )
+    found = {row[0]: reference_of(row[1], bytes(row[2])) for row in rows}
+    return {generation: reference for generation, reference in found.items() if reference is not None}
 
 
 def stored_content(dispatch_id: UUID) -> Row | None:
@@ -97,6 +87,11 @@ def next_sweep_at(last: datetime | None, *, period_seconds: int, after: datetime
 def is_first_try(row: Row) -> bool:
     """Whether nobody has taken it yet: in a lane that waits for its sweep, only these do."""
     return bool(row["status"] == "PENDING" and row["claims"] == 0 and row["generation"] == 1)
+
+
+def is_expired(row: Row) -> bool:
+    """Whether it is of no use any more, so that no worker would send it."""
+    return bool(row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC))
 
 
 def held_behind(lane: Lane, row: Row) -> UUID | None:

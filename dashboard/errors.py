@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, current_app, jsonify, render_template, request, session
+from flask import Flask, current_app, jsonify, make_response, render_template, request, session
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
@@ -32,9 +32,10 @@ WORDS = {
     503: (
         "DATABASE_UNAVAILABLE",
         "The dispatch log is out of reach",
-        "The database does not answer right now. Nothing is lost: dispatches wait where they are. This page tries again.",
+        "The database does not answer right now. Nothing is lost: dispatches wait where they are. Try again in a moment.",
     ),
 }
+RETRY_AFTER_SECONDS = 5
 
 
 def register(app: Flask) -> None:
@@ -49,13 +50,17 @@ def register(app: Flask) -> None:
         app.register_error_handler(error, _database)
 
 
-def answer(status: int, *, detail: str = "", code: str = "") -> tuple[str | Response, int]:
-    """The page (or JSON, where the client asked for that) of one status."""
-    usual_code, title, advice = WORDS.get(status, WORDS[500])
+def answer(status: int, *, words: int | None = None, detail: str = "", code: str = "") -> Response:
+    """The page (or JSON, where the client asked for that) of one status, with the words of another where it has none."""
+    usual_code, title, advice = WORDS[words or status]
     if wants_json():
-        return jsonify(code=code or usual_code, message=detail or f"{title}."), status
-    text = render_template("error.html", status=status, title=title, advice=detail or advice, plain=status >= 500)
-    return text, status
+        response = jsonify(code=code or usual_code, message=detail or f"{title}.")
+    else:
+        response = make_response(render_template("error.html", status=status, title=title, advice=detail or advice))
+    response.status_code = status
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
 
 def wants_json() -> bool:
@@ -80,8 +85,8 @@ def _http(error: HTTPException) -> Any:
         return error
     usual = type(error).description
     detail = error.description if error.description != usual and error.code in (400, 409, 429) else ""
-    status = error.code if error.code in WORDS else 400 if error.code < 500 else 500
-    return answer(status, detail=detail or "")[0], error.code
+    words = error.code if error.code in WORDS else 400 if error.code < 500 else 500
+    return answer(error.code, words=words, detail=detail or "")
 
 
 def _not_found(_: DispatchlogError) -> Any:

@@ -6,77 +6,125 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from dashboard.dispatch_queries import held_behind, is_first_try, last_sweep_at, next_sweep_at
+from dashboard.dispatch_queries import held_behind, is_expired, is_first_try, last_sweep_at, next_sweep_at
+from dashboard.health import processes
 from dashboard.masking import mask_text
-from dashboard.overview_queries import workers
-from dashboard.wording import NEXT_STEPS, REFUSED_BY_MAIL_SERVER
-from dispatchlog.engine.breaker import Breaker
+from dashboard.wording import DOUBTS, NEXT_STEPS, REFUSED_BY_MAIL_SERVER, Verb, actor, verb_of
+from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.operator import key_still_known
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One rule that holds a dispatch back: a sentence, and where it knows them an instant or the dispatch in front."""
+    """What to know of a dispatch: a sentence, and where there are any the instant it ends in, or the dispatch in front."""
 
     sentence: str
-    until: datetime | None = None
+    at: datetime | None = None
     behind: UUID | None = None
 
 
-def explain(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) -> list[Holding]:
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the explanation needs besides the row: the circuit of its gateway, the sweep's period, whether the reader may
+    act, and the deed by which a person confirmed it, if one did.
+    """
+
+    circuit: BreakerState
+    sweep_seconds: int
+    may_act: bool
+    confirmed: Row | None = None
+
+
+def explain(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
     """What to know about the row's state: for a waiting one every rule that holds it, the last to give way first."""
+    verb = verb_of(lane.name)
     if row["status"] == "PENDING":
-        return _why_waiting(lane, row, breaker=breaker, sweep_seconds=sweep_seconds)
+        return _why_waiting(lane, row, around)
     if row["status"] == "QUEUED":
         return [
-            Holding(f"Worker {row['claimed_by']} took it and is sending it. If that worker ends, another takes over.")
-        ]
-    if row["status"] == "FAILED":
-        return _why_in_doubt(lane, row) if row["in_doubt"] else _why_failed(row)
-    if row["status"] == "SENT":
-        return [
             Holding(
-                f"Accepted by {row['provider'] or 'the provider'}. It leaves only once, so nothing can send it again."
+                f"Worker {row['claimed_by']} took it and is {verb.present} it. If that worker ends, another takes over."
             )
         ]
-    return [Holding("It will never be sent. To send it after all, a new dispatch has to be made.")]
+    if row["status"] == "FAILED":
+        reasons = _why_in_doubt(lane, row, around) if row["in_doubt"] else _why_failed(row)
+        return reasons if around.may_act else [*reasons, _SOMEBODY_ELSE]
+    if row["status"] == "SENT":
+        return _how_sent(lane, row, around.confirmed)
+    return _why_cancelled(row, verb)
 
 
-def _why_waiting(lane: Lane, row: Row, *, breaker: Breaker, sweep_seconds: int) -> list[Holding]:
+_SOMEBODY_ELSE = Holding("Your role can look at it only. Somebody with the role support or admin can act.")
+
+
+def _how_sent(lane: Lane, row: Row, confirmed: Row | None) -> list[Holding]:
+    verb = verb_of(lane.name)
+    if confirmed is None:
+        provider = row["provider"] or "the provider"
+        return [Holding(f"Accepted by {provider}. It leaves only once, so nothing can {verb.base} it again.")]
+    who, why = actor(confirmed["actor"]), mask_text(confirmed["reason"])
+    return [
+        Holding(f"{who} confirmed that it was {verb.past}: “{why}”", at=confirmed["at"]),
+        Holding(f"No answer of the provider is known. It is final, so nothing can {verb.base} it again."),
+    ]
+
+
+def _why_cancelled(row: Row, verb: Verb) -> list[Holding]:
+    final = Holding(f"It will never be {verb.past}. For that, a new dispatch would have to be made.")
+    if row["last_error_code"] != "EXPIRED":
+        return [final]
+    return [Holding(f"It was not {verb.past} in time: it was of use until", at=row["expires_at"]), final]
+
+
+def _why_waiting(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
     now = datetime.now(UTC)
     reasons: list[Holding] = []
+    running = processes()
     if row["due_at"] > now:
-        tried = f"Try {row['attempts']} did not get through. " if row["attempts"] else ""
-        reasons.append(Holding(f"{tried}It is not due before", until=row["due_at"]))
+        tried = "The last try did not get through. " if row["attempts"] > row["attempts_forgiven"] else ""
+        reasons.append(Holding(f"{tried}It is not due before", at=row["due_at"]))
     last = last_sweep_at(lane)
     if lane.waits_for_sweep and is_first_try(row) and (last is None or row["due_at"] > last):
-        following = next_sweep_at(last, period_seconds=sweep_seconds, after=max(now, row["due_at"]))
+        following = next_sweep_at(last, period_seconds=around.sweep_seconds, after=max(now, row["due_at"]))
         reasons.append(
             Holding(
                 "It leaves with the first sweep after that." if reasons else "It leaves with the next sweep.",
-                until=following,
+                at=following,
             )
         )
-    state = breaker.state(lane.gateway.name)
-    if state.state == "open":
+        if running["scheduler"].alive == 0:
+            reasons.append(Holding("No scheduler is running, so no sweep comes. Tell whoever operates the system."))
+    if around.circuit.state == "open":
         reasons.append(
             Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself.")
         )
     front = held_behind(lane, row)
     if front is not None:
         reasons.append(Holding("An older one that has to leave first has not left yet.", behind=front))
-    if workers().alive == 0:
-        reasons.append(Holding("No worker is running, so nothing is being sent. Tell whoever operates the system."))
+    if running["worker"].alive == 0:
+        reasons.append(Holding("No worker is running, so nothing leaves. Tell whoever operates the system."))
     return reasons or [Holding("It is due now. A worker takes it within seconds.")]
 
 
-def _why_in_doubt(lane: Lane, row: Row) -> list[Holding]:
-    reasons = [Holding("We may or may not have sent this: the try ended without an answer that proves either.")]
+def _why_in_doubt(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
+    verb = verb_of(lane.name)
+    reasons = [Holding(f"We may or may not have {verb.past} this: a try ended without an answer that proves either.")]
+    if note := DOUBTS.get(row["last_error_code"] or ""):
+        reasons.append(Holding(note))
+    if is_expired(row):
+        reasons.append(Holding(f"It would not be {verb.past} any more: it was of use until", at=row["expires_at"]))
+    elif key_still_known(lane, row):
+        settles = "A retry settles it: the provider recognises the earlier try, so it cannot take effect twice."
+        return [*reasons, Holding(settles)]
     if lane.gateway.kind is GatewayKind.LOOKUP and row["lookup_at"] is not None:
-        reasons.append(Holding("The provider will be asked by itself.", until=row["lookup_at"]))
+        reasons.append(Holding("The provider will be asked by itself.", at=row["lookup_at"]))
+    elif around.may_act:
+        find_out = "Find out whether it arrived, then say so here."
+        reasons.append(Holding(f"{find_out} Until then it is not {verb.past} again."))
     else:
-        reasons.append(Holding("Find out whether it arrived, then say so below. It is not sent again until you do."))
+        reasons.append(Holding(f"A person has to find out whether it arrived. Until then it is not {verb.past} again."))
     return reasons
 
 
@@ -84,7 +132,7 @@ def _why_failed(row: Row) -> list[Holding]:
     code = row["last_error_code"] or ""
     known = NEXT_STEPS.get(code) or (REFUSED_BY_MAIL_SERVER if code.startswith("SMTP_5") else None)
     said = mask_text(row["last_error"]) or "No cause was recorded."
-    return [
-        Holding(said[:1].upper() + said[1:]),
-        Holding(known or "Put right what the provider complains about, then retry."),
-    ]
+    reasons = [Holding(said[:1].upper() + said[1:])]
+    if is_expired(row):
+        return [*reasons, Holding("Trying again would be of no use: it was of use until", at=row["expires_at"])]
+    return [*reasons, Holding(known or "Put right what the provider complains about, then retry.")]

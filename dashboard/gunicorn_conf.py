@@ -20,6 +20,8 @@ keepalive = 5
 # Neither query strings nor form fields: they may name a person.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
 accesslog = "-" if _settings.log_level == "debug" else None
+# Which proxies are trusted is one setting, DISPATCHLOG_TRUSTED_PROXIES; gunicorn would believe any on this machine.
+forwarded_allow_ips = ""
 # Nothing is to steer the server from outside.
 control_socket_disable = True
 proc_name = "dispatchlog-dashboard"

@@ -22,13 +22,17 @@ def install_headers(app: Flask, *, https: bool) -> None:
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-        if https:
+        if https or request.is_secure:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-        if request.path.startswith("/static/") and response.status_code == 200:
-            # Their addresses hold a hash of their content.
-            headers["Cache-Control"] = f"public, max-age={STATIC_SECONDS}, immutable"
-        else:
-            headers["Cache-Control"] = "no-store"
+        headers["Cache-Control"] = _caching(response)
         return response
 
     app.after_request(secure)
+
+
+def _caching(response: Response) -> str:
+    if not request.path.startswith("/static/"):
+        return "no-store"
+    if response.status_code == 200 and "v" in request.args:  # a hash of the content
+        return f"public, max-age={STATIC_SECONDS}, immutable"
+    return "no-cache"

@@ -8,6 +8,8 @@ from typing import Any
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'/=?^`{|}~!#$&*-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _NUMBER = re.compile(r"\+\d[\d ().-]{6,18}\d")
+# A key of ours (a dispatch's id and generation) before an @ is a Message-ID, not somebody's address.
+_OUR_KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+", re.IGNORECASE)
 _BULLETS = "•••"
 
 
@@ -25,8 +27,13 @@ def mask(recipient: str | None) -> str:
 
 def mask_text(text: str | None) -> str:
     """The same for addresses and telephone numbers inside what a provider said."""
-    masked = _ADDRESS.sub(lambda found: mask(found.group()), text or "")
+    masked = _ADDRESS.sub(_mask_address, text or "")
     return _NUMBER.sub(lambda found: mask(found.group()), masked)
+
+
+def _mask_address(found: re.Match[str]) -> str:
+    address = found.group()
+    return address if _OUR_KEY.fullmatch(address.partition("@")[0]) else mask(address)
 
 
 def mask_values(value: Any) -> Any:

@@ -1,12 +1,12 @@
-"""The overview: a card per lane, workers, and the latest moves. Shows; changes nothing."""
+"""The overview: what sending needs, a card per lane, and the latest moves. Shows; changes nothing."""
 
 from __future__ import annotations
 
 from flask import Blueprint, render_template
 
 from dashboard.access import READ, needs
-from dashboard.context import breaker
-from dashboard.overview_queries import lane_card, recent_moves, today, workers
+from dashboard.health import broker_health, parts, processes
+from dashboard.overview_queries import lane_card, recent_moves, today
 from dispatchlog.systems import registry
 
 pages = Blueprint("overview", __name__)
@@ -17,11 +17,12 @@ pages = Blueprint("overview", __name__)
 def show() -> str:
     """How everything stands."""
     lanes = registry.lanes()
-    cards = [lane_card(lane, breaker()) for lane in lanes]
+    broker = broker_health()
+    cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
     return render_template(
         "overview.html",
         cards=cards,
-        workers=workers(),
+        health=parts(broker, processes()),
         moves=recent_moves(lanes),
         titles={lane.name: lane.title for lane in lanes},
         today=today().isoformat(),

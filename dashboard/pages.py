@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from flask import Flask
 
-from dashboard import dispatch_actions, dispatch_list, dispatch_page, form_page, kit_orders, mailbox, overview, probes
+from dashboard import (
+    account,
+    dispatch_actions,
+    dispatch_list,
+    dispatch_page,
+    form_page,
+    kit_orders,
+    mailbox,
+    overview,
+    probes,
+)
 
 
 def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
-    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, probes]
+    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

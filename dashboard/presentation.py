@@ -32,11 +32,9 @@ def install_presentation(app: Flask) -> None:
     app.jinja_env.globals.update(
         STATES=wording.STATES,
         GLOSSARY=wording.GLOSSARY,
-        OUTCOMES=wording.OUTCOMES,
-        ORDER_STATES=wording.ORDER_STATES,
-        ACTIONS=wording.ACTIONS,
         state_of=wording.state_of,
-        actor=actor,
+        states_of=wording.states_of,
+        verb_of=wording.verb_of,
     )
     app.context_processor(_layout)
 
@@ -50,13 +48,15 @@ def _layout() -> dict[str, Any]:
     }
 
 
-def instant(at: datetime | None, *, short: bool = False) -> str:
-    """`14 Mar 2026, 10:22 UTC`; short: `14 Mar, 10:22`."""
+def instant(at: datetime | None, *, short: bool = False, seconds: bool = False) -> str:
+    """`14 Mar 2026, 10:22 UTC`; short: `14 Mar, 10:22`; with seconds: `14 Mar 2026, 10:22:07 UTC`."""
     if at is None:
         return "\N{EN DASH}"
     at = at.astimezone(UTC)
     day = f"{at.day} {at:%b}"
-    return f"{day}, {at:%H:%M}" if short else f"{day} {at.year}, {at:%H:%M} UTC"
+    if short:
+        return f"{day}, {at:%H:%M}"
+    return f"{day} {at.year}, {at:%H:%M:%S} UTC" if seconds else f"{day} {at.year}, {at:%H:%M} UTC"
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
@@ -102,10 +102,3 @@ def _is_internal(key: str) -> bool:
 def upper_first(text: str) -> str:
     """A sentence from the log, beginning as sentences do."""
     return text[:1].upper() + text[1:]
-
-
-def actor(name: str) -> str:
-    """Who acted, in words."""
-    kind, _, which = name.partition(":")
-    words = {"worker": "Worker", "look-up": "Look-up by worker", "service": "Service", "scheduler": "Scheduler"}
-    return f"{words[kind]} {which}" if kind in words and which else name

@@ -45,6 +45,6 @@ def _database_answers() -> bool:
 
 def _broker_answers() -> bool:
     try:
-        return bool(redis_client(settings().redis_url).ping())
+        return bool(redis_client(settings().effective_redis_url).ping())
     except redis.RedisError:
         return False

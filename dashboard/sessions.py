@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
+from flask import session as current_session
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
 
 from dashboard.connection import DATABASE_ERRORS, discard_connections, needs_database, open_connection
-from dispatchlog.engine.database import execute, fetch_all
+from dashboard.proxies import client_address
+from dispatchlog.engine.database import execute, fetch_all, fetch_dicts
+from dispatchlog.engine.lanes import Row
 
 ABSOLUTE_LIMIT = timedelta(hours=10)
 IDLE_LIMIT = {"development": timedelta(minutes=60), "production": timedelta(minutes=15)}
@@ -26,7 +29,7 @@ TOUCH_EVERY = timedelta(seconds=30)
 # A page that refreshes itself in a forgotten tab must not keep the session alive.
 BACKGROUND_HEADER = "X-Background-Refresh"
 _ANONYMOUS_LIMIT = timedelta(hours=1)
-_USER_KEY = "_user_id"
+USER_KEY = "_user_id"
 _serializer = TaggedJSONSerializer()
 
 
@@ -43,7 +46,7 @@ class ServerSession(CallbackDict[str, Any], SessionMixin):
         self.token = token
         self.created_at = created_at
         self.touch = False
-        self.opened_for = self.get(_USER_KEY)
+        self.opened_for = self.get(USER_KEY)
 
 
 class BrokenSession(ServerSession):
@@ -60,7 +63,7 @@ class DatabaseSessions(SessionInterface):
     session_class = ServerSession
 
     def __init__(self, *, idle_limit: timedelta) -> None:
-        self._idle_limit = idle_limit
+        self.idle_limit = idle_limit
 
     def open_session(self, app: Flask, request: Request) -> ServerSession:
         if not needs_database(request.path):
@@ -84,7 +87,7 @@ class DatabaseSessions(SessionInterface):
         rows = fetch_all(
             "SELECT data, created_at, last_seen_at FROM web_sessions WHERE id_hash = %s"
             " AND last_seen_at > now() - CASE WHEN user_id IS NULL THEN %s ELSE %s END AND created_at > now() - %s",
-            (hash_token(token), _ANONYMOUS_LIMIT, self._idle_limit, ABSOLUTE_LIMIT),
+            (hash_token(token), _ANONYMOUS_LIMIT, self.idle_limit, ABSOLUTE_LIMIT),
         )
         if not rows:
             return ServerSession()
@@ -98,7 +101,7 @@ class DatabaseSessions(SessionInterface):
             return
         response.vary.add("Cookie")
         try:
-            if session.opened_for != session.get(_USER_KEY):
+            if session.opened_for != session.get(USER_KEY):
                 self._renew(session)
             self._store(app, session, response)
         except DATABASE_ERRORS as error:
@@ -115,7 +118,7 @@ class DatabaseSessions(SessionInterface):
             is_new = not session.token
             if is_new:
                 session.token = secrets.token_urlsafe(32)
-                forget_old_sessions(self._idle_limit)
+                forget_old_sessions(self.idle_limit)
             _upsert(session)
             if is_new:
                 self._set_cookie(app, session.token, response)
@@ -127,10 +130,22 @@ class DatabaseSessions(SessionInterface):
             self.get_cookie_name(app),
             token,
             httponly=True,
-            secure=self.get_cookie_secure(app),
+            secure=self.get_cookie_secure(app) or request.is_secure,
             samesite="Lax",
             path="/",
         )
+
+
+def open_sessions(user_id: int) -> list[Row]:
+    """The open sessions of an account, last used first: `since`, `last_seen_at`, `ip`, `user_agent`, and whether `here`."""
+    here: ServerSession = current_session._get_current_object()  # type: ignore[attr-defined]
+    limits: DatabaseSessions = current_app.session_interface  # type: ignore[assignment]
+    rows = fetch_dicts(
+        "SELECT created_at AS since, last_seen_at, ip, user_agent, id_hash = %s AS here FROM web_sessions"
+        " WHERE user_id = %s AND last_seen_at > now() - %s AND created_at > now() - %s ORDER BY last_seen_at DESC",
+        (hash_token(here.token), user_id, limits.idle_limit, ABSOLUTE_LIMIT),
+    )
+    return [*rows]
 
 
 def hash_token(token: str) -> bytes:
@@ -149,7 +164,7 @@ def forget_old_sessions(idle_limit: timedelta) -> None:
 
 def _upsert(session: ServerSession) -> None:
     """A session that another request ended meanwhile (sign-out) is not brought back: only a new id is inserted."""
-    values = (_serializer.dumps(dict(session)), session.get(_USER_KEY))
+    values = (_serializer.dumps(dict(session)), session.get(USER_KEY))
     if session.created_at is not None:
         execute(
             "UPDATE web_sessions SET data = %s, last_seen_at = now(),"
@@ -160,5 +175,5 @@ def _upsert(session: ServerSession) -> None:
     execute(
         "INSERT INTO web_sessions (data, user_id, id_hash, ip, user_agent)"
         " VALUES (%s, (SELECT id FROM staff_users WHERE fs_uniquifier = %s), %s, %s, %s)",
-        (*values, hash_token(session.token), request.remote_addr or "", str(request.user_agent)[:255]),
+        (*values, hash_token(session.token), client_address(), str(request.user_agent)[:255]),
     )

@@ -5,6 +5,7 @@ No registration, no recovery mails, no remember-me cookie: administrators make a
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from flask_security.signals import user_authenticated
 from werkzeug.wrappers import Response
 
 from dashboard import throttle
+from dashboard.proxies import client_address
 from dispatchlog.engine.database import database
 from dispatchlog.engine.operator import log_action
 from dispatchlog.people import PersonError, normal_email
@@ -47,6 +49,11 @@ class StaffUser(UserMixin, User):
             self.__dict__["_roles"] = known
         return known
 
+    @property
+    def must_choose_password(self) -> bool:
+        """Whether nothing but choosing an own password is open to them."""
+        return self.password_chosen_at is None
+
 
 class StaffMail(MailUtil):
     """Addresses as `dispatchlog.people` normalises them (development domains pass). It never sends a mail."""
@@ -66,7 +73,7 @@ class StaffLoginForm(LoginForm):
     def validate(self, **kwargs: Any) -> bool:
         secret = str(self.meta.csrf_secret or "")
         account = throttle.account_hash(self.email.data or "", secret=secret)
-        address = request.remote_addr or ""
+        address = client_address()
         if throttle.is_throttled(account, address):
             self.form_errors = [TOO_MANY]
             return False
@@ -93,12 +100,11 @@ def configure_sign_in(app: Flask, settings: Settings) -> None:
         SECURITY_PASSWORD_LENGTH_MIN=12,
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",
-        SECURITY_VERIFY_URL="/sign-in/again",
+        SECURITY_FRESHNESS=timedelta(minutes=-1),  # no page to enter the password again: whatever needs it asks for it
         SECURITY_POST_LOGIN_VIEW="/",
         SECURITY_POST_LOGOUT_VIEW="/sign-in",
         SECURITY_LOGOUT_METHODS=["POST"],
         SECURITY_LOGIN_USER_TEMPLATE="sign_in.html",
-        SECURITY_VERIFY_TEMPLATE="sign_in_again.html",
         SECURITY_FLASH_MESSAGES=False,
         SECURITY_RETURN_GENERIC_RESPONSES=True,
         SECURITY_API_ENABLED_METHODS=["session"],
@@ -133,8 +139,12 @@ def _to_sign_in(*_: Any, **__: Any) -> Response:
 
 def redirect_to_sign_in() -> Response:
     """To the sign-in page, and back afterwards where the request was a plain page."""
-    came_from = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
-    return redirect(url_for("security.login", next=came_from), 303)
+    return redirect(url_for("security.login", next=came_from()), 303)
+
+
+def came_from() -> str | None:
+    """Where to return to after a detour: this request's address, where it is a plain page other than the first."""
+    return request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
 
 
 def is_local_path(target: str) -> bool:
@@ -151,4 +161,4 @@ def _only_local_next() -> None:
 
 
 def _keep_in_log(_: Flask, user: StaffUser, **__: Any) -> None:
-    log_action(user.email, "sign_in", detail={"address": request.remote_addr or ""})
+    log_action(user.email, "sign_in", detail={"address": client_address()})

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from dispatchlog.engine.lanes import Row
 
 IN_DOUBT: Final = "IN_DOUBT"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What a lane does with a dispatch: its worker has to `send` it, is `sending` it, and then it was `sent`."""
+
+    base: str
+    present: str
+    past: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +33,39 @@ class State:
     meaning: str
 
 
-STATES = MappingProxyType(
-    {
-        state.key: state
-        for state in (
-            State("PENDING", "Waiting", "clock", "wait", "It will be sent by itself once it is due."),
-            State("QUEUED", "Sending", "send", "busy", "A worker has taken it and is sending it now."),
-            State("FAILED", "Failed", "x", "bad", "It was not sent and will not be tried again by itself."),
-            State(IN_DOUBT, "In doubt", "help", "doubt", "We may or may not have sent this. A person has to decide."),
-            State("SENT", "Sent", "check", "good", "The provider has accepted it. Final."),
-            State("CANCELLED", "Cancelled", "ban", "off", "It will never be sent. Final."),
-        )
-    }
-)
+SEND: Final = Verb("send", "sending", "sent")
+# By the lane's name, for lanes that do something else than send.
+_VERBS = MappingProxyType({"kit_registration": Verb("register", "registering", "registered")})
+
+
+def verb_of(lane_name: str) -> Verb:
+    """What the lane does, as its pages say it."""
+    return _VERBS.get(lane_name, SEND)
+
+
+@lru_cache(maxsize=64)
+def _states(verb: Verb) -> Mapping[str, State]:
+    done = verb.past
+    states = (
+        State("PENDING", "Waiting", "clock", "wait", f"It will be {done} by itself once it is due."),
+        State(
+            "QUEUED", verb.present.capitalize(), "send", "busy", f"A worker has taken it and is {verb.present} it now."
+        ),
+        State("FAILED", "Failed", "x", "bad", f"It was not {done} and will not be tried again by itself."),
+        State(IN_DOUBT, "In doubt", "help", "doubt", f"We may or may not have {done} this. A person has to decide."),
+        State("SENT", done.capitalize(), "check", "good", "The provider has it. Final."),
+        State("CANCELLED", "Cancelled", "ban", "off", f"It will never be {done}. Final."),
+    )
+    return MappingProxyType({state.key: state for state in states})
+
+
+def states_of(lane_name: str) -> Mapping[str, State]:
+    """Every state in the lane's own words, by key, in the order in which pages list them."""
+    return _states(verb_of(lane_name))
+
+
+# For what is said of several lanes at once.
+STATES = _states(SEND)
 
 GLOSSARY = MappingProxyType(
     {
@@ -55,54 +86,81 @@ GLOSSARY = MappingProxyType(
 # Keyed by stable codes of the engine and the gateways; what is not here is shown as the provider said it.
 NEXT_STEPS = MappingProxyType(
     {
-        "NO_RECIPIENT": "Nobody is named to get it. Enter a recipient below, then retry.",
-        "BAD_ADDRESS": "The address is not one that mail can be sent to. Correct it below, then retry.",
-        "BAD_RECIPIENT": "The address is not one that mail can be sent to. Correct it below, then retry.",
+        "NO_RECIPIENT": "Nobody is named to get it. Enter a recipient: it then leaves at once.",
+        "BAD_RECIPIENT": "The address is not one that mail can be sent to. Correct it: it then leaves at once.",
+        "BAD_ADDRESS": "The address is not one that mail can be sent to. Correct it: it then leaves at once.",
         "ORDER_CANCELLED": "The order was cancelled, so there is nothing to send. Cancel the dispatch.",
         "ORDER_NOT_FOUND": "Its order is no longer stored. Ask the ordering system to report it again, then retry.",
-        "EXPIRED": "It was no longer of use by the time it could be sent.",
-        "KEY_EXPIRED": "The provider no longer remembers the earlier try. Find out whether it arrived.",
         "KIT_ID_INVALID": "The kit registry does not know this kit id. Have the order corrected, then retry.",
         "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times. Tell the engineers before retrying.",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule, so the same bytes cannot be sent again.",
     }
 )
 
-REFUSED_BY_MAIL_SERVER: Final = (
-    "The mail server refuses it. If the address is wrong, correct the recipient; then retry."
+# The same for what is in doubt.
+DOUBTS = MappingProxyType(
+    {
+        "KEY_EXPIRED": "The provider no longer remembers the earlier try, so it would not recognise another one.",
+        "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times. Tell the engineers.",
+    }
 )
 
-ORDER_STATES = MappingProxyType(
-    {
-        "WAITING": ("Waiting", "clock", "wait"),
-        "NOT_APPLICABLE": ("Not for us", "ban", "off"),
-        "CANCELLED": ("Cancelled", "ban", "off"),
-        "REGISTERING": ("Registering", "send", "busy"),
-        "REGISTERED": ("Registered", "check", "good"),
-    }
+# With these the row has no address that could be written to, so trying again as it stands fails again.
+NEEDS_RECIPIENT: Final = frozenset({"NO_RECIPIENT", "BAD_RECIPIENT"})
+
+REFUSED_BY_MAIL_SERVER: Final = (
+    "The mail server refuses it. If the address is wrong, correct the recipient, else retry once the server takes it."
 )
 
 OUTCOMES = MappingProxyType(
     {
-        None: ("No answer recorded yet", "send", "busy"),
-        "ACCEPTED": ("Accepted by the provider", "check", "good"),
-        "TRANSIENT": ("Not accepted; may pass later", "retry", "wait"),
-        "PERMANENT": ("Refused for good", "x", "bad"),
-        "UNKNOWN": ("No proof either way", "help", "doubt"),
-        "NOT_SENT": ("Stopped before anything was sent", "pause", "off"),
+        None: ("no answer yet", "send", "busy"),
+        "ACCEPTED": ("accepted by the provider", "check", "good"),
+        "TRANSIENT": ("not accepted; may pass later", "retry", "wait"),
+        "PERMANENT": ("refused for good", "x", "bad"),
+        "UNKNOWN": ("no answer known", "help", "doubt"),
+        "NOT_SENT": ("stopped before anything left", "pause", "off"),
     }
 )
 
+# What a person did, as a title; {past} is the lane's.
 ACTIONS = MappingProxyType(
     {
-        "reveal": "looked at the recipient",
-        "correct_recipient": "corrected the recipient",
-        "retry": "asked for a retry",
-        "look_up": "asked the provider",
+        "confirm_sent": "Confirmed: it was {past}",
+        "confirm_not_sent": "Confirmed: it was not {past}",
+        "retry": "Asked to try again",
+        "cancel": "Cancelled",
+        "correct_recipient": "Corrected the recipient",
+        "look_up": "Asked the provider",
+        "reveal": "Looked at the recipient",
     }
 )
+
+# Who acts, by an actor's name or the part of it before the colon; {} is what follows. People go by their address.
+_ACTORS = MappingProxyType(
+    {
+        "worker": "Worker {}",
+        "rescuer": "Worker {}, in place of one that ended",
+        "look-up": "Worker {}, by asking the provider",
+        "service": "Service {}",
+        "service:sweep": "Scheduler",
+        "sweep": "Scheduler",
+        "scheduler": "Scheduler on {}",
+        "cli": "Command line",
+        "unattributed": "Database user {}, not through the program",
+    }
+)
+
+
+def actor(name: str) -> str:
+    """Who acted, in words."""
+    kind, _, which = name.partition(":")
+    words = _ACTORS.get(name) or _ACTORS.get(kind)
+    if words is None or ("{}" in words and not which):
+        return name
+    return words.replace("{}", which)
 
 
 def state_of(row: Row) -> State:
-    """How a row's state is shown: a FAILED row in doubt is a state of its own to a reader."""
-    return STATES[IN_DOUBT if row["in_doubt"] else str(row["status"])]
+    """How the state of a row with its `lane` is shown: a FAILED row in doubt is a state of its own to a reader."""
+    return states_of(row["lane"])[IN_DOUBT if row["in_doubt"] else str(row["status"])]

@@ -1,14 +1,17 @@
-"""The command `dispatchlog`: starts processes and does an operator's work from a shell. Owns words, not rules."""
+"""The command `dispatchlog`: starts processes and does an operator's work from a shell. Owns words, not rules.
+
+What a command says goes through `click.echo`, whole however narrow the terminal: it is copied and piped.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 import peewee
@@ -17,22 +20,34 @@ from playhouse.migrations import MigrationError
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.local.running import adopt_settings, advice
+from dispatchlog.logs import speak_in_sentences
 from dispatchlog.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from dispatchlog.importing import ImportReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-console = Console()
-errors = Console(stderr=True)
+MARKS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-def fail(message: str, *, code: str = "") -> NoReturn:
+def fail(message: str, *, code: str) -> NoReturn:
     """End with exit code 1 and one line that says what and what next."""
-    errors.print(f"[red]error[/red]{f' {code}' if code else ''}: {message}", highlight=False, soft_wrap=True)
+    click.echo(f"{click.style('error', fg='red')} {code}: {message}", err=True)
     sys.exit(1)
+
+
+def show_table(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows with their columns below each other."""
+    rows = list(rows)
+    widths = [max(len(click.unstyle(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
@@ -50,10 +65,8 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             detail = _first_line(error)
             if "does not exist" in detail and "role" in detail:
                 fail(f"{detail}; run: dispatchlog migrate up", code="NOT_MIGRATED")
-            fail(
-                f"PostgreSQL does not answer ({detail}); check DATABASE_URL and that the server runs",
-                code="DATABASE_UNAVAILABLE",
-            )
+            what_next = advice(get_settings(), "DATABASE_URL", "check DATABASE_URL and that the server runs")
+            fail(f"PostgreSQL does not answer ({detail}); {what_next}", code="DATABASE_UNAVAILABLE")
         except peewee.ProgrammingError as error:
             fail(f"{_first_line(error)}; run: dispatchlog migrate up", code="NOT_MIGRATED")
         except DispatchlogError as error:
@@ -70,25 +83,37 @@ def open_database(name: str) -> Settings:
     """Point this process at the database of the settings; they come back."""
     from dispatchlog.engine.database import configure
 
-    settings = get_settings()
-    if not settings.database_url:
-        fail("DATABASE_URL is not set; set it, or run: dispatchlog up", code="NO_DATABASE_URL")
+    settings = _settings_with_database()
     configure(settings.database_url, role=settings.application_role, name=name)
     return settings
+
+
+def _settings_with_database() -> Settings:
+    settings = get_settings()
+    if not settings.database_url:
+        message = "DATABASE_URL is not set and no dispatchlog up runs in this folder; set it, or run: dispatchlog up"
+        fail(message, code="NO_DATABASE_URL")
+    return settings
+
+
+def on_database(command: Callable[P, R]) -> Callable[P, R]:
+    """For commands that work in the database: it is opened, and errors are `explained`."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        open_database("dispatchlog cli")
+        return command(*args, **kwargs)
+
+    return explained(run)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dispatchlog")
 def main() -> None:
     """Every outgoing act of care leaves exactly once."""
+    speak_in_sentences()
     if click.get_current_context().invoked_subcommand != "up":
-        explained(_use_running_servers)()
-
-
-def _use_running_servers() -> None:
-    from dispatchlog.local.up import use_running_servers
-
-    use_running_servers()
+        explained(adopt_settings)()
 
 
 @main.command()
@@ -98,7 +123,7 @@ def up(*, sample: bool) -> None:
     """Run everything on this machine: servers where none are named, worker, clock, dashboard, mailbox."""
     from dispatchlog.local.up import run_all
 
-    sys.exit(run_all(sample=sample, say=lambda text: console.print(text, highlight=False, soft_wrap=True)))
+    sys.exit(run_all(sample=sample, say=click.echo))
 
 
 @main.command()
@@ -123,7 +148,7 @@ def worker(*, processes: int | None, threads: int | None) -> None:
         )
         for number in range(1, (processes or settings.worker_processes) + 1)
     ]
-    sys.exit(Supervisor(children, grace_seconds=35.0, together=True).run())
+    sys.exit(Supervisor([children], grace_seconds=35.0).run())
 
 
 @main.command()
@@ -150,10 +175,7 @@ def migrate() -> None:
 
 
 def _owner_url() -> str:
-    url = get_settings().effective_owner_url
-    if not url:
-        fail("DATABASE_URL is not set", code="NO_DATABASE_URL")
-    return url
+    return get_settings().database_owner_url or _settings_with_database().database_url
 
 
 @migrate.command("up")
@@ -167,7 +189,7 @@ def migrate_up_command(target: str | None) -> None:
         applied = migrate_up(_owner_url(), target)
     except (peewee.ProgrammingError, peewee.IntegrityError, peewee.InternalError, MigrationError) as error:
         fail(f"{_first_line(error)}; nothing of that migration was kept", code="MIGRATION_FAILED")
-    console.print("\n".join(f"applied {name}" for name in applied) or "nothing to apply", highlight=False)
+    click.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
 @migrate.command("down")
@@ -181,7 +203,7 @@ def migrate_down_command(target: str | None, *, yes: bool) -> None:
     if not yes:
         click.confirm("This drops tables and everything in them. Go on?", abort=True)
     reverted = migrate_down(_owner_url(), target)
-    console.print("\n".join(f"reverted {name}" for name in reverted) or "nothing to revert", highlight=False)
+    click.echo("\n".join(f"reverted {name}" for name in reverted) or "nothing to revert")
 
 
 @migrate.command("status")
@@ -191,15 +213,20 @@ def migrate_status_command() -> None:
     from dispatchlog.migrate import migration_status
 
     states = migration_status(_owner_url())
-    for state in states:
-        applied = f"applied {state.applied_at:%Y-%m-%d %H:%M:%S} UTC" if state.applied_at else "pending"
-        console.print(f"{state.name:32} {applied}{'  (file is gone)' if state.missing else ''}", highlight=False)
+    show_table(
+        (
+            state.name,
+            f"applied {state.applied_at:%Y-%m-%d %H:%M:%S} UTC" if state.applied_at else "pending",
+            "(file is gone)" if state.missing else "",
+        )
+        for state in states
+    )
     sys.exit(1 if any(state.applied_at is None for state in states) else 0)
 
 
 @main.command()
 @click.argument("lane", required=False)
-@explained
+@on_database
 def sweep(lane: str | None) -> None:
     """Release what is due in LANE (or every lane) now, instead of at the next scheduled sweep."""
     from dispatchlog.broker import get_waker
@@ -207,12 +234,11 @@ def sweep(lane: str | None) -> None:
     from dispatchlog.systems import registry
     from dispatchlog.systems.kit_registering import register_missing
 
-    open_database("dispatchlog sweep")
     found = register_missing()
     for each in (registry.lane(lane),) if lane else registry.lanes():
         at = sweep_now(each, get_waker(), started_by="cli")
-        console.print(f"{each.name}: swept at {at:%H:%M:%S} UTC", highlight=False)
-    console.print(f"{found} shipped orders had kits without a registration", highlight=False)
+        click.echo(f"{each.name}: swept at {at:%H:%M:%S} UTC")
+    click.echo(f"{found} shipped orders had kits without a registration")
 
 
 @main.command()
@@ -226,42 +252,38 @@ def doctor(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
     else:
-        marks = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]", "failed": "[red]failed[/red]"}
-        table = Table(box=None, pad_edge=False)
-        for heading in ("check", "state", "what", "what next"):
-            table.add_column(heading)
-        for check in checks:
-            table.add_row(check.name, marks[check.state], check.what, check.next)
-        console.print(table)
+        show_table(
+            (check.name, click.style(check.state, fg=MARKS[check.state]), check.what, check.next) for check in checks
+        )
     sys.exit(1 if any(check.state == "failed" for check in checks) else 0)
 
 
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", default="import", show_default=True, help="Who reports these orders.")
-@explained
+@on_database
 def import_command(file: Path, source: str) -> None:
     """Import orders from FILE (.json or .csv). Good orders are stored; the others are listed line by line."""
     from dispatchlog.importing import import_orders
 
-    open_database("dispatchlog import")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("importing", total=None)
         report = import_orders(
             file,
             source=source,
             progress=lambda done, total: progress.update(task, completed=done, total=total or None),
         )
-    _print_import(report)
-    sys.exit(1 if report.errors else 0)
+    _show_import(report)
+    sys.exit(1 if report.refused or not report.complete else 0)
 
 
-def _print_import(report: Any) -> None:
+def _show_import(report: ImportReport) -> None:
     for error in report.errors:
         place = f"line {error.line}" + (f", {error.field}" if error.field else "")
-        errors.print(f"{place}: {error.code}: {error.message}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{report.stored} orders stored, {len(report.errors)} refused", highlight=False)
+        click.echo(f"{place}: {error.code}: {error.message}", err=True)
+    click.echo(report.summary)
 
 
 @main.group()
@@ -272,62 +294,57 @@ def users() -> None:
 @users.command("add")
 @click.argument("email")
 @click.option("--role", "roles", multiple=True, default=["viewer"], show_default=True, help="May be given repeatedly.")
-@explained
+@on_database
 def users_add(email: str, roles: tuple[str, ...]) -> None:
     """Make an account and print its one-time password."""
     from dispatchlog.people import create_user
 
-    open_database("dispatchlog users")
     _, password = create_user(email, roles=list(roles))
-    console.print(f"{email} ({', '.join(roles)}): {password}", highlight=False)
+    click.echo(f"{email} ({', '.join(roles)}): {password}")
 
 
 @users.command("list")
-@explained
+@on_database
 def users_list() -> None:
     """List the accounts."""
     from dispatchlog.people import list_users
 
-    open_database("dispatchlog users")
-    for person in list_users():
-        state = "active" if person.active else "disabled"
-        console.print(f"{person.email:40} {state:9} {', '.join(person.roles)}", highlight=False)
+    show_table(
+        (person.email, "active" if person.active else "disabled", ", ".join(person.roles)) for person in list_users()
+    )
 
 
 @users.command("password")
 @click.argument("email")
-@explained
+@on_database
 def users_password(email: str) -> None:
     """Give an account a new one-time password and end its sessions."""
     from dispatchlog.people import set_password
 
-    open_database("dispatchlog users")
-    console.print(f"{email}: {set_password(email)}", highlight=False)
+    click.echo(f"{email}: {set_password(email)}")
 
 
 @users.command("roles")
 @click.argument("email")
 @click.argument("roles", nargs=-1, required=True)
-@explained
+@on_database
 def users_roles(email: str, roles: tuple[str, ...]) -> None:
     """Replace an account's roles."""
     from dispatchlog.people import set_roles
 
-    open_database("dispatchlog users")
     set_roles(email, list(roles))
-    console.print(f"{email}: {', '.join(roles)}", highlight=False)
+    click.echo(f"{email}: {', '.join(roles)}")
 
 
 @users.command("disable")
 @click.argument("email")
-@explained
+@on_database
 def users_disable(email: str) -> None:
     """Close an account and end its sessions."""
     from dispatchlog.people import disable_user
 
-    open_database("dispatchlog users")
     disable_user(email)
-    console.print(f"{email}: disabled", highlight=False)
+    click.echo(f"{email}: disabled")
 
 
 @main.group()
@@ -338,37 +355,34 @@ def tokens() -> None:
 @tokens.command("add")
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, required=True, help="orders:write, orders:read, ... repeatedly.")
-@explained
+@on_database
 def tokens_add(name: str, scopes: tuple[str, ...]) -> None:
     """Make a token and print it; it cannot be read again."""
     from dispatchlog.service_tokens import create_token
 
-    open_database("dispatchlog tokens")
-    click.echo(create_token(name, list(scopes), created_by="cli"))  # never wrapped: it is copied and piped
+    click.echo(create_token(name, list(scopes), created_by="cli"))
 
 
 @tokens.command("list")
-@explained
+@on_database
 def tokens_list() -> None:
     """List the tokens, without their secrets."""
     from dispatchlog.service_tokens import list_tokens
 
-    open_database("dispatchlog tokens")
-    for token in list_tokens():
-        state = "revoked" if token.revoked_at else "active"
-        console.print(f"{token.name:32} {state:8} {', '.join(token.scopes)}", highlight=False)
+    show_table(
+        (token.name, "revoked" if token.revoked_at else "active", ", ".join(token.scopes)) for token in list_tokens()
+    )
 
 
 @tokens.command("revoke")
 @click.argument("name")
-@explained
+@on_database
 def tokens_revoke(name: str) -> None:
     """Revoke a token at once."""
     from dispatchlog.service_tokens import revoke_token
 
-    open_database("dispatchlog tokens")
     revoke_token(name)
-    console.print(f"{name}: revoked", highlight=False)
+    click.echo(f"{name}: revoked")
 
 
 if __name__ == "__main__":

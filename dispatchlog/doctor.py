@@ -15,11 +15,14 @@ import redis
 
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
+from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings
 
 # What this product puts at the top level of site-packages; another package may not.
 FLAT_NAMES = ("tasks", "dashboard", "scheduler", "models", "migrations")
 CLOCK_SKEW_SECONDS = 2.0
+WITHOUT_DATABASE = "check DATABASE_URL and that PostgreSQL runs; if a role is missing: dispatchlog migrate up"
+MEANWHILE = "meanwhile the workers' own clocks find what is due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def _database(settings: Settings) -> Iterator[Check]:
             "database",
             "failed",
             str(error).strip().splitlines()[0],
-            "check DATABASE_URL and that PostgreSQL runs; if a role is missing: dispatchlog migrate up",
+            advice(settings, "DATABASE_URL", WITHOUT_DATABASE),
         )
     finally:
         if not database.is_closed():
@@ -156,17 +159,17 @@ def _broker(settings: Settings) -> Iterator[Check]:
     yield _answers(
         "redis",
         lambda: _ping(settings.effective_redis_url),
-        "check REDIS_URL and that Redis or Valkey runs; meanwhile rows are still found by the workers' own clocks",
+        advice(settings, "REDIS_URL", "check REDIS_URL and that Redis or Valkey runs") + "; " + MEANWHILE,
     )
     if settings.effective_broker_url.startswith("amqp"):
         yield _answers("broker", lambda: _ping_amqp(settings.effective_broker_url), "check BROKER_URL")
 
 
-def _answers(name: str, ask: Callable[[], str], advice: str) -> Check:
+def _answers(name: str, ask: Callable[[], str], what_next: str) -> Check:
     try:
         return Check(name, "ok", ask())
     except (redis.RedisError, OSError, ValueError) as error:
-        return Check(name, "failed", str(error).splitlines()[0] or type(error).__name__, advice)
+        return Check(name, "failed", str(error).splitlines()[0] or type(error).__name__, what_next)
 
 
 def _ping(url: str) -> str:
@@ -187,15 +190,15 @@ def _ping_amqp(url: str) -> str:
 
 
 def _mail(settings: Settings) -> Iterator[Check]:
-    advice = "check DISPATCHLOG_SMTP_URL; forms wait meanwhile"
+    what_next = "check DISPATCHLOG_SMTP_URL; forms wait meanwhile"
     try:
         endpoint = SmtpEndpoint.parse(settings.smtp_url)
     except ValueError as error:
-        yield Check("mail", "failed", str(error), advice)
+        yield Check("mail", "failed", str(error), what_next)
         return
 
     def greet() -> str:
         with socket.create_connection((endpoint.host, endpoint.port), timeout=2):
             return f"{endpoint.host}:{endpoint.port} answers"
 
-    yield _answers("mail", greet, advice)
+    yield _answers("mail", greet, what_next)

@@ -54,6 +54,16 @@ class ImportReport:
     def orders(self) -> int:
         return self.stored + self.refused
 
+    @property
+    def summary(self) -> str:
+        """The report in one line, such as `1 order stored, 2 refused`."""
+        parts = [f"{self.stored} {'order' if self.stored == 1 else 'orders'} stored, {self.refused} refused"]
+        if self.errors_left_out:
+            parts.append(f"{self.errors_left_out} more {'error' if self.errors_left_out == 1 else 'errors'} not listed")
+        if not self.complete:
+            parts.append("the rest of the file was not read")
+        return "; ".join(parts)
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -151,7 +161,7 @@ class _Writers:
 def _read(record: Record) -> OrderInput:
     if record.problem is not None:
         raise DocumentError([record.problem])
-    document = read_document(OrderDocument, record.text)
+    document = read_document(OrderDocument, record.text, what="an order")
     if document.order_id is None:
         raise DocumentError([Problem("MISSING_FIELD", "is required", "orderId")])
     return document.to_input(document.order_id)

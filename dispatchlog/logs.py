@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from dispatchlog.settings import get_settings
+
+# A consumer tries again every three seconds, so after this silence an error begins a new outage.
+OUTAGE_OVER_AFTER_SECONDS = 30.0
+_OF_AN_OUTAGE = ("Consumer encountered a connection error", "Restarting consumer in", "Failed to post_process_message")
+
+# What a person at a shell is told instead of an event.
+_NOT_WOKEN = "note: Redis or the broker does not answer: no worker was woken; they find what is due by their own clocks"
+_SENTENCES = {"REDIS_AWAY": _NOT_WOKEN, "WAKE_UP_NOT_SENT": _NOT_WOKEN}
 
 
 def configure_logs(level: str = "info") -> None:
@@ -24,3 +37,57 @@ def configure_logs(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    settings = get_settings()
+    told = settings.effective_broker_url == settings.effective_redis_url
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OncePerOutage(told_elsewhere=told))
+
+
+class OncePerOutage(logging.Filter):
+    """Lets one line through where Dramatiq's six consumers write twelve every three seconds.
+
+    Args:
+        told_elsewhere: our own log says already when this broker goes away, so not even the one line is needed.
+    """
+
+    def __init__(self, *, told_elsewhere: bool) -> None:
+        super().__init__()
+        self._told_elsewhere = told_elsewhere
+        self._guard = threading.Lock()
+        self._last = -OUTAGE_OVER_AFTER_SECONDS
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (record.name.startswith("dramatiq.worker.") and str(record.msg).startswith(_OF_AN_OUTAGE)):
+            return True
+        with self._guard:
+            now = time.monotonic()
+            begins = now - self._last >= OUTAGE_OVER_AFTER_SECONDS
+            self._last = now
+        return begins and not self._told_elsewhere
+
+
+def speak_in_sentences() -> None:
+    """For commands that a person runs: warnings on standard error, those we know as a sentence, and each only once."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _Sentences()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Sentences:
+    """Renders events for people."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._other = structlog.dev.ConsoleRenderer(colors=False)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        name = event["event"]
+        if name not in _SENTENCES:
+            return str(self._other(logger, method, event))
+        if name in self._said:
+            raise structlog.DropEvent
+        self._said.add(name)
+        return _SENTENCES[name]

@@ -6,8 +6,10 @@ stands twice, an unknown status) belong to `dispatchlog.systems.kit_orders`, whi
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -161,18 +163,46 @@ class DocumentError(ValueError):
         self.problems = tuple(problems)
 
 
-def read_document(kind: type[AnyDocument], text: str | bytes) -> AnyDocument:
-    """The JSON text as a document.
+def read_document(kind: type[AnyDocument], text: str | bytes, *, what: str = "the body") -> AnyDocument:
+    """The JSON text as a document; `what` names the whole of it in a message.
 
     Raises:
         DocumentError: INVALID_JSON, UNKNOWN_FIELD, MISSING_FIELD, INVALID_UUID, INVALID_DATE, NAIVE_DATE, TOO_LONG,
-            WRONG_TYPE or INVALID_VALUE; values are never repeated, since they may be personal.
+            WRONG_TYPE, INVALID_VALUE or REPEATED_FIELD; values are never repeated, since they may be personal.
     """
     try:
-        return kind.model_validate_json(text)
+        document = kind.model_validate_json(text)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise DocumentError([_problem(entry) for entry in found]) from None
+        raise DocumentError([_problem(entry, what) for entry in found]) from None
+    _refuse_repeated_fields(text)
+    return document
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which names stand in it more than once, as a plain dict does not."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+
+
+def _refuse_repeated_fields(text: str | bytes) -> None:
+    """RFC 8259 section 4 leaves open which of two values counts, so two readers of one report could differ."""
+    places = list(_repeated_fields(json.loads(text, object_pairs_hook=_Object), ()))
+    if places:
+        raise DocumentError([Problem("REPEATED_FIELD", "stands twice in one object", place) for place in places])
+
+
+def _repeated_fields(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
+    if isinstance(value, _Object):
+        for name in value.repeated:
+            yield _place((*path, name))
+        for name, inner in value.items():
+            yield from _repeated_fields(inner, (*path, name))
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _repeated_fields(inner, (*path, position))
 
 
 _PLAIN = {
@@ -191,7 +221,7 @@ _PLAIN = {
 }
 
 
-def _problem(error: Any) -> Problem:
+def _problem(error: Any, what: str) -> Problem:
     kind_of_error = str(error["type"])
     place = _place(error["loc"])
     if kind_of_error.isupper():  # raised above, with its own sentence
@@ -199,7 +229,7 @@ def _problem(error: Any) -> Problem:
     if kind_of_error.startswith("datetime"):
         return Problem("INVALID_DATE", _DATE_SENTENCE, place)
     if kind_of_error == "model_type" and not place:
-        return Problem("WRONG_TYPE", "the body must be a JSON object", "")
+        return Problem("WRONG_TYPE", f"{what} must be a JSON object: {{ ... }}", "")
     code, message = _PLAIN.get(kind_of_error, ("INVALID_VALUE", "is not valid"))
     return Problem(code, message, place)
 

@@ -1,4 +1,8 @@
-"""Who may use the dashboard: creating, disabling and listing staff. Owns their rows; opens no session and shows no page."""
+"""Who may use the dashboard: creating, disabling and listing staff. Owns their rows; opens no session and shows no page.
+
+A password made here opens nothing but the page on which its person chooses an own one; `password_chosen_at` says since when
+it is an own one.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,13 @@ from datetime import datetime
 from uuid import uuid4
 
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from email_validator import EmailNotValidError, validate_email
 
-from dispatchlog.engine.database import connected, execute, fetch_all, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import log_action
-
-PASSWORD_LEAST = 12
-PASSWORD_MOST = 256
-# Long enough and still among the first tries of anybody who guesses.
-_COMMON = (
-    "password",
-    "passwort",
-    "qwerty",
-    "letmein",
-    "welcome",
-    "dispatchlog",
-    "changeme",
-    "iloveyou",
-    "administrator",
-)
+from dispatchlog.passwords import check_password
 
 _hasher = PasswordHasher()
 
@@ -42,12 +33,13 @@ class PersonError(DispatchlogError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One account, without its password."""
+    """One account, without its password. `password_chosen_at` is None while it still has the one that was made for it."""
 
     id: int
     email: str
     active: bool
     roles: tuple[str, ...]
+    password_chosen_at: datetime | None
     created_at: datetime
     last_seen_at: datetime | None
 
@@ -55,45 +47,76 @@ class Person:
 def create_user(
     email: str, *, roles: Sequence[str], password: str | None = None, actor: str = "cli"
 ) -> tuple[int, str]:
-    """Make an account; its id and its password come back (a random one where none is given: show it once).
+    """Make an account; its id and its password come back.
+
+    Without `password` it is a random one, to be shown once and replaced at the first sign-in; a given one counts as chosen
+    by its person.
 
     Raises:
-        PersonError: EMAIL_INVALID, EMAIL_TAKEN, UNKNOWN_ROLE, PASSWORD_TOO_SHORT or PASSWORD_TOO_COMMON.
+        PersonError: EMAIL_INVALID, EMAIL_TAKEN or UNKNOWN_ROLE.
+        PasswordRefused: the given password is too short, too long or easily guessed.
     """
     address = normal_email(email)
-    chosen = password if password is not None else one_time_password()
-    check_password(chosen, email=address)
+    if password is not None:
+        check_password(password, email=address)
+    known = password or random_password()
     with transaction(actor, "account created"):
         made = execute(
-            "INSERT INTO staff_users (email, password, fs_uniquifier) VALUES (%s, %s, %s)"
-            " ON CONFLICT (lower(email)) DO NOTHING RETURNING id",
-            (address, hash_password(chosen), uuid4().hex),
+            "INSERT INTO staff_users (email, password, password_chosen_at, fs_uniquifier)"
+            " VALUES (%s, %s, CASE WHEN %s THEN now() END, %s) ON CONFLICT (lower(email)) DO NOTHING RETURNING id",
+            (address, hash_password(known), password is not None, uuid4().hex),
         ).fetchone()
         if made is None:
             raise PersonError(f"there is an account for {address} already", code="EMAIL_TAKEN")
         user_id = int(made[0])
         _give_roles(user_id, roles)
         log_action(actor, "create_user", detail={"email": address, "roles": sorted(roles)})
-    return user_id, chosen
+    return user_id, known
 
 
-def set_password(email: str, password: str | None = None, *, actor: str = "cli") -> str:
-    """Give the account a new password and end its sessions; the password comes back.
+def set_password(email: str, *, actor: str = "cli") -> str:
+    """Give the account a random password, to be replaced at the next sign-in, and end its sessions; it comes back.
 
     Raises:
-        PersonError: UNKNOWN_USER, PASSWORD_TOO_SHORT or PASSWORD_TOO_COMMON.
+        PersonError: UNKNOWN_USER.
     """
-    chosen = password if password is not None else one_time_password()
-    check_password(chosen, email=email)
+    made = random_password()
     with transaction(actor, "password set"):
         user_id = _user_id(email)
-        execute(
-            "UPDATE staff_users SET password = %s, fs_uniquifier = %s, updated_at = now() WHERE id = %s",
-            (hash_password(chosen), uuid4().hex, user_id),
-        )
-        _end_sessions(user_id)
+        _store_password(user_id, made, chosen=False)
         log_action(actor, "set_password", detail={"user_id": user_id})
-    return chosen
+    return made
+
+
+def choose_password(email: str, *, current: str, new: str) -> str:
+    """Replace one's password by one of one's own and end every session; what the next session is to name comes back.
+
+    Raises:
+        PersonError: UNKNOWN_USER, WRONG_PASSWORD or PASSWORD_UNCHANGED.
+        PasswordRefused: the new password is too short, too long or easily guessed.
+    """
+    with transaction(email, "password chosen"):
+        user_id = _user_id(email)
+        if not _is_password(user_id, current):
+            raise PersonError("this is not your current password", code="WRONG_PASSWORD")
+        if new == current:
+            raise PersonError("this is the password that you have already", code="PASSWORD_UNCHANGED")
+        check_password(new, email=email)
+        session_name = _store_password(user_id, new, chosen=True)
+        log_action(email, "choose_password", detail={"user_id": user_id})
+    return session_name
+
+
+def sign_out_everywhere(email: str) -> None:
+    """End every session of the account.
+
+    Raises:
+        PersonError: UNKNOWN_USER.
+    """
+    with transaction(email, "signed out everywhere"):
+        user_id = _user_id(email)
+        _end_sessions(user_id)
+        log_action(email, "sign_out_everywhere", detail={"user_id": user_id})
 
 
 def set_roles(email: str, roles: Sequence[str], *, actor: str = "cli") -> None:
@@ -131,12 +154,13 @@ def list_users() -> list[Person]:
     """Every account, by e-mail address."""
     with connected():
         rows = fetch_all(
-            "SELECT u.id, u.email, u.active, array_remove(array_agg(r.name ORDER BY r.name), NULL), u.created_at,"
+            "SELECT u.id, u.email, u.active, array_remove(array_agg(r.name ORDER BY r.name), NULL),"
+            " u.password_chosen_at, u.created_at,"
             " (SELECT max(s.last_seen_at) FROM web_sessions s WHERE s.user_id = u.id) FROM staff_users u"
             " LEFT JOIN staff_user_roles ur ON ur.user_id = u.id LEFT JOIN staff_roles r ON r.id = ur.role_id"
             " GROUP BY u.id ORDER BY lower(u.email)"
         )
-    return [Person(row[0], row[1], row[2], tuple(row[3]), row[4], row[5]) for row in rows]
+    return [Person(row[0], row[1], row[2], tuple(row[3]), row[4], row[5], row[6]) for row in rows]
 
 
 def ensure_first_admin(email: str, *, actor: str = "cli") -> str | None:
@@ -152,24 +176,18 @@ def ensure_first_admin(email: str, *, actor: str = "cli") -> str | None:
         raise
 
 
-def one_time_password() -> str:
+def random_password() -> str:
     """A random password of 20 characters."""
     return secrets.token_urlsafe(15)
 
 
 def hash_password(password: str) -> str:
     """Argon2id of the password in the normal form that the sign-in page compares."""
-    return _hasher.hash(unicodedata.normalize("NFKD", password))
+    return _hasher.hash(_normal(password))
 
 
-def check_password(password: str, *, email: str) -> None:
-    """Raise PersonError for a password that is too short or among the first that anybody would guess."""
-    if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
-        raise PersonError(f"a password has at least {PASSWORD_LEAST} characters", code="PASSWORD_TOO_SHORT")
-    plain = password.lower()
-    core = plain.strip("0123456789!?.-_ ")
-    if core in ("", *_COMMON, email.partition("@")[0].lower()) or len(set(plain)) < 5:
-        raise PersonError("this password is easily guessed; choose another", code="PASSWORD_TOO_COMMON")
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFKD", password)
 
 
 def normal_email(email: str) -> str:
@@ -193,6 +211,25 @@ def _user_id(email: str) -> int:
     if not rows:
         raise PersonError(f"there is no account for {email}", code="UNKNOWN_USER")
     return int(rows[0][0])
+
+
+def _is_password(user_id: int, password: str) -> bool:
+    known = fetch_one("SELECT password FROM staff_users WHERE id = %s", (user_id,))[0]
+    try:
+        return _hasher.verify(known or "", _normal(password))
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _store_password(user_id: int, password: str, *, chosen: bool) -> str:
+    session_name = uuid4().hex
+    execute(
+        "UPDATE staff_users SET password = %s, password_chosen_at = CASE WHEN %s THEN now() END, fs_uniquifier = %s,"
+        " updated_at = now() WHERE id = %s",
+        (hash_password(password), chosen, session_name, user_id),
+    )
+    _end_sessions(user_id)
+    return session_name
 
 
 def _give_roles(user_id: int, roles: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     broker_url: str = Field("", validation_alias="BROKER_URL")
     port: int = Field(8000, validation_alias="PORT", ge=1, le=65535)
     bind_host: str = "127.0.0.1"
+    trusted_proxies: int = Field(0, ge=0, le=10)
     public_url: str = ""
     var_dir: Path = Path("var")
     secret_key: SecretStr = SecretStr("")

@@ -21,6 +21,7 @@ from typing import IO, BinaryIO
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 5.0
 SETTLED_AFTER_SECONDS = 10.0
+HOPELESS_GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _COLOURS = (36, 33, 32, 35, 34, 31)
 
@@ -128,25 +129,27 @@ class Supervisor:
     """Keeps children running until SIGINT or SIGTERM; a second signal stops the waiting and kills.
 
     Args:
+        stages: children in the order of starting. The last stage is stopped first, and the children of one together.
         grace_seconds: how long a child may take to end after SIGTERM before SIGKILL.
-        together: stop all at once instead of one after the other in reverse order; for children that are equals.
+        upkeep: called all the time, also while children stop, for what they need to go on. An exit code from it says
+            that this is lost: the run ends with it, and no child is waited for long.
     """
 
     def __init__(
         self,
-        children: Sequence[Child],
+        stages: Sequence[Sequence[Child]],
         *,
         grace_seconds: float = 10.0,
-        together: bool = False,
+        upkeep: Callable[[], int | None] = lambda: None,
         output: BinaryIO | None = None,
     ) -> None:
-        names = [child.name for child in children]
+        names = [child.name for stage in stages for child in stage]
         if len(set(names)) != len(names):
             raise ValueError(f"child names must differ: {', '.join(names)}")
         self._printer = _Printer(output or sys.stdout.buffer, width=max(map(len, [*names, "supervisor"])))
-        self._running = [_Running(child, self._printer) for child in children]
+        self._stages = [[_Running(child, self._printer) for child in stage] for stage in stages]
         self._grace_seconds = grace_seconds
-        self._together = together
+        self._upkeep = upkeep
         self._signals = 0
 
     def run(self) -> int:
@@ -167,28 +170,37 @@ class Supervisor:
         self._signals += 1
 
     def _watch(self) -> int:
-        for running in self._running:
+        everyone = [running for stage in self._stages for running in stage]
+        for running in everyone:
             if self._signals:
                 return 0
             running.start()
         while not self._signals:
-            for running in self._running:
-                code = running.check()
+            for look in [self._look_after, *(running.check for running in everyone)]:
+                code = look()
                 if code is not None:
                     return code
             # Plain polling: an Event set by a signal handler can deadlock with the wait it interrupts.
             time.sleep(_POLL_SECONDS)
         return 0
 
+    def _look_after(self) -> int | None:
+        code = self._upkeep()
+        if code is not None:
+            self._grace_seconds = min(self._grace_seconds, HOPELESS_GRACE_SECONDS)
+        return code
+
     def _stop_all(self) -> None:
-        last_first = list(reversed(self._running))
-        for batch in [last_first] if self._together else [[running] for running in last_first]:
-            for running in batch:
+        for stage in reversed(self._stages):
+            for running in stage:
                 running.ask_to_stop()
-            ends = time.monotonic() + self._grace_seconds
-            while self._signals < 2 and time.monotonic() < ends and any(running.alive for running in batch):
+            began = time.monotonic()
+            while self._signals < 2 and any(running.alive for running in stage):
+                self._look_after()  # a child may need it to put its work away
+                if time.monotonic() >= began + self._grace_seconds:
+                    break
                 time.sleep(_POLL_SECONDS)
-            for running in batch:
+            for running in stage:
                 running.finish()
 
 
@@ -231,11 +243,13 @@ class _Running:
             self._start_at = math.inf
             return None
         if not self._child.restart:
-            self._printer.write("supervisor", f"{self._child.name} {_ending(code)}; stopping the rest")
+            self._printer.write("supervisor", f"{self._child.name} {how_it_ended(code)}; stopping the rest")
             return code if code >= 0 else 128 - code
         if now - self._started_at >= SETTLED_AFTER_SECONDS:
             self._backoff = FIRST_BACKOFF_SECONDS
-        self._printer.write("supervisor", f"{self._child.name} {_ending(code)}; restarting in {self._backoff:.1f} s")
+        self._printer.write(
+            "supervisor", f"{self._child.name} {how_it_ended(code)}; restarting in {self._backoff:.1f} s"
+        )
         self._start_at = now + self._backoff
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
         return None
@@ -303,5 +317,6 @@ class _Printer:
         return f"\x1b[{colour}m{prefix}\x1b[0m"
 
 
-def _ending(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """An exit code in words, a signal by its name."""
     return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"

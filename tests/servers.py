@@ -21,7 +21,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
-from dispatchlog.local.postgres import LocalPostgres, LocalServerError, lock_directory
+from dispatchlog.local.directory import LocalServerError, lock_directory
+from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.valkey import LocalValkey
 
 VALKEY_DATABASES = 512

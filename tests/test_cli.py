@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,14 @@ from dispatchlog.settings import Settings
 
 
 def dispatchlog(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run one command in an empty folder, with only the given settings."""
+    """Run one command in an empty folder and a narrow terminal, with only the given settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHLOG_")}
     for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "DATABASE_OWNER_URL"):
         clean.pop(name, None)
     return subprocess.run(
         [sys.executable, "-m", "dispatchlog.cli", *arguments],
         cwd=cwd,
-        env={**clean, "COLUMNS": "200", **env},
+        env={**clean, "COLUMNS": "30", **env},
         capture_output=True,
         text=True,
         timeout=60,
@@ -48,6 +49,17 @@ def test_a_database_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path
     assert "DATABASE_UNAVAILABLE" in run.stderr
     assert "check DATABASE_URL" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_message_is_printed_as_it_is(tmp_path: Path, urls: dict[str, str]) -> None:
+    run = dispatchlog("sweep", "[bold]no such lane[/bold]", cwd=tmp_path, **urls)
+    assert "[bold]no such lane[/bold]" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_no_command_needs_what_only_local_servers_need(tmp_path: Path, urls: dict[str, str]) -> None:
+    (tmp_path / "psutil.py").write_text("raise ImportError('not installed')")
+    assert dispatchlog("users", "list", cwd=tmp_path, PYTHONPATH=str(tmp_path), **urls).returncode == 0
 
 
 def test_an_empty_database_asks_for_migrations(tmp_path: Path, empty_database_url: str) -> None:
@@ -135,8 +147,8 @@ def test_an_import_stores_the_good_orders_and_lists_the_bad_ones_by_line(
     )
     run = dispatchlog("import", str(orders), cwd=tmp_path, **urls)
     assert run.returncode == 1
-    assert "1 orders stored, 1 refused" in run.stdout
-    assert "line 3" in run.stderr
+    assert run.stdout == "1 order stored, 1 refused\n"
+    assert run.stderr.startswith("line 3, order_id: INVALID_UUID: ")
     configure(settings_env.database_url, role=settings_env.application_role)
     with connected():
         assert fetch_one("SELECT count(*) FROM orders")[0] == 1
@@ -154,6 +166,53 @@ def test_people_and_tokens_are_made_listed_and_ended(tmp_path: Path, urls: dict[
     assert token.stdout.startswith("dlk_")
     assert dispatchlog("tokens", "revoke", "vitract-orders", cwd=tmp_path, **urls).returncode == 0
     assert "revoked" in dispatchlog("tokens", "list", cwd=tmp_path, **urls).stdout
+
+
+def test_what_is_copied_and_piped_is_whole_however_narrow_the_terminal(tmp_path: Path, urls: dict[str, str]) -> None:
+    email, name = f"{'desk-' * 10}@example.org", "vitract-orders-of-the-whole-laboratory"
+    scopes = ("orders:write", "orders:read", "dispatches:read")
+    added = dispatchlog("users", "add", email, "--role", "support", "--role", "admin", cwd=tmp_path, **urls)
+    again = dispatchlog("users", "password", email, cwd=tmp_path, **urls)
+    dispatchlog("tokens", "add", name, *(f"--scope={scope}" for scope in scopes), cwd=tmp_path, **urls)
+    [one_time] = added.stdout.splitlines()
+    [password] = again.stdout.splitlines()
+    assert re.fullmatch(rf"{email} \(support, admin\): \S{{12,}}", one_time)
+    assert re.fullmatch(rf"{email}: \S{{12,}}", password)
+    [person] = dispatchlog("users", "list", cwd=tmp_path, **urls).stdout.splitlines()
+    assert person.split(maxsplit=2) == [email, "active", "admin, support"]
+    [token] = dispatchlog("tokens", "list", cwd=tmp_path, **urls).stdout.splitlines()
+    assert [name, "active"] == token.split()[:2]
+    assert all(scope in token for scope in scopes)
+
+
+def test_the_doctor_gives_every_check_a_line_of_its_own(tmp_path: Path, urls: dict[str, str]) -> None:
+    table = dispatchlog("doctor", cwd=tmp_path, **urls).stdout.splitlines()
+    checks = json.loads(dispatchlog("doctor", "--json", cwd=tmp_path, **urls).stdout)
+    assert [line.split()[:2] for line in table] == [[check["name"], check["state"]] for check in checks]
+    assert all(check["next"] in line for line, check in zip(table, checks, strict=True))
+
+
+def test_a_sweep_without_a_broker_says_what_that_means(tmp_path: Path, urls: dict[str, str]) -> None:
+    run = dispatchlog("sweep", cwd=tmp_path, **{**urls, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert run.returncode == 0
+    assert "health_information: swept at" in run.stdout
+    [note] = run.stderr.splitlines()  # once, for however many lanes
+    assert "no worker was woken; the workers find what is due by their own clocks" in note
+
+
+def test_the_sample_begins_again_when_its_database_goes_away(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "dispatchlog.local.demonstration"],
+        cwd=tmp_path,
+        env={**os.environ, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stdout == "PostgreSQL does not answer (OperationalError); the sample begins again\n"
+    assert run.stderr == ""
 
 
 def test_a_sweep_releases_every_lane_and_says_when(tmp_path: Path, urls: dict[str, str]) -> None:

@@ -123,6 +123,8 @@ def test_good_orders_are_stored_and_bad_ones_not_at_all(tmp_path: Path) -> None:
         json.dumps(numbered(8)).ljust(300_000),
         "[]",
         json.dumps(numbered(9)),
+        json.dumps(numbered(10)).replace('"status"', '"status": "lost", "status"'),
+        json.dumps(numbered(11, kits=[{"kitId": "K-1"}, {"kitId": "k-1"}])),
     ]
     report = imported(tmp_path / "x.jsonl", "\n".join(lines))
     assert found(report) == [
@@ -135,8 +137,10 @@ def test_good_orders_are_stored_and_bad_ones_not_at_all(tmp_path: Path) -> None:
         (8, "kits[0].recipientEmail", "INVALID_EMAIL"),
         (9, "", "RECORD_TOO_LARGE"),
         (10, "", "WRONG_TYPE"),
+        (12, "status", "REPEATED_FIELD"),
+        (13, "kits[1].kitId", "DUPLICATE_KIT"),
     ]
-    assert (report.stored, report.refused, report.complete) == (2, 9, True)
+    assert (report.stored, report.refused, report.complete) == (2, 11, True)
     assert stored_numbers() == {"VT-1", "VT-9"}
     assert {row[0] for row in rows("SELECT kit_id FROM order_kits")} == {"KIT-1-0", "KIT-1-1", "KIT-9-0", "KIT-9-1"}
 
@@ -277,6 +281,30 @@ def test_progress_goes_from_nothing_to_all_lines(tmp_path: Path) -> None:
     write_sample(tmp_path / "x.jsonl", orders=120, seed=3)
     import_orders(tmp_path / "x.jsonl", source="sample", progress=lambda *step: seen.append(step))
     assert seen == [(0, 120), (50, 120), (100, 120), (120, 120)]
+
+
+@pytest.mark.parametrize("entry", ["[]", "7", '"VT-1"', "null"])
+def test_an_entry_that_is_no_object_is_said_to_be_no_order(tmp_path: Path, entry: str) -> None:
+    [error] = imported(tmp_path / "x.json", f"[{entry}]").errors
+    assert (error.line, error.code) == (1, "WRONG_TYPE")
+    assert error.message == "an order must be a JSON object: { ... }"
+
+
+@pytest.mark.parametrize(
+    ("report", "summary"),
+    [
+        (ImportReport(stored=1), "1 order stored, 0 refused"),
+        (ImportReport(stored=2, refused=1), "2 orders stored, 1 refused"),
+        (ImportReport(refused=1100, errors_left_out=1), "0 orders stored, 1100 refused; 1 more error not listed"),
+        (ImportReport(errors_left_out=2), "0 orders stored, 0 refused; 2 more errors not listed"),
+        (
+            ImportReport(stored=3, refused=1, complete=False),
+            "3 orders stored, 1 refused; the rest of the file was not read",
+        ),
+    ],
+)
+def test_a_report_says_in_one_line_what_became_of_the_file(report: ImportReport, summary: str) -> None:
+    assert report.summary == summary
 
 
 def test_a_source_is_a_plain_name(tmp_path: Path) -> None:

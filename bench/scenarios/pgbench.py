@@ -16,7 +16,7 @@ from bench.proof import prove
 from bench.recording import record_batch, script
 from bench.servers import Servers
 from dispatchlog.engine.database import connect_arguments
-from dispatchlog.local.postgres import end_process
+from dispatchlog.local.server import end_process
 from dispatchlog.settings import get_settings
 from dispatchlog.supervisor import spawn
 

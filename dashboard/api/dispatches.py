@@ -135,7 +135,7 @@ ROUTES = (
         DispatchAnswer,
         document=RetryDocument,
         body_optional=True,
-        codes=(*_PLACE, "ILLEGAL_MOVE", "IN_DOUBT"),
+        codes=(*_PLACE, "ILLEGAL_MOVE", "IN_DOUBT", "ALREADY_DUE", "EXPIRED"),
     ),
     Route(
         "POST",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from flask import render_template_string
+from markupsafe import Markup
 
 from dashboard.api.errors import ERRORS
 from dashboard.api.openapi import openapi_path, route_codes
@@ -16,10 +18,11 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
   color: #1c2430; background: #fff; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #c9d1dc; }
 h3 { margin-top: 2rem; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
-code { font-family: ui-monospace, monospace; font-size: .95em; }
+code { font-family: ui-monospace, monospace; font-size: .95em; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #e3e8ef; }
 a { color: #0b5cad; }
+td code { overflow-wrap: normal; }
 @media (prefers-color-scheme: dark) {
   body { color: #e6ebf2; background: #12161c; }
   h2, th, td { border-color: #364152; }
@@ -32,7 +35,8 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>JSON API - Dispatch log</title>
+<title>JSON API · dispatchlog</title>
+<link rel="icon" href="{{ url_for('static', filename='logo.svg') }}" type="image/svg+xml">
 <link rel="stylesheet" href="{{ url_for('api.docs_style') }}">
 </head>
 <body>
@@ -46,7 +50,7 @@ own as <code>X-Trace-Id</code>. Every error is
 <table>
 <thead><tr><th scope="col">Scope</th><th scope="col">Lets a service</th></tr></thead>
 <tbody>
-{% for scope, meaning in scopes.items() %}<tr><td><code>{{ scope }}</code></td><td>{{ meaning }}</td></tr>
+{% for scope, meaning in scopes.items() %}<tr><td><code>{{ breakable(scope) }}</code></td><td>{{ meaning }}</td></tr>
 {% endfor %}</tbody>
 </table>
 <h2 id="routes">Routes</h2>
@@ -71,7 +75,7 @@ own as <code>X-Trace-Id</code>. Every error is
 <thead><tr><th scope="col">Status</th><th scope="col">Code</th><th scope="col">Meaning</th></tr></thead>
 <tbody>
 {% for code, (status, meaning) in errors.items() %}
-<tr id="{{ code }}"><td>{{ status }}</td><td><code>{{ code }}</code></td><td>{{ meaning }}</td></tr>
+<tr id="{{ code }}"><td>{{ status }}</td><td><code>{{ breakable(code) }}</code></td><td>{{ meaning }}</td></tr>
 {% endfor %}</tbody>
 </table>
 </main>
@@ -90,7 +94,13 @@ def render_docs(routes: Sequence[Route]) -> str:
         path=openapi_path,
         codes=route_codes,
         fields=_fields,
+        breakable=_breakable,
     )
+
+
+def _breakable(name: str) -> Markup:
+    """The name, with a place to break after each of its parts: a telephone is narrower than the longest of them."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_:])", name))
 
 
 def _fields(route: Route) -> list[str]:

@@ -83,7 +83,11 @@ class KitPart(Part):
 
 
 class OrderAnswer(Answer):
-    """An order with its kits and what became of each."""
+    """An order with its kits and what became of each.
+
+    `registration` is null until the order is shipped, cancelled or taken up. `sameNumberOrderIds` are up to 20 other orders
+    with its number.
+    """
 
     order_id: UUID
     order_number: str
@@ -98,6 +102,7 @@ class OrderAnswer(Answer):
     updated_at: datetime
     kits: list[KitPart]
     registration: RegistrationPart | None
+    same_number_order_ids: list[UUID]
 
     @classmethod
     def of(cls, state: OrderState) -> OrderAnswer:
@@ -107,6 +112,7 @@ class OrderAnswer(Answer):
             practitioner=PractitionerPart(**{**who, "email": mask(who["email"]) or None}) if who else None,
             kits=[KitPart(**{**kit, "recipient_email": mask(kit["recipient_email"]) or None}) for kit in state.kits],
             registration=RegistrationPart(**state.registration) if state.registration else None,
+            same_number_order_ids=list(state.same_number),
         )
 
 
@@ -128,6 +134,7 @@ class EventPart(Part):
     kind: Literal["move", "attempt", "action"]
     from_status: str | None = None
     to_status: str | None = None
+    in_doubt: bool | None = None
     actor: str | None = None
     reason: str | None = None
     action: str | None = None

@@ -25,6 +25,7 @@ RETRY_AFTER_SECONDS = 5
 ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_JSON": (400, "the body is not JSON"),
     "UNKNOWN_FIELD": (400, "a field or parameter that does not exist"),
+    "REPEATED_FIELD": (400, "a field that stands twice in one object"),
     "MISSING_FIELD": (400, "a required field or parameter is missing"),
     "WRONG_TYPE": (400, "a value of the wrong JSON type"),
     "TOO_LONG": (400, "a text or list that is too long"),
@@ -36,7 +37,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_KIT_ID": (400, "not a kit id"),
     "INVALID_ORDER_NUMBER": (400, "not an order number"),
     "INVALID_TRACKING_URL": (400, "not an http(s) URL"),
-    "DUPLICATE_KIT": (400, "one kit stands twice in the order"),
+    "DUPLICATE_KIT": (400, "one kit stands twice in the order, perhaps in upper and lower case"),
     "UNKNOWN_STATUS": (400, "no such status"),
     "ORDER_ID_MISMATCH": (400, "the order's id in the body is not the one in the URL"),
     "EMPTY_REPORT": (400, "a shipment report that says nothing"),
@@ -54,12 +55,16 @@ ERRORS: dict[str, tuple[int, str]] = {
     "METHOD_NOT_ALLOWED": (405, "the route does not take this method"),
     "ILLEGAL_MOVE": (409, "the dispatch is not in a state from which this is possible"),
     "IN_DOUBT": (409, "the dispatch may already have been sent; a person has to settle that first"),
+    "ALREADY_DUE": (409, "the dispatch waits and is due; it goes with the next batch"),
+    "EXPIRED": (409, "the time in which the dispatch was of use is over"),
     "BODY_TOO_LARGE": (413, "the body is larger than 256 KiB"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "the body is not application/json"),
     "INTERNAL": (500, "a fault of this service; give the trace id to whoever runs it"),
     "DATABASE_UNAVAILABLE": (503, "nothing was stored; try again after Retry-After seconds"),
 }
 
+# What the engine refuses, it refuses without knowing what our routes call the culprit.
+_FIELDS = {"UNKNOWN_LANE": "lane", "DISPATCH_NOT_FOUND": "dispatchId", "REASON_REQUIRED": "reason"}
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
 # The pool's own error is what a thread gets that waited ten seconds for a connection.
 _DATABASE_ERRORS = (
@@ -119,7 +124,8 @@ def _unrouted() -> Response | None:
 def _refused(error: Any) -> Response:
     if error.code not in ERRORS:
         return _fault(error)
-    return error_answer(error.code, error.message, getattr(error, "field", None))
+    field = getattr(error, "field", None) or _FIELDS.get(error.code)
+    return error_answer(error.code, error.message, field)
 
 
 def _malformed(error: DocumentError) -> Response:

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 import structlog
 
-from dispatchlog.engine.database import connect_arguments, execute, fetch_dicts, transaction
+from dispatchlog.engine.database import connect_arguments, connected, execute, fetch_dicts
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.errors import FenceLost, PoolerInBetween
 
@@ -55,7 +55,7 @@ def note_if_gone(worker_id: int) -> None:
 
     Its lock says nothing here: a lock is also lost by a process that lives. Processes of other hosts stay unknown.
     """
-    with transaction("presence"):
+    with connected():
         known = fetch_dicts("SELECT * FROM dispatch_workers WHERE id = %s AND stopped_at IS NULL", (worker_id,))
         if known and _is_gone(known[0]):
             execute(

@@ -11,6 +11,7 @@ import dramatiq
 import redis
 import structlog
 
+from dispatchlog.engine.contact import Contact
 from dispatchlog.engine.database import after_commit
 from dispatchlog.engine.lanes import Lane
 
@@ -20,6 +21,9 @@ log = structlog.get_logger(__name__)
 NUDGES = "dispatchlog:nudges"
 FLAG_SECONDS = 5
 
+_MEANWHILE = "workers find what is due by their own clocks; rates and breakers are not shared"
+
+_contacts: dict[str, Contact] = {}
 _clients: dict[str, redis.Redis] = {}
 _clients_guard = threading.Lock()
 
@@ -38,6 +42,11 @@ def redis_client(url: str) -> redis.Redis:
                 encoding_errors="replace",  # anybody who reaches Redis can push what is no text
             )
         return _clients[url]
+
+
+def redis_contact(url: str) -> Contact:
+    """What the process knows of this Redis; whoever asks it next notices that it is back."""
+    return _contacts.setdefault(url, Contact("REDIS", meanwhile=_MEANWHILE))
 
 
 def flag(lane_name: str) -> str:
@@ -67,9 +76,13 @@ class Waker:
             )
             # The list is only for workers that wait on it right now, so it is kept short and short-lived.
             client.pipeline().rpush(NUDGES, lane.name).ltrim(NUDGES, -256, -1).expire(NUDGES, FLAG_SECONDS).execute()
-        except (redis.RedisError, dramatiq.DramatiqError, OSError) as error:
+        except redis.RedisError as error:
+            redis_contact(self.redis_url).lost(error)
+            return False
+        except (dramatiq.DramatiqError, OSError) as error:
             log.warning("WAKE_UP_NOT_SENT", lane=lane.name, error=type(error).__name__)
             return False
+        redis_contact(self.redis_url).found()
         return True
 
     def clear(self, lane: Lane) -> None:
@@ -77,4 +90,4 @@ class Waker:
         try:
             redis_client(self.redis_url).delete(flag(lane.name))
         except redis.RedisError as error:
-            log.warning("WAKE_FLAG_NOT_CLEARED", lane=lane.name, error=type(error).__name__)
+            redis_contact(self.redis_url).lost(error)

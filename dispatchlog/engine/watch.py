@@ -16,7 +16,8 @@ import redis
 import structlog
 
 from dispatchlog.engine.claims import seconds_until_due
-from dispatchlog.engine.database import connected
+from dispatchlog.engine.contact import Contact
+from dispatchlog.engine.database import DATABASE_AWAY, connected
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.delivery import drain
 from dispatchlog.engine.errors import DispatchlogError
@@ -24,7 +25,7 @@ from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.lookup import look_up_due
 from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.runtime import Runtime
-from dispatchlog.engine.wakeup import NUDGES, redis_client
+from dispatchlog.engine.wakeup import NUDGES, redis_client, redis_contact
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ class Watch:
         self._waiting: set[str] = set()
         self._asking: set[str] = set()
         self._next_tick = 0.0
+        self._database = Contact("DATABASE", meanwhile="nothing is claimed; what was sent is recorded when it is back")
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         threads = sum(lane.slots for lane in lanes()) + 1
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="drain")
@@ -78,9 +80,11 @@ class Watch:
         """Lane names pushed since; waits up to `wait_seconds` for the first. Names from the list are untrusted."""
         try:
             popped = redis_client(self._redis_url).blpop([NUDGES], timeout=wait_seconds)
-        except redis.RedisError:
+        except redis.RedisError as error:
+            redis_contact(self._redis_url).lost(error)
             self._runtime.stopping.wait(wait_seconds)
             return []
+        redis_contact(self._redis_url).found()
         return [str(popped[1])] if popped else []
 
     def _tick(self) -> float:
@@ -92,9 +96,13 @@ class Watch:
                     worker_id = self._runtime.presence.worker_id
                     rescue(lane, worker_id=worker_id, live_tokens=self._runtime.live_tokens())
                     due_in = seconds_until_due(lane)
+            except DATABASE_AWAY as error:
+                self._database.lost(error)
+                return TICK_SECONDS
             except (psycopg2.Error, peewee.PeeweeException) as error:
                 log.warning("WATCH_TICK_FAILED", lane=lane.name, error=type(error).__name__)
                 continue
+            self._database.found()
             if due_in is not None and due_in <= 0:
                 self._submit(lane)
             elif due_in is not None:

@@ -5,17 +5,23 @@ Owns the order of starting and stopping; what the processes do is theirs.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from dispatchlog.engine.database import configure, connected, database, fetch_one
-from dispatchlog.local.postgres import LocalPostgres, choose_port, remember_secret
+from dispatchlog.local.directory import LocalServerError, choose_port, remember_secret
+from dispatchlog.local.keeper import Keeper
+from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.running import announce, only_one_here
+from dispatchlog.local.server import LocalServer
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 from dispatchlog.people import ensure_first_admin
@@ -25,71 +31,86 @@ from dispatchlog.supervisor import Child, Supervisor
 FIRST_ADMIN = "admin@dispatchlog.localhost"
 # So that a newcomer sees a form leave within a minute; a real installation keeps the day and the hour.
 QUICK = {"DISPATCHLOG_HEALTH_INFORMATION_DELAY_SECONDS": "20", "DISPATCHLOG_SWEEP_SECONDS": "10"}
+# A worker is given as long as a send may take, and its recording.
+GRACE_SECONDS = 35.0
 
 
 def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
     """Run until SIGINT or SIGTERM; the exit code comes back.
 
     Raises:
-        LocalServerError: a server could not be started.
+        LocalServerError: it runs already in this folder, the port is taken, or a server could not be started.
     """
     var = get_settings().var_dir.absolute()
-    var.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        environment = stack.enter_context(_environment(var, say))
-        os.environ.update(environment)
+        stack.enter_context(only_one_here(var))
+        require_free_port(get_settings())
+        kept = _start_servers(var, stack, say)
+        local_mail = _complete_environment(var)
+        announce(var, keeps=list(kept))
         get_settings.cache_clear()
         settings = get_settings()
         applied = migrate_up(settings.effective_owner_url)
         say(f"schema       {'brought up to ' + applied[-1] if applied else 'up to date'}")
         password, empty = _first_steps(settings)
-        children = _children(settings, local_mail="DISPATCHLOG_SMTP_URL" in environment, sample=sample and empty)
+        stages = _stages(settings, local_mail=local_mail, sample=sample and empty)
         threading.Thread(target=_greet, args=(settings, password, say), daemon=True).start()
-        code = Supervisor(children, grace_seconds=35.0).run()
+        keeper = stack.enter_context(Keeper(list(kept.values()), say))
+        code = Supervisor(stages, grace_seconds=GRACE_SECONDS, upkeep=keeper.check).run()
     say("everything has stopped")
     return code
 
 
-@contextmanager
-def _environment(var: Path, say: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """Settings for the children; servers started here stop when this ends."""
-    environment = {"DISPATCHLOG_VAR_DIR": str(var)}
-    with ExitStack() as stack:
-        if not os.environ.get("DATABASE_URL"):
-            postgres = stack.enter_context(LocalPostgres(var / "postgres"))
-            postgres.ensure_database("dispatchlog")
-            environment["DATABASE_URL"] = postgres.url()
-            say("PostgreSQL   started, data in var/postgres")
-        if not os.environ.get("REDIS_URL"):
-            valkey = stack.enter_context(LocalValkey(var / "valkey"))
-            environment["REDIS_URL"] = valkey.url()
-            say("Valkey       started")
-        if not os.environ.get("DISPATCHLOG_SECRET_KEY"):
-            environment["DISPATCHLOG_SECRET_KEY"] = remember_secret(var / "secret_key")
-        if not os.environ.get("DISPATCHLOG_SMTP_URL"):
-            port = choose_port(var / "mailbox.port")
-            environment["DISPATCHLOG_SMTP_URL"] = f"smtp://127.0.0.1:{port}?tls=none"
-        environment.update({name: value for name, value in QUICK.items() if not os.environ.get(name)})
-        yield environment
+def require_free_port(settings: Settings) -> None:
+    """Return if the dashboard can have its port; before anything is started, for another server would answer there.
 
-
-def use_running_servers() -> None:
-    """Where no server is named but `dispatchlog up` keeps some in this folder, point this process at them.
-
-    So that `dispatchlog users`, `import` and the rest work in a second terminal as they are.
+    Raises:
+        LocalServerError: it cannot; the message says what to do.
     """
-    var = get_settings().var_dir.absolute()
-    if os.environ.get("DATABASE_URL") or not (var / "postgres" / "password").exists():
-        return
-    os.environ["DATABASE_URL"] = LocalPostgres(var / "postgres").url()
-    if not os.environ.get("REDIS_URL") and (var / "valkey").exists():
-        os.environ["REDIS_URL"] = LocalValkey(var / "valkey").url()
-    if not os.environ.get("DISPATCHLOG_SECRET_KEY"):
+    host, port = settings.bind_host, settings.port
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"another program listens on {host}:{port}; take another port: PORT={port + 1} make run"
+            raise LocalServerError(reason, code="PORT_TAKEN") from None
+        raise LocalServerError(
+            f"cannot listen on {host}:{port} ({error.strerror}); check PORT and DISPATCHLOG_BIND_HOST",
+            code="CANNOT_LISTEN",
+        ) from None
+
+
+def _start_servers(var: Path, stack: ExitStack, say: Callable[[str], None]) -> dict[str, LocalServer]:
+    """Start what no setting names and point this process at it; what was started comes back by the setting's name."""
+    kept: dict[str, LocalServer] = {}
+    if not os.environ.get("DATABASE_URL"):
+        kept["DATABASE_URL"] = postgres = stack.enter_context(LocalPostgres(var / "postgres"))
+        postgres.ensure_database("dispatchlog")
+        os.environ["DATABASE_URL"] = postgres.url()
+        say(f"PostgreSQL   started, data in {_from_here(var / 'postgres')}")
+    if not os.environ.get("REDIS_URL"):
+        kept["REDIS_URL"] = valkey = stack.enter_context(LocalValkey(var / "valkey"))
+        os.environ["REDIS_URL"] = valkey.url()
+        say("Valkey       started")
+    return kept
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _complete_environment(var: Path) -> bool:
+    """Set what else no setting names, for this process and its children; whether the mailbox is ours comes back."""
+    given = {name for name, value in os.environ.items() if value}
+    local_mail = "DISPATCHLOG_SMTP_URL" not in given
+    os.environ["DISPATCHLOG_VAR_DIR"] = str(var)
+    if local_mail:
+        os.environ["DISPATCHLOG_SMTP_URL"] = f"smtp://127.0.0.1:{choose_port(var / 'mailbox.port')}?tls=none"
+    if "DISPATCHLOG_SECRET_KEY" not in given:
         os.environ["DISPATCHLOG_SECRET_KEY"] = remember_secret(var / "secret_key")
-    if not os.environ.get("DISPATCHLOG_SMTP_URL") and (var / "mailbox.port").exists():
-        port = (var / "mailbox.port").read_text().strip()
-        os.environ["DISPATCHLOG_SMTP_URL"] = f"smtp://127.0.0.1:{port}?tls=none"
-    get_settings.cache_clear()
+    os.environ.update({name: value for name, value in QUICK.items() if name not in given})
+    return local_mail
 
 
 def _first_steps(settings: Settings) -> tuple[str | None, bool]:
@@ -104,21 +125,17 @@ def _first_steps(settings: Settings) -> tuple[str | None, bool]:
         database.close_all()
 
 
-def _children(settings: Settings, *, local_mail: bool, sample: bool) -> list[Child]:
+def _stages(settings: Settings, *, local_mail: bool, sample: bool) -> list[list[Child]]:
+    """The mailbox stops last: a worker may be in the middle of a mail."""
     python = [sys.executable, "-m"]
-    children = []
-    if local_mail:
-        port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
-        mail_dir = str(settings.effective_mailbox_dir)
-        children.append(Child("mailbox", [*python, "dispatchlog.local.mailbox", "--port", port, "--dir", mail_dir]))
-    children += [
-        Child("worker", [*python, "dispatchlog.cli", "worker"]),
-        Child("scheduler", [*python, "dispatchlog.cli", "scheduler"]),
-        Child("dashboard", [*python, "dispatchlog.cli", "dashboard"]),
-    ]
+    processes = [Child(name, [*python, "dispatchlog.cli", name]) for name in ("worker", "scheduler", "dashboard")]
     if sample:
-        children.append(Child("sample", [*python, "dispatchlog.local.demonstration"], once=True))
-    return children
+        processes.append(Child("sample", [*python, "dispatchlog.local.demonstration"], once=True))
+    if not local_mail:
+        return [processes]
+    port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
+    mail_dir = str(settings.effective_mailbox_dir)
+    return [[Child("mailbox", [*python, "dispatchlog.local.mailbox", "--port", port, "--dir", mail_dir])], processes]
 
 
 def _greet(settings: Settings, password: str | None, say: Callable[[str], None]) -> None:
@@ -132,7 +149,11 @@ def _greet(settings: Settings, password: str | None, say: Callable[[str], None])
         return
     lines = ["", f"  Open      {settings.effective_public_url}", f"  Sign in   {FIRST_ADMIN}"]
     forgotten = f"{sys.argv[0]} users password {FIRST_ADMIN}"
-    lines += [f"  Password  {password}   (shown once)"] if password else [f"  Password  as before, or: {forgotten}"]
+    lines += (
+        [f"  Password  {password}   (for the first sign-in; you then choose your own)"]
+        if password
+        else [f"  Password  the one you chose; forgotten: {forgotten}"]
+    )
     lines += [f"  Mail      {settings.effective_public_url}/mailbox   and in {settings.effective_mailbox_dir}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 

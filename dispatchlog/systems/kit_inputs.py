@@ -9,6 +9,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from dispatchlog.engine.errors import CannotCompose, DispatchlogError
+from dispatchlog.systems.kit_names import kit_name
 from dispatchlog.systems.mail import recipient_address
 
 KIT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -26,7 +27,7 @@ class OrderError(DispatchlogError):
 
 @dataclass(frozen=True, slots=True)
 class KitInput:
-    """One kit as reported: `kit_id` is 1 to 64 of A-Z a-z 0-9 . _ -"""
+    """One kit as reported: `kit_id` is 1 to 64 of A-Z a-z 0-9 . _ - in any case."""
 
     kit_id: str
     recipient_email: str | None = None
@@ -76,11 +77,10 @@ def check_order(order: OrderInput) -> None:
         if not KIT_ID.fullmatch(kit.kit_id):
             message = "a kit id is 1 to 64 letters, digits, dots, underscores or hyphens"
             raise OrderError(message, code="INVALID_KIT_ID", field=f"{place}.kitId")
-        if kit.kit_id in seen:
-            raise OrderError(
-                f"kit {kit.kit_id} stands twice in the order", code="DUPLICATE_KIT", field=f"{place}.kitId"
-            )
-        seen.add(kit.kit_id)
+        if kit_name(kit.kit_id) in seen:
+            message = f"kit {kit.kit_id} stands twice in the order; upper and lower case are the same"
+            raise OrderError(message, code="DUPLICATE_KIT", field=f"{place}.kitId")
+        seen.add(kit_name(kit.kit_id))
         _check_email(kit.recipient_email, f"{place}.recipientEmail")
     if order.practitioner is not None:
         _check_email(order.practitioner.email, "practitioner.email")

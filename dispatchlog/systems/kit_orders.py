@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.kit_inputs import (
@@ -23,6 +23,7 @@ from dispatchlog.systems.kit_inputs import (
     check_order,
     check_shipment,
 )
+from dispatchlog.systems.kit_names import kit_name, kits_of_orders, name_of
 from dispatchlog.systems.kit_registering import follow_up, order_row
 from dispatchlog.systems.kits import lock_order
 
@@ -42,12 +43,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """An order, its kits and their dispatches, as plain values."""
+    """An order, its kits and their dispatches, as plain values; `same_number` are other orders with its number."""
 
     order: dict[str, Any]
     kits: tuple[dict[str, Any], ...]
     registration: dict[str, Any] | None
     practitioner: dict[str, Any] | None = None
+    same_number: tuple[UUID, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """camelCase, instants in ISO 8601, ids as text."""
@@ -56,6 +58,7 @@ class OrderState:
             "practitioner": _camel(self.practitioner) if self.practitioner else None,
             "kits": [_camel(kit) for kit in self.kits],
             "registration": _camel(self.registration) if self.registration else None,
+            "sameNumberOrderIds": [str(order_id) for order_id in self.same_number],
         }
 
 
@@ -113,7 +116,7 @@ def report_shipment(order_id: UUID, shipment: ShipmentInput, *, source: str) -> 
 
 
 def order_state(order_id: UUID) -> OrderState:
-    """The order with its kits and their dispatches.
+    """The order with its kits and their dispatches, and up to 20 other orders that have its number.
 
     Raises:
         OrderError: ORDER_NOT_FOUND.
@@ -123,28 +126,36 @@ def order_state(order_id: UUID) -> OrderState:
         order = order_row(order_id)
         if order is None:
             raise OrderError(f"there is no order {order_id}", code="ORDER_NOT_FOUND", field="orderId")
-        kits = fetch_dicts(_KITS.format(kits=settings.order_kits_table), (order_id,))
+        kits = fetch_dicts(_KITS.format(kits=kits_of_orders(), name=name_of("t.kit_id")), {"orders": [order_id]})
         registrations = fetch_dicts("SELECT * FROM order_registrations WHERE order_id = %s", (order_id,))
         practitioners = fetch_dicts(
             f"SELECT id, name, email FROM {settings.practitioners_table} WHERE id = %s", (order["practitioner_id"],)
+        )
+        same_number = fetch_all(
+            f"SELECT id FROM {settings.orders_table} WHERE order_number = %s AND id <> %s ORDER BY id LIMIT 20",
+            (order["order_number"], order_id),
         )
     return OrderState(
         order=order,
         kits=tuple(kits),
         registration=registrations[0] if registrations else None,
         practitioner=practitioners[0] if practitioners else None,
+        same_number=tuple(row[0] for row in same_number),
     )
 
 
+# A kit of an older version may have a dispatch per spelling; the one that was not given up is the kit's.
 _KITS = """
 SELECT k.kit_id, k.recipient_email, k.registered_at, k.registration_id,
     r.id AS registration_dispatch_id, r.status AS registration_status, r.last_error_code AS registration_error_code,
     h.id AS form_dispatch_id, h.status AS form_status, h.in_doubt AS form_in_doubt, h.due_at AS form_due_at,
     h.sent_at AS form_sent_at, h.last_error_code AS form_error_code
 FROM {kits} k
-LEFT JOIN kit_registrations r ON (r.order_id, r.kit_id) = (k.order_id, k.kit_id)
-LEFT JOIN health_information_dispatch_logs h ON (h.order_id, h.kit_id) = (k.order_id, k.kit_id)
-WHERE k.order_id = %s ORDER BY k.kit_id
+LEFT JOIN LATERAL (SELECT * FROM kit_registrations t WHERE t.order_id = k.order_id AND {name} = k.name
+    ORDER BY t.status = 'CANCELLED', t.seq LIMIT 1) r ON true
+LEFT JOIN LATERAL (SELECT * FROM health_information_dispatch_logs t WHERE t.order_id = k.order_id AND {name} = k.name
+    ORDER BY t.status = 'CANCELLED', t.seq LIMIT 1) h ON true
+ORDER BY k.kit_id
 """
 
 
@@ -186,19 +197,25 @@ def _store_order(order: OrderInput) -> None:
 
 
 def _store_kits(order: OrderInput) -> None:
+    """A kit that is known, in whatever spelling, keeps its id; under the order's lock nobody else of us adds one."""
     if not order.kits:
         return
+    kits = get_settings().order_kits_table
     execute(
-        f"INSERT INTO {get_settings().order_kits_table} AS k (id, order_id, kit_id, recipient_email)"
-        " SELECT n.id, %s, n.kit_id, n.email FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS n (id, kit_id, email)"
-        " ON CONFLICT (order_id, kit_id) DO UPDATE SET"
-        " recipient_email = coalesce(EXCLUDED.recipient_email, k.recipient_email), updated_at = now()",
-        (
-            order.order_id,
-            [new_id() for _ in order.kits],
-            [kit.kit_id for kit in order.kits],
-            [kit.recipient_email or None for kit in order.kits],
-        ),
+        "WITH reported AS (SELECT * FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(kit_ids)s::text[],"
+        "   %(emails)s::text[]) AS n (id, name, kit_id, email)),"
+        f" known AS (UPDATE {kits} k SET recipient_email = coalesce(n.email, k.recipient_email), updated_at = now()"
+        f"   FROM reported n WHERE k.order_id = %(order)s AND {name_of('k.kit_id')} = n.name RETURNING n.name)"
+        f" INSERT INTO {kits} (id, order_id, kit_id, recipient_email)"
+        " SELECT id, %(order)s, kit_id, email FROM reported WHERE name NOT IN (SELECT name FROM known)"
+        " ON CONFLICT DO NOTHING",
+        {
+            "order": order.order_id,
+            "ids": [new_id() for _ in order.kits],
+            "names": [kit_name(kit.kit_id) for kit in order.kits],
+            "kit_ids": [kit.kit_id for kit in order.kits],
+            "emails": [kit.recipient_email or None for kit in order.kits],
+        },
     )
 
 

@@ -5,18 +5,19 @@ Any number of reports has the effect of one, and what no report told of is found
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import ledger
-from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.operator import retry
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
+from dispatchlog.systems.kit_names import first_spellings, kit_name, kits_of_orders, name_of
 from dispatchlog.systems.kits import NO_RECIPIENT, lock_order, refresh_orders
 from dispatchlog.tracing import current_trace_id
 
@@ -45,7 +46,7 @@ def register_order(order_id: UUID, *, source: str) -> RegistrationReport:
     """
     with transaction(f"service:{source}"):
         lock_order(order_id)
-        return _register(order_id, source)
+        return _register(order_id, order_row(order_id), source)
 
 
 def register_missing(*, limit: int = 500, updated_within_seconds: int | None = None) -> int:
@@ -59,7 +60,8 @@ def register_missing(*, limit: int = 500, updated_within_seconds: int | None = N
         missed = fetch_all(
             f"SELECT DISTINCT o.id FROM {settings.orders_table} o JOIN {settings.order_kits_table} k ON k.order_id = o.id"
             f" WHERE o.practitioner_id IS NOT NULL AND o.status <> 'cancelled' AND {_SHIPPED}{recent}"
-            " AND NOT EXISTS (SELECT FROM kit_registrations r WHERE (r.order_id, r.kit_id) = (k.order_id, k.kit_id))"
+            f" AND {name_of('k.kit_id')} <> '' AND NOT EXISTS (SELECT FROM kit_registrations r"
+            f" WHERE (r.order_id, {name_of('r.kit_id')}) = (k.order_id, {name_of('k.kit_id')}))"
             " LIMIT %(limit)s",
             {"limit": limit, "within": updated_within_seconds},
         )
@@ -89,7 +91,7 @@ def follow_up(order_id: UUID, source: str) -> None:
     if order is None:
         return
     if order["status"] == "cancelled" or is_shipped(order):
-        _register(order_id, source)
+        _register(order_id, order, source)
     _give_recipients(order_id, source)
 
 
@@ -110,9 +112,8 @@ def order_row(order_id: UUID) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _register(order_id: UUID, source: str) -> RegistrationReport:
-    order = order_row(order_id)
-    kits = _kit_ids(order_id)
+def _register(order_id: UUID, order: dict[str, Any] | None, source: str) -> RegistrationReport:
+    kits = _kits(order_id)
     state, code, detail = _verdict(order, kits)
     new_kits = 0
     _note(order_id, source, state=state, code=code, detail=detail, kits=len(kits))
@@ -127,7 +128,7 @@ def _register(order_id: UUID, source: str) -> RegistrationReport:
     return RegistrationReport(order_id, state, code, detail, kits=len(kits), new_kits=new_kits)
 
 
-def _verdict(order: dict[str, Any] | None, kits: Sequence[str]) -> tuple[str, str | None, str | None]:
+def _verdict(order: dict[str, Any] | None, kits: Mapping[str, str]) -> tuple[str, str | None, str | None]:
     if order is None:
         return "WAITING", "ORDER_NOT_FOUND", "reported, but no such order is stored yet"
     if order["status"] == "cancelled":
@@ -141,11 +142,14 @@ def _verdict(order: dict[str, Any] | None, kits: Sequence[str]) -> tuple[str, st
     return "REGISTERING", None, None
 
 
-def _kit_ids(order_id: UUID) -> list[str]:
+def _kits(order_id: UUID) -> dict[str, str]:
+    """The ids of the order's kits as they were first spelt, by what each kit is known by."""
     rows = fetch_all(
-        f"SELECT kit_id FROM {get_settings().order_kits_table} WHERE order_id = %s ORDER BY kit_id", (order_id,)
+        f"SELECT kit_id::text FROM {get_settings().order_kits_table} WHERE order_id = %s AND kit_id IS NOT NULL"
+        " ORDER BY id",
+        (order_id,),
     )
-    return [row[0] for row in rows]
+    return first_spellings(row[0] for row in rows)
 
 
 def _note(order_id: UUID, source: str, *, state: str, code: str | None, detail: str | None, kits: int) -> None:
@@ -159,11 +163,12 @@ def _note(order_id: UUID, source: str, *, state: str, code: str | None, detail: 
     )
 
 
-def _enqueue_kits(order: dict[str, Any], kits: Sequence[str]) -> list[UUID]:
+def _enqueue_kits(order: dict[str, Any], kits: Mapping[str, str]) -> list[UUID]:
     lane = registry.lane("kit_registration")
     # Under the order's lock nobody else adds rows of it. Asking first matters: an INSERT .. ON CONFLICT would wait for a
     # worker that is just recording the existing row, while that worker waits for the order's lock.
-    known = {row[0] for row in fetch_all(f"SELECT kit_id FROM {lane.table} WHERE order_id = %s", (order["order_id"],))}
+    rows = fetch_all(f"SELECT kit_id FROM {lane.table} WHERE order_id = %s", (order["order_id"],))
+    known = {kit_name(row[0]) for row in rows}
     inserted = ledger.enqueue(
         lane,
         [
@@ -176,8 +181,8 @@ def _enqueue_kits(order: dict[str, Any], kits: Sequence[str]) -> list[UUID]:
                 "search_keys": [order["order_number"], kit_id, str(order["order_id"])],
                 "trace_id": current_trace_id(),
             }
-            for kit_id in kits
-            if kit_id not in known
+            for name, kit_id in sorted(kits.items())
+            if name not in known
         ],
     )
     if inserted:
@@ -187,16 +192,19 @@ def _enqueue_kits(order: dict[str, Any], kits: Sequence[str]) -> list[UUID]:
 
 def _give_recipients(order_id: UUID, source: str) -> None:
     """A recipient added upstream reaches the forms that have not left, and frees those that waited for one."""
-    settings = get_settings()
     lane = registry.lane("health_information")
+    untried = "h.status IN ('PENDING', 'FAILED') AND h.claims = 0"
+    # Most reports come before there is a form, and to plan the statement below costs more than any other.
+    if not fetch_one(f"SELECT EXISTS (SELECT FROM {lane.table} h WHERE h.order_id = %s AND {untried})", (order_id,))[0]:
+        return
     changed = fetch_all(
         f"UPDATE {lane.table} h SET recipient_email = k.recipient_email, updated_at = now(),"
         " search_keys = CASE WHEN k.recipient_email = ANY (h.search_keys) THEN h.search_keys"
-        f" ELSE h.search_keys || k.recipient_email::text END FROM {settings.order_kits_table} k"
-        " WHERE (k.order_id, k.kit_id) = (h.order_id, h.kit_id) AND h.order_id = %s"
-        " AND h.status IN ('PENDING', 'FAILED') AND h.claims = 0 AND k.recipient_email IS NOT NULL"
+        f" ELSE h.search_keys || k.recipient_email END FROM {kits_of_orders()} k"
+        f" WHERE h.order_id = k.order_id AND {name_of('h.kit_id')} = k.name"
+        f" AND {untried} AND k.recipient_email IS NOT NULL"
         " AND h.recipient_email IS DISTINCT FROM k.recipient_email RETURNING h.id, h.last_error_code, k.recipient_email",
-        (order_id,),
+        {"orders": [order_id]},
     )
     for dispatch_id, _, recipient in changed:
         execute(

@@ -21,6 +21,7 @@ from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.form_links import sign_form_token
+from dispatchlog.systems.kit_names import kits_of_orders, name_of
 from dispatchlog.systems.mail import compose_health_information, envelope_address, mask_kit_id, recipient_address
 from models import HealthInformationDispatchLog, KitRegistration
 
@@ -82,6 +83,9 @@ def _build_mail() -> Gateway:
 
 
 def _compose_registration(row: Row) -> Letter:
+    if not row["kit_id"].isascii():
+        message = "the kit id has characters outside ASCII; give the kit another id upstream, then cancel this one"
+        raise CannotCompose(message, code="KIT_ID_INVALID")
     document = {
         "kitId": row["kit_id"],
         "orderId": str(row["order_id"]),
@@ -99,8 +103,8 @@ def _after_registered(rows: Sequence[Row]) -> None:
     for order_id in sorted({row["order_id"] for row in rows}):
         lock_order(order_id)
     registered_at = fetch_one("SELECT now()")[0]
-    recipients = _recipients([row["order_id"] for row in rows])
-    forms = [_form_row(row, recipients.get((row["order_id"], row["kit_id"])), registered_at) for row in rows]
+    recipients = _recipients(rows)
+    forms = [_form_row(row, recipients.get(row["id"]), registered_at) for row in rows]
     delay = timedelta(seconds=settings.health_information_delay_seconds)
     inserted = ledger.enqueue(lane, [{**form, "due_at": registered_at + delay} for form in forms])
     if inserted:
@@ -123,16 +127,17 @@ def _form_row(row: Row, recipient: str | None, registered_at: Any) -> dict[str, 
     }
 
 
-def _recipients(order_ids: Sequence[UUID]) -> dict[tuple[UUID, str], str | None]:
-    """Who gets each kit's form: the kit's own recipient, else the practitioner."""
+def _recipients(registrations: Sequence[Row]) -> dict[UUID, str | None]:
+    """Who gets the form of each registration's kit: the kit's own recipient, else the practitioner."""
     settings = get_settings()
     rows = fetch_all(
-        f"SELECT k.order_id, k.kit_id, coalesce(nullif(trim(k.recipient_email), ''), nullif(trim(p.email), ''))"
-        f" FROM {settings.order_kits_table} k JOIN {settings.orders_table} o ON o.id = k.order_id"
-        f" LEFT JOIN {settings.practitioners_table} p ON p.id = o.practitioner_id WHERE k.order_id = ANY (%s::uuid[])",
-        (sorted(set(order_ids)),),
+        f"SELECT r.id, coalesce(k.recipient_email, nullif(trim(p.email), '')) FROM kit_registrations r"
+        f" JOIN {kits_of_orders()} k ON k.order_id = r.order_id AND k.name = {name_of('r.kit_id')}"
+        f" JOIN {settings.orders_table} o ON o.id = r.order_id"
+        f" LEFT JOIN {settings.practitioners_table} p ON p.id = o.practitioner_id WHERE r.id = ANY (%(ids)s::uuid[])",
+        {"ids": [row["id"] for row in registrations], "orders": sorted({row["order_id"] for row in registrations})},
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    return dict(rows)
 
 
 def _hold_without_recipient(lane: Lane, ids: Sequence[UUID]) -> None:
@@ -146,8 +151,8 @@ def _write_registration_fields(rows: Sequence[Row]) -> None:
     settings = get_settings()
     execute(
         f"UPDATE {settings.order_kits_table} k SET registered_at = now(), updated_at = now(), registration_id ="
-        " r.provider_message_id FROM kit_registrations r WHERE (k.order_id, k.kit_id) = (r.order_id, r.kit_id)"
-        " AND r.id = ANY (%s::uuid[])",
+        f" r.provider_message_id FROM kit_registrations r WHERE k.order_id = r.order_id"
+        f" AND {name_of('k.kit_id')} = {name_of('r.kit_id')} AND r.id = ANY (%s::uuid[])",
         ([row["id"] for row in rows],),
     )
     refresh_orders(sorted({row["order_id"] for row in rows}))
@@ -166,7 +171,8 @@ def refresh_orders(order_ids: Sequence[UUID]) -> None:
     settings = get_settings()
     execute(
         "UPDATE order_registrations g SET state = CASE WHEN s.open = 0 THEN 'REGISTERED' ELSE 'REGISTERING' END,"
-        " code = NULL, detail = NULL, kits = s.kits, updated_at = now() FROM (SELECT r.order_id, count(*) AS kits,"
+        " code = NULL, detail = NULL, kits = s.kits, updated_at = now() FROM"
+        f" (SELECT r.order_id, count(DISTINCT {name_of('r.kit_id')}) AS kits,"
         " count(*) FILTER (WHERE r.status <> 'SENT') AS open FROM kit_registrations r"
         " WHERE r.order_id = ANY (%s::uuid[]) AND r.status <> 'CANCELLED' GROUP BY r.order_id) s"
         " WHERE g.order_id = s.order_id",

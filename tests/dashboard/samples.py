@@ -152,14 +152,36 @@ def form_in(state: str, *, number: str = "VO-20418", email: str = "ada@example.o
     return the_row("health_information")
 
 
-def worker_alive(worker_id: int = 1, host: str = "worker-a") -> None:
-    """A worker process that was just heard from."""
+def worker_alive(worker_id: int = 1, host: str = "worker-a", kind: str = "worker") -> None:
+    """A process that was just heard from, a worker unless `kind` says otherwise."""
     with transaction("sample"):
         execute(
             "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind)"
-            " VALUES (%s, %s, %s, '', '', 'worker') ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
-            (worker_id, host, 4000 + worker_id),
+            " VALUES (%s, %s, %s, '', '', %s) ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
+            (worker_id, host, 4000 + worker_id, kind),
         )
+
+
+def scheduler_alive() -> None:
+    """A scheduler that was just heard from."""
+    worker_alive(9, "clock-a", "scheduler")
+
+
+def form_without_recipient() -> Row:
+    """A health-information form that failed because neither the kit nor the practitioner has an address."""
+    place_order(email=None, practitioner_email=None)
+    send_due("kit_registration", lambda row: Receipt(f"reg-{row['kit_id']}"))
+    return the_row("health_information")
+
+
+def registration_in_doubt() -> Row:
+    """A kit registration whose tries are spent, the last of them without an answer."""
+    place_order()
+    lane = registry.lane("kit_registration")
+    with transaction("sample"):
+        execute(f"UPDATE {lane.table} SET attempts = %s WHERE status = 'PENDING'", (lane.retry.max_attempts - 1,))
+    send_due("kit_registration", lambda _: OutcomeUnknown("no answer in time", code="HTTP_TIMEOUT"))
+    return the_row("kit_registration")
 
 
 def fill_plausibly(*, orders: int = 34, seed: int = 7) -> None:

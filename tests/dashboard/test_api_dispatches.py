@@ -83,9 +83,9 @@ def test_what_does_not_exist_is_not_found(api: Api, tail: str) -> None:
     method = "POST" if tail else "GET"
     body = {"json": {"reason": "a test"}} if tail else {}
     here = api.call(method, f"/dispatches/{LANE}/{uuid4()}{tail}", **body)
-    assert api.error(here)[:2] == (404, "DISPATCH_NOT_FOUND")
+    assert api.error(here) == (404, "DISPATCH_NOT_FOUND", "dispatchId")
     nowhere = api.call(method, f"/dispatches/users/{uuid4()}{tail}", **body)
-    assert api.error(nowhere)[:2] == (404, "UNKNOWN_LANE")
+    assert api.error(nowhere) == (404, "UNKNOWN_LANE", "lane")
     malformed = api.call(method, f"/dispatches/{LANE}/7{tail}", **body)
     assert api.error(malformed) == (400, "INVALID_UUID", "dispatchId")
 
@@ -172,7 +172,7 @@ def test_a_waiting_dispatch_is_cancelled_with_its_reason(api: Api) -> None:
     ("body", "code", "place"),
     [
         ({}, "MISSING_FIELD", "reason"),
-        ({"reason": "  "}, "REASON_REQUIRED", None),
+        ({"reason": "  "}, "REASON_REQUIRED", "reason"),
         ({"reason": 1}, "WRONG_TYPE", "reason"),
         ({"reason": "a\x00b"}, "INVALID_VALUE", "reason"),
         ({"reason": "x" * 501}, "TOO_LONG", "reason"),
@@ -192,6 +192,15 @@ def test_a_final_dispatch_is_neither_cancelled_nor_retried(api: Api) -> None:
         assert answer.status_code == expected
     assert api.error(answer)[1] == "ILLEGAL_MOVE"
     assert api.error(api.call("POST", f"/dispatches/{LANE}/{dispatch_id}/retry"))[:2] == (409, "ILLEGAL_MOVE")
+
+
+def test_a_retry_of_what_is_due_anyway_or_of_no_use_any_more_is_refused_with_its_code(api: Api) -> None:
+    [due] = put(api)
+    assert api.error(api.call("POST", f"/dispatches/{LANE}/{due}/retry"))[:2] == (409, "ALREADY_DUE")
+    expired = a_form(error="no recipient")
+    with transaction("tests"):
+        execute("UPDATE health_information_dispatch_logs SET expires_at = now()")
+    assert api.error(api.call("POST", f"/dispatches/{FORMS}/{expired}/retry"))[:2] == (409, "EXPIRED")
 
 
 def test_a_dispatch_in_doubt_is_left_to_a_person(api: Api) -> None:

@@ -113,6 +113,7 @@ def test_registering_an_unknown_order_is_refused_and_leaves_nothing(api: Api) ->
 KIT = {"kitId": "KIT-1"}
 BAD_ORDERS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "duplicate kit": ({"kits": [KIT, KIT]}, "DUPLICATE_KIT", "kits[1].kitId"),
+    "duplicate kit in lower case": ({"kits": [KIT, {"kitId": "kit-1"}]}, "DUPLICATE_KIT", "kits[1].kitId"),
     "kit id": ({"kits": [{"kitId": "a b"}]}, "INVALID_KIT_ID", "kits[0].kitId"),
     "empty kit id": ({"kits": [{"kitId": ""}]}, "INVALID_KIT_ID", "kits[0].kitId"),
     "recipient": ({"kits": [{**KIT, "recipientEmail": "nobody"}]}, "INVALID_EMAIL", "kits[0].recipientEmail"),
@@ -207,6 +208,23 @@ def test_twenty_reports_at_once_from_two_services_make_one_row_per_kit(api: Api)
     [(sources, reports)] = rows("SELECT sources, reports FROM order_registrations")
     assert sorted(sources) == ["vitract-kit-api-v1", "vitract-orders"]
     assert reports == 20
+
+
+def test_other_orders_of_the_same_number_are_stored_and_named(api: Api) -> None:
+    first, second, other = uuid4(), uuid4(), uuid4()
+    api.call("PUT", f"/kit-orders/{other}", json=order(orderNumber="VT-7"))
+    alone = api.call("PUT", f"/kit-orders/{first}", json=order(orderNumber="VT-8")).get_json()
+    both = api.call("PUT", f"/kit-orders/{second}", json=order(orderNumber="VT-8")).get_json()
+    assert (alone["sameNumberOrderIds"], both["sameNumberOrderIds"]) == ([], [str(first)])
+    assert api.call("GET", f"/kit-orders/{first}").get_json()["sameNumberOrderIds"] == [str(second)]
+    assert row_counts()["kit_registrations"] == 6
+
+
+def test_an_order_id_is_the_same_in_upper_and_lower_case(api: Api) -> None:
+    order_id = str(uuid4())
+    api.call("PUT", f"/kit-orders/{order_id.upper()}", json=order(orderId=order_id))
+    assert api.call("PUT", f"/kit-orders/{order_id}", json=order(orderId=order_id.upper())).status_code == 200
+    assert (row_counts()["orders"], row_counts()["kit_registrations"]) == (1, 2)
 
 
 def unshipped() -> dict[str, Any]:

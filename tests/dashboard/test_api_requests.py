@@ -151,6 +151,21 @@ def test_a_body_that_is_no_object_is_refused(api: Api, body: bytes) -> None:
     assert api.error(answer) == (400, "WRONG_TYPE", None)
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ('{"orderNumber": "VT-1", "orderNumber": "VT-2"}', "orderNumber"),
+        ('{"orderNumber": "VT-1", "order\\u004eumber": "VT-1"}', "orderNumber"),
+        ('{"orderNumber": "VT-1", "kits": [{"kitId": "A"}, {"kitId": "B", "kitId": "C"}]}', "kits[1].kitId"),
+        ('{"orderNumber": "VT-1", "kits": [], "kits": [{"kitId": "A"}]}', "kits"),
+    ],
+)
+def test_a_field_that_stands_twice_in_one_object_is_refused(api: Api, body: str, place: str) -> None:
+    answer = api.call("PUT", f"/kit-orders/{uuid4()}", data=body, content_type="application/json")
+    assert api.error(answer) == (400, "REPEATED_FIELD", place)
+    assert row_counts()["orders"] == 0
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_body_of_another_type_is_refused(api: Api, content_type: str) -> None:
     body = json.dumps(order())

@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from dashboard import create_app
 from dispatchlog.engine.database import connected
+from dispatchlog.engine.payloads import stored_parcel
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import PASSWORD, make_people, page_of
@@ -105,7 +106,7 @@ def test_support_finds_a_failed_form_and_retries_it(site: Site) -> None:
     expect(page.get_by_text("Recipient address rejected").first).to_be_visible()
     page.get_by_role("button", name="Retry").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("This sends it now to a•••@example.org")
+    expect(dialog).to_contain_text("It is sent now to a•••@example.org")
     dialog.get_by_role("button", name="Go back").click()
     expect(page.get_by_label("Where it is").get_by_text("Failed", exact=True)).to_be_visible()
     page.get_by_role("button", name="Retry").click()
@@ -137,9 +138,9 @@ def test_everything_works_without_scripts(site: Site) -> None:
     page = site.signed_in("support", scripts=False)
     page.goto(site.url + page_of(row))
     page.locator("#confirm-sent summary").click()
-    page.locator("#confirm-sent").get_by_label("How do you know?").fill("the patient answered")
+    page.locator("#confirm-sent").get_by_label("How do you know that it arrived?").fill("the patient answered")
     page.get_by_role("button", name="Confirm: it was sent").click()
-    expect(page.get_by_role("status")).to_contain_text("Marked as sent.")
+    expect(page.get_by_role("status")).to_contain_text("Marked as sent, on your word.")
 
 
 def test_the_overview_refreshes_itself(site: Site) -> None:
@@ -166,6 +167,34 @@ def test_a_mails_script_does_not_run(site: Site) -> None:
     frame = page.frame_locator("iframe")
     expect(frame.get_by_text("Hello")).to_be_visible()
     assert page.frames[1].title() != "run"
+
+
+def test_a_mail_is_whole_on_a_narrow_screen(site: Site, tmp_path: Path) -> None:
+    import mailbox
+
+    with connected():
+        parcel = stored_parcel(form_in("SENT"))
+    assert parcel is not None
+    key = mailbox.Maildir(tmp_path / "mail").add(parcel.body)
+    page = site.signed_in("support", width=390)
+    page.goto(f"{site.url}/mailbox/{key}")
+    expect(page.frame_locator("iframe").get_by_text("Fill in your form")).to_be_visible()
+    [height, width] = page.frames[1].evaluate(
+        "[document.documentElement.scrollHeight - innerHeight, document.documentElement.scrollWidth - innerWidth]"
+    )
+    assert (height, width) == (0, 0)
+
+
+def test_rows_are_short_on_a_narrow_screen(site: Site) -> None:
+    with connected():
+        for state in ("PENDING", "FAILED", "IN_DOUBT", "SENT"):
+            form_in(state, number=f"VO-{state}")
+    page = site.signed_in("support", width=390)
+    page.goto(f"{site.url}/dispatches")
+    heights = [row.bounding_box()["height"] for row in page.locator("tbody tr").all()]  # type: ignore[index]
+    assert len(heights) == 8
+    assert sum(heights) / len(heights) < 130
+    assert max(heights) < 180
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
-from dispatchlog.engine.database import connected, fetch_all, fetch_one
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.errors import FenceLost
+from dispatchlog.engine.gateway import Receipt
+from dispatchlog.engine.ledger import expire_due
 from dispatchlog.engine.wakeup import flag, redis_client
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.browsing import Dashboard, action, page_of
-from tests.dashboard.samples import form_in, place_order, the_row, worker_alive
+from tests.dashboard.samples import (
+    fail_for_now,
+    form_in,
+    form_without_recipient,
+    lose_answer,
+    make_due,
+    place_order,
+    refuse,
+    registration_in_doubt,
+    send_due,
+    the_row,
+    worker_alive,
+)
+
+
+def shown(text: str) -> dict[str, str]:
+    """What the page's forms post of the try they show."""
+    return {"claim_token": re.search(r'name="claim_token" value="([^"]+)"', text).group(1)}  # type: ignore[union-attr]
+
+
+def titles(text: str) -> list[str]:
+    """The titles of the story, in their order."""
+    return re.findall(r"<p><strong>([^<]+)</strong>", text[text.index('id="story"') :])
 
 
 @pytest.mark.parametrize(
@@ -52,7 +78,7 @@ def test_an_open_breaker_is_a_reason(dash: Dashboard, settings_env: Settings) ->
 def test_the_timeline_tells_moves_and_attempts_in_order(dash: Dashboard) -> None:
     text = dash.as_("viewer").get(page_of(form_in("FAILED"))).text
     story = text[text.index('id="story"') :]
-    places = [story.index(word) for word in ("Created", "Sending</strong>", "Try 1</strong>", "Failed</strong>")]
+    places = [story.index(word) for word in ("Created", "Sending</strong>", "Try 1: refused", "Failed</strong>")]
     assert places == sorted(places)
     assert "SMTP_550" in story
 
@@ -103,22 +129,149 @@ def test_a_sent_dispatch_can_neither_be_retried_nor_cancelled(dash: Dashboard) -
     assert the_row("health_information")["status"] == "SENT"
 
 
-def test_a_row_in_doubt_is_settled_as_sent_with_a_reason(dash: Dashboard) -> None:
+def test_what_a_person_confirmed_is_told_as_their_word(dash: Dashboard) -> None:
     row = form_in("IN_DOUBT")
     support = dash.as_("support")
-    assert "Say how you know" in support.post(action(row, "confirm-sent"), follow=True).text
-    support.post(action(row, "confirm-sent"), reason="the patient has answered the form")
-    settled = the_row("health_information")
-    assert (settled["status"], settled["in_doubt"]) == ("SENT", False)
+    page = support.get(page_of(row)).text
+    assert "Say how you know" in support.post(action(row, "confirm-sent"), **shown(page), follow=True).text
+    support.post(action(row, "confirm-sent"), **shown(page), reason="the patient has answered the form")
+    assert the_row("health_information")["status"] == "SENT"
+    text = support.get(page_of(row)).text
+    assert "support@example.org confirmed that it was sent: “the patient has answered the form”" in text
+    assert "Accepted by" not in text
+    story = titles(text)
+    assert story == ["Created", "Sending", "Try 1: no answer known", "In doubt", "Confirmed: it was sent"]
 
 
 def test_a_row_in_doubt_is_settled_as_not_sent_and_goes_again(dash: Dashboard) -> None:
     row = form_in("IN_DOUBT")
     support = dash.as_("support")
-    support.post(action(row, "confirm-not-sent"), reason="not in the mail server's log")
+    page = support.get(page_of(row)).text
+    answer = support.post(
+        action(row, "confirm-not-sent"), **shown(page), reason="not in the mail server's log", follow=True
+    )
     settled = the_row("health_information")
     assert (settled["status"], settled["in_doubt"]) == ("PENDING", False)
     assert settled["idempotency_key"] != row["idempotency_key"]
+    assert titles(answer.text)[-1] == "Confirmed: it was not sent"
+
+
+@pytest.mark.parametrize("name", ["confirm-sent", "confirm-not-sent"])
+def test_an_answer_to_an_earlier_try_does_not_count_for_a_later_one(dash: Dashboard, name: str) -> None:
+    row = form_in("IN_DOUBT")
+    support = dash.as_("support")
+    earlier = support.get(page_of(row)).text
+    support.post(action(row, "confirm-not-sent"), **shown(earlier), reason="not in its log")
+    make_due("health_information")
+    send_due("health_information", lose_answer)
+    answer = support.post(action(row, name), **shown(earlier), reason="not in its log either", follow=True)
+    assert "tried again since this was shown" in answer.text
+    assert the_row("health_information")["in_doubt"]
+
+
+def test_neither_answer_to_a_doubt_is_favoured(dash: Dashboard) -> None:
+    text = dash.as_("support").get(page_of(form_in("IN_DOUBT"))).text
+    assert "It was not sent, send again" in text
+    assert "button primary" not in text[: text.index("</main>")]
+
+
+def test_a_viewer_is_not_told_to_do_what_only_others_can(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    text = dash.as_("viewer").get(page_of(row)).text
+    assert "say so here" not in text
+    assert "Somebody with the role support or admin can act." in text
+    assert "say so here" in dash.as_("support").get(page_of(row)).text
+
+
+def test_every_try_shows_the_message_id_it_went_under(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    support = dash.as_("support")
+    first = support.get(page_of(row)).text
+    assert f"{row['id']}-1@dispatchlog.localhost" in first
+    support.post(action(row, "confirm-not-sent"), **shown(first), reason="not in its log")
+    make_due("health_information")
+    send_due("health_information", lambda row: Receipt(f"{row['idempotency_key']}@dispatchlog.localhost"))
+    text = support.get(page_of(row)).text
+    story = text[text.index('id="story"') : text.index("</ol>", text.index('id="story"'))]
+    assert re.findall(r'Message-ID <span class="[^"]+">([^<]+)<', story) == [
+        f"{row['id']}-1@dispatchlog.localhost",
+        f"{row['id']}-2@dispatchlog.localhost",
+    ]
+
+
+def test_without_a_recipient_a_retry_is_not_offered_but_a_correction_is(dash: Dashboard) -> None:
+    row = form_without_recipient()
+    support = dash.as_("support")
+    text = support.get(page_of(row)).text
+    assert action(row, "retry") not in text
+    assert re.search(r'<summary class="button primary">.*Correct the recipient', text)
+    assert f"{page_of(row)}?back=" in support.get("/dispatches").text
+    assert action(row, "retry") not in support.get("/dispatches").text
+    support.post(action(row, "recipient"), recipient="ada.new@example.org")
+    assert the_row("health_information")["status"] == "PENDING"
+
+
+def test_a_retry_that_would_come_too_late_is_not_offered(dash: Dashboard) -> None:
+    row = registration_in_doubt()
+    support = dash.as_("support")
+    text = support.get(page_of(row, "kit_registration")).text
+    assert "A retry settles it" in text
+    assert action(row, "retry", "kit_registration") in text
+    with transaction("sample"):
+        execute("UPDATE kit_registrations SET expires_at = now() - interval '1 hour'")
+    text = support.get(page_of(row, "kit_registration")).text
+    assert action(row, "retry", "kit_registration") not in text
+    assert "It would not be registered any more: it was of use until" in text
+    assert "<span>It was not registered</span>" in text
+    answer = support.post(
+        action(row, "confirm-not-sent", "kit_registration"), **shown(text), reason="not in its log", follow=True
+    )
+    assert "It is of no use any more, so it is closed." in answer.text
+    with transaction("worker:1"):
+        expire_due(registry.lane("kit_registration"))
+    assert "It was not registered in time: it was of use until" in support.get(page_of(row, "kit_registration")).text
+
+
+def test_tries_are_numbered_as_people_count_them(dash: Dashboard) -> None:
+    row = form_in("PENDING")
+    for answer in (fail_for_now, lambda _: FenceLost("held up"), fail_for_now, refuse):
+        make_due("health_information")
+        send_due("health_information", answer)
+    assert [
+        title for title in titles(dash.as_("viewer").get(page_of(row)).text) if "ry" in title or "Stop" in title
+    ] == [
+        "Try 1: not accepted; may pass later",
+        "Stopped before anything left",
+        "Try 2: not accepted; may pass later",
+        "Try 3: refused for good",
+    ]
+
+
+def test_tries_since_the_last_retry_are_told_apart_from_all(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    support = dash.as_("support")
+    assert "1 of 5</dd>" in support.get(page_of(row)).text
+    support.post(action(row, "retry"))
+    send_due("health_information", refuse)
+    text = support.get(page_of(row)).text
+    assert '1 of 5 since the last retry<span class="sub">2 in all</span>' in text
+    assert "Asked to try again" in titles(text)
+
+
+def test_the_story_tells_seconds(dash: Dashboard) -> None:
+    text = dash.as_("viewer").get(page_of(form_in("SENT"))).text
+    assert re.search(r">\d+ \w+ \d{4}, \d\d:\d\d:\d\d UTC</time>", text[text.index('id="story"') :])
+
+
+def test_a_registration_is_registered_not_sent(dash: Dashboard) -> None:
+    form_in("PENDING")
+    row = the_row("kit_registration")
+    viewer = dash.as_("viewer")
+    text = viewer.get(page_of(row, "kit_registration")).text
+    assert "</svg>Registered</span>" in text
+    assert titles(text) == ["Created", "Registering", "Try 1: accepted by the provider", "Registered"]
+    for path in ("/", "/dispatches", "/lanes/kit_registration"):
+        assert "</svg>Registered" in viewer.get(path).text
 
 
 def test_a_row_in_doubt_offers_neither_retry_nor_cancel(dash: Dashboard) -> None:
@@ -166,7 +319,7 @@ def test_a_reveal_shows_the_recipient_once_and_is_kept(dash: Dashboard) -> None:
     with connected():
         kept = fetch_all("SELECT actor, dispatch_id FROM operator_actions WHERE action = 'reveal'")
     assert kept == [("support@example.org", row["id"])]
-    assert "looked at the recipient" in support.get(page_of(row)).text
+    assert "Looked at the recipient" in support.get(page_of(row)).text
 
 
 def test_an_action_returns_to_the_list_it_came_from(dash: Dashboard) -> None:
@@ -239,4 +392,5 @@ def test_an_order_that_is_not_registered_says_why(dash: Dashboard) -> None:
 
 def test_an_order_that_has_not_left_says_so(dash: Dashboard) -> None:
     order_id = place_order("VO-9", status="paid")
-    assert "Nothing has begun yet." in dash.as_("viewer").get(f"/kit-orders/{order_id}").text
+    text = dash.as_("viewer").get(f"/kit-orders/{order_id}").text
+    assert "registered once it is reported as shipped." in text

@@ -178,6 +178,15 @@ def test_overview_numbers_lead_to_exactly_those_rows(dash: Dashboard) -> None:
     assert "1 in doubt" in text
 
 
+def test_the_latest_moves_tell_a_doubt_from_a_failure(dash: Dashboard) -> None:
+    form_in("FAILED", number="VO-1")
+    form_in("IN_DOUBT", number="VO-2")
+    text = dash.as_("viewer").get("/").text
+    feed = text[text.index('id="feed-title"') :]
+    told = re.findall(r"<strong>(VO-\d) · [^<]+</strong>.*?</svg>([\w ]+)</span>", feed, re.S)
+    assert told == [("VO-2", "In doubt"), ("VO-2", "Registered"), ("VO-1", "Failed"), ("VO-1", "Registered")]
+
+
 def test_order_list_explains_orders_that_were_not_registered(dash: Dashboard) -> None:
     place_order("VO-9", practitioner=None)
     text = dash.as_("viewer").get("/kit-orders").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -50,6 +51,13 @@ def test_the_probes_answer(dash: Dashboard) -> None:
     assert dash.visitor().get("/readyz").json["status"] == "ok"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/api/docs", "/form/none"])
+def test_every_page_has_an_icon(dash: Dashboard, path: str) -> None:
+    page = dash.visitor().get(path).text
+    address = re.search(r'<link rel="icon" href="([^"]+)"', page).group(1)  # type: ignore[union-attr]
+    assert dash.visitor().get(address).mimetype == "image/svg+xml"
+
+
 @pytest.fixture
 def without_database(dash: Dashboard, settings_env: Settings) -> Visitor:
     """A visitor while nothing listens where PostgreSQL should."""
@@ -64,12 +72,15 @@ def test_without_a_database_a_page_says_so_plainly(without_database: Visitor) ->
     assert "The dispatch log is out of reach" in answer.text
     assert "Traceback" not in answer.text
     assert "127.0.0.1" not in answer.text
+    assert answer.headers["Retry-After"] == "5"
+    assert '<a class="button primary" href="">Try again</a>' in answer.text
 
 
 def test_without_a_database_programs_get_a_code(without_database: Visitor) -> None:
     answer = without_database.get("/", headers={"Accept": "application/json"})
     assert answer.status_code == 503
     assert answer.json["code"] == "DATABASE_UNAVAILABLE"  # type: ignore[index]
+    assert answer.headers["Retry-After"] == "5"
 
 
 def test_without_a_database_the_process_lives_but_is_not_ready(without_database: Visitor) -> None:
@@ -88,6 +99,22 @@ def test_after_a_restart_of_the_database_the_next_request_is_answered(dash: Dash
         )
         assert cursor.fetchone()[0] > 0
     assert viewer.get("/").status_code == 200
+
+
+def test_a_database_that_fails_within_a_page_says_when_to_come_back(
+    dash: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashboard import overview
+
+    def gone(*_: object, **__: object) -> None:
+        raise psycopg2.OperationalError("server closed the connection")
+
+    viewer = dash.as_("viewer")
+    monkeypatch.setattr(overview, "processes", gone)
+    answer = viewer.get("/")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "server closed" not in answer.text
 
 
 def test_without_a_broker_pages_still_work(settings_env: Settings, dash: Dashboard) -> None:
@@ -128,7 +155,7 @@ def test_an_unexpected_fault_shows_no_trace(dash: Dashboard, monkeypatch: pytest
         raise RuntimeError("secret detail")
 
     viewer = dash.as_("viewer")
-    monkeypatch.setattr(overview, "workers", broken)
+    monkeypatch.setattr(overview, "processes", broken)
     answer = viewer.get("/")
     assert answer.status_code == 500
     assert "secret detail" not in answer.text

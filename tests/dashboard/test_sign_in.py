@@ -20,9 +20,13 @@ def cookie_of(answer: TestResponse) -> str:
     return re.search(r"dispatchlog=([^;]+)", answer.headers["Set-Cookie"]).group(1)  # type: ignore[union-attr]
 
 
+def title(answer: TestResponse) -> str:
+    return re.search(r"<title>(.*?) · dispatchlog</title>", answer.text).group(1)  # type: ignore[union-attr]
+
+
 def refusal(answer: TestResponse) -> str:
     assert answer.status_code == 200
-    return re.search(r'role="alert">.*?<span>(.*?)</span>', answer.text, re.S).group(1)  # type: ignore[union-attr]
+    return re.search(r'id="problem">.*?<span>(.*?)</span>', answer.text, re.S).group(1)  # type: ignore[union-attr]
 
 
 def test_a_visitor_is_sent_to_sign_in_and_back(dash: Dashboard) -> None:
@@ -47,6 +51,17 @@ def test_wrong_password_unknown_user_and_disabled_user_get_the_same_answer(dash:
         )
     }
     assert answers == {"That address and password do not match an account."}
+
+
+def test_the_title_says_whether_signing_in_was_refused(dash: Dashboard) -> None:
+    visitor = dash.visitor()
+    assert title(visitor.get("/sign-in")) == "Sign in"
+    assert title(visitor.sign_in("viewer@example.org", "not the password at all")) == "Not signed in: Sign in"
+    for _ in range(throttle.MOST_PER_ACCOUNT_AND_ADDRESS):
+        answer = visitor.sign_in("viewer@example.org", "not the password at all")
+    assert refusal(answer).startswith("Too many")
+    assert title(answer) == "Not signed in: Sign in"
+    assert title(visitor.get("/sign-in")) == "Sign in"
 
 
 def test_an_address_is_matched_whatever_its_case(dash: Dashboard) -> None:
@@ -79,6 +94,12 @@ def test_an_old_cookie_is_dead_after_signing_out(dash: Dashboard) -> None:
     assert thief.get("/").status_code == 303
 
 
+def test_a_session_id_that_somebody_made_up_is_not_taken(dash: Dashboard) -> None:
+    visitor = dash.visitor()
+    visitor.client.set_cookie("dispatchlog", "planted")
+    assert cookie_of(visitor.get("/sign-in")) != "planted"
+
+
 def test_the_cookie_is_not_stored_as_it_is(dash: Dashboard) -> None:
     visitor = dash.visitor()
     cookie = cookie_of(visitor.get("/sign-in"))
@@ -105,13 +126,21 @@ def test_over_https_the_cookie_is_bound_to_the_host(settings_env: Settings, dash
 
 
 @pytest.mark.parametrize(
-    ("column", "age"), [("last_seen_at", timedelta(minutes=61)), ("created_at", timedelta(hours=11))]
+    ("environment", "column", "good_for"),
+    [
+        ("development", "last_seen_at", timedelta(minutes=60)),
+        ("production", "last_seen_at", timedelta(minutes=15)),
+        ("production", "created_at", timedelta(hours=10)),
+    ],
 )
-def test_a_session_ends_when_idle_and_after_a_day_of_work(dash: Dashboard, column: str, age: timedelta) -> None:
-    visitor = dash.as_("viewer")
-    with connected():
-        execute(f"UPDATE web_sessions SET {column} = now() - %s", (age,))
-    assert visitor.get("/").status_code == 303
+def test_a_session_ends_when_idle_and_after_a_day_of_work(
+    settings_env: Settings, dash: Dashboard, environment: str, column: str, good_for: timedelta
+) -> None:
+    visitor = Dashboard(create_app(settings_env.model_copy(update={"environment": environment}))).as_("viewer")
+    for age, status in ((good_for - timedelta(minutes=1), 200), (good_for + timedelta(minutes=1), 303)):
+        with connected():
+            execute(f"UPDATE web_sessions SET {column} = now() - %s WHERE user_id IS NOT NULL", (age,))
+        assert visitor.get("/account").status_code == status
 
 
 def test_a_page_that_refreshes_itself_does_not_keep_a_session_alive(dash: Dashboard) -> None:

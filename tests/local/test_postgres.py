@@ -11,14 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import psycopg2
 import pytest
 
-from dispatchlog.local.postgres import LocalPostgres, LocalServerError, gone, processes_in
+from dispatchlog.local.directory import LocalServerError
+from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.server import gone, processes_in
 
 # Exactly what a supervisor does that holds a server and is then killed.
 _HOLDER = """
@@ -102,7 +104,7 @@ def test_settings_override_the_defaults(tmp_path: Path) -> None:
 def test_committed_data_survive_kill_9_while_a_query_still_runs(server: LocalPostgres) -> None:
     server.start()
     execute(server, "CREATE TABLE kept (id int)", "INSERT INTO kept SELECT generate_series(1, 1000)")
-    with closing(psycopg2.connect(server.url("postgres"))) as busy:
+    with closing(psycopg2.connect(server.url("postgres"))) as busy, killed_at_the_end(busy):
         busy.cursor().execute("INSERT INTO kept VALUES (-1)")
 
         def spin() -> None:
@@ -120,6 +122,17 @@ def test_committed_data_survive_kill_9_while_a_query_still_runs(server: LocalPos
         assert execute(server, "SELECT count(*), min(id) FROM kept") == [(1000, 1)]
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+
+@contextmanager
+def killed_at_the_end(connection: psycopg2.extensions.connection) -> Iterator[None]:
+    """However the test ends, the connection's backend does: nobody else would end a busy one without a postmaster."""
+    backend = psutil.Process(connection.info.backend_pid)
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            backend.kill()  # psutil compares the time of its start: never another process of the same number
 
 
 @pytest.mark.parametrize("owner", ["nobody", "an unrelated process", "an unrelated process of the same user"])
@@ -183,6 +196,38 @@ def test_a_taken_port_is_left_to_its_owner(server: LocalPostgres, tmp_path: Path
     with closing(socket.create_server(("127.0.0.1", int((tmp_path / "postgres" / "port").read_text())))):
         server.start()
     assert server.url() != before
+    assert execute(server, "SELECT 1") == [(1,)]
+
+
+def test_a_server_whose_port_is_known_to_others_fails_rather_than_moves(server: LocalPostgres) -> None:
+    server.start()
+    url = server.url()
+    server.kill()
+    with (
+        closing(socket.create_server(("127.0.0.1", server.port))),
+        pytest.raises(LocalServerError, match="could not bind"),
+    ):
+        server.start(same_port=True)
+    server.start(same_port=True)
+    assert server.url() == url
+    assert execute(server, "SELECT 1") == [(1,)]
+
+
+def test_a_start_can_be_given_up_from_another_thread(server: LocalPostgres) -> None:
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(LocalServerError, match="given up"):
+        server.start(cancelled=given_up)
+    assert server.pid is None
+    server.start()
+    assert execute(server, "SELECT 1") == [(1,)]
+
+
+def test_an_empty_pid_file_does_not_keep_the_server_down(server: LocalPostgres, tmp_path: Path) -> None:
+    server.start()
+    server.kill()
+    postmaster_pid_file(tmp_path).write_text("")
+    server.start()
     assert execute(server, "SELECT 1") == [(1,)]
 
 

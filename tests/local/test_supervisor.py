@@ -41,10 +41,11 @@ def start() -> Iterator[Start]:
     """Starts a supervisor in a process of its own, since it takes over the signals of the process it runs in."""
     started = []
 
-    def run(children: list[dict[str, object]], **options: object) -> subprocess.Popen[str]:
-        text = "[" + ", ".join(f"Child(**{child!r})" for child in children) + "]"
+    def run(*stages: list[dict[str, object]], **options: object) -> subprocess.Popen[str]:
+        text = ", ".join("[" + ", ".join(f"Child(**{child!r})" for child in stage) + "]" for stage in stages)
+        given = ", ".join(f"{name!r}: {value}" for name, value in options.items())
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, text, repr(options)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _PROGRAM, f"[{text}]", f"{{{given}}}"], stdout=subprocess.PIPE, text=True
         )
         started.append(process)
         return process
@@ -136,8 +137,8 @@ def test_what_a_dead_child_leaves_behind_is_ended_before_the_restart(start: Star
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_children_are_stopped_one_by_one_in_reverse_order(start: Start, number: signal.Signals) -> None:
-    process = start([child(name, _SAYS_WHEN_IT_STOPS) for name in ("first", "second", "third")])
+def test_stages_are_stopped_one_by_one_in_reverse_order(start: Start, number: signal.Signals) -> None:
+    process = start(*([child(name, _SAYS_WHEN_IT_STOPS)] for name in ("first", "second", "third")))
     read_until(process, "first      | ready", "second     | ready", "third      | ready")
     process.send_signal(number)
     stops = [line.split()[0] for line in rest(process) if "stopping" in line]
@@ -145,9 +146,9 @@ def test_children_are_stopped_one_by_one_in_reverse_order(start: Start, number: 
     assert process.returncode == 0
 
 
-def test_equal_children_are_stopped_together(start: Start) -> None:
+def test_the_children_of_a_stage_are_stopped_together(start: Start) -> None:
     slow = _SAYS_WHEN_IT_STOPS.replace("0.2", "1.0")
-    process = start([child(f"worker-{number}", slow) for number in range(4)], together=True)
+    process = start([child(f"worker-{number}", slow) for number in range(4)])
     read_until(process, *(f"worker-{number}   | ready" for number in range(4)))
     began = time.monotonic()
     process.terminate()
@@ -182,6 +183,24 @@ def test_the_end_of_a_child_that_is_not_restarted_ends_the_run(start: Start) -> 
     assert all(ended(pid) for pid in pids_in(lines))
 
 
+def test_what_the_children_need_is_looked_after_until_they_have_ended(start: Start) -> None:
+    slow = _SAYS_WHEN_IT_STOPS.replace("time.sleep(0.2)", "print('asked'); time.sleep(1.0)")
+    process = start([child("slow", slow)], upkeep="lambda: print('looked after', flush=True)")
+    read_until(process, "slow       | ready")
+    process.terminate()
+    read_until(process, "slow       | asked")
+    assert "looked after" in read_until(process, "slow       | stopping")
+
+
+def test_the_loss_of_what_they_need_ends_the_run_without_much_waiting(start: Start, tmp_path: Path) -> None:
+    lost = f"lambda: 9 if __import__('os').path.exists({str(tmp_path / 'lost')!r}) else None"
+    process = start([child("stubborn", _IGNORES_SIGTERM)], upkeep=lost, grace_seconds=600)
+    read_until(process, "ready")
+    (tmp_path / "lost").touch()
+    assert any("stubborn did not stop in time; killing it" in line for line in rest(process))
+    assert process.returncode == 9
+
+
 def test_a_program_that_does_not_exist_is_reported(start: Start) -> None:
     process = start([{"name": "missing", "argv": ["no-such-program"], "restart": False}])
     assert any("cannot run no-such-program" in line for line in rest(process))
@@ -204,7 +223,7 @@ def test_ctrl_c_in_a_terminal_reaches_only_the_supervisor(tmp_path: Path) -> Non
     code = "import os, signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: print('INTERRUPTED'))\n"
     code += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('asked to stop')))\nprint('ready')\n"
     code += "while True: time.sleep(0.1)\n"
-    text = f"[Child('a', {[sys.executable, '-c', code]!r})]"
+    text = f"[[Child('a', {[sys.executable, '-c', code]!r})]]"
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", _PROGRAM, text, "{}"])  # noqa: S606  a real terminal needs a real fork

@@ -13,7 +13,8 @@ import psutil
 import pytest
 import redis
 
-from dispatchlog.local.postgres import LocalServerError, gone, processes_in
+from dispatchlog.local.directory import LocalServerError
+from dispatchlog.local.server import gone, processes_in
 from dispatchlog.local.valkey import LocalValkey
 
 _HOLDER = """

@@ -1,15 +1,14 @@
-"""Measures the usual way, one Dramatiq message per row, on the same table. Favours it: see `bench/message_worker.py`."""
+"""Measures one Dramatiq message per row, on the same table. Favours it: see `bench/peers/__init__.py`."""
 
 from __future__ import annotations
 
 import dramatiq
 
-from bench.lane import TABLE
-from bench.message_worker import ACTOR, QUEUE
+from bench.guarded import QUEUE, TASK
 from bench.plan import Plan
 from bench.processes import time_workers
 from bench.proof import prove
-from bench.servers import Servers, query
+from bench.servers import Servers, due_ids
 from dispatchlog.broker import make_broker
 
 
@@ -18,10 +17,10 @@ def run(servers: Servers, plan: Plan) -> float:
     with servers.full_database(plan.message_rows) as url:
         broker = make_broker(servers.redis_url)
         broker.declare_queue(QUEUE)
-        for (row_id,) in query(url, f"SELECT id::text FROM {TABLE} ORDER BY due_at"):
-            broker.enqueue(dramatiq.Message(queue_name=QUEUE, actor_name=ACTOR, args=(row_id,), kwargs={}, options={}))
+        for row_id in due_ids(url):
+            broker.enqueue(dramatiq.Message(queue_name=QUEUE, actor_name=TASK, args=(row_id,), kwargs={}, options={}))
         broker.close()
         env = {"BENCH_THREADS": str(plan.threads)}
-        seconds = time_workers(servers, url, "bench.message_worker", count=plan.processes, env=env)
+        seconds = time_workers(servers, url, "bench.peers.dramatiq_worker", count=plan.processes, env=env)
         prove(url, rows=plan.message_rows, attempts_per_row=0)
     return plan.message_rows / seconds

@@ -1,0 +1,151 @@
+"""Whether what sending needs is there: database, broker, workers, scheduler. Owns these checks; mends nothing.
+
+The broker is asked in a thread of its own and not again for a while after silence, so that no page waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+import redis
+
+from dashboard.context import breaker, settings
+from dispatchlog.engine.breaker import BreakerState
+from dispatchlog.engine.database import fetch_dicts
+from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.wakeup import redis_client
+from dispatchlog.systems import registry
+
+ALIVE_SECONDS = 10
+# How long a page waits for the broker, and how long a broker that was silent is not waited for again.
+PATIENCE_SECONDS = 0.25
+SILENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerHealth:
+    """Whether the broker answers, and the circuits of the gateways, which it keeps."""
+
+    answers: bool
+    circuits: Mapping[str, BreakerState] = field(default_factory=dict)
+
+    def circuit(self, lane: Lane) -> BreakerState:
+        """The circuit of the lane's gateway; `unknown` while the broker does not answer."""
+        return self.circuits.get(lane.gateway.name, BreakerState("unknown"))
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The live processes of one kind by their heartbeats (every 2 s), and when the latest of all was seen."""
+
+    alive: int = 0
+    hosts: int = 0
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the whole: whether it is there, and what follows while it is not."""
+
+    name: str
+    icon: str
+    works: bool
+    words: str
+    missing: str = ""
+    consequence: str = ""
+
+
+class PatientBroker:
+    """Answers what `ask` answers if that comes within PATIENCE_SECONDS, else that the broker is away."""
+
+    def __init__(self, ask: Callable[[], BrokerHealth]) -> None:
+        self._ask = ask
+        self._guard = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="broker-health")
+        self._asking: Future[BrokerHealth] | None = None
+        self._silent_until = 0.0
+
+    def health(self) -> BrokerHealth:
+        """As it is now; visitors who come together share one question."""
+        with self._guard:
+            if time.monotonic() < self._silent_until:
+                return BrokerHealth(answers=False)
+            if self._asking is None or self._asking.done():
+                self._asking = self._thread.submit(self._ask)
+            asking = self._asking
+        try:
+            found = asking.result(timeout=PATIENCE_SECONDS)
+        except (TimeoutError, redis.RedisError):
+            found = BrokerHealth(answers=False)
+        if not found.answers:
+            self._silent_until = time.monotonic() + SILENCE_SECONDS
+        return found
+
+
+def broker_health() -> BrokerHealth:
+    """The settings' broker and the circuits of every lane's gateway; takes PATIENCE_SECONDS at the most."""
+    return _patient_broker(settings().effective_redis_url).health()
+
+
+@lru_cache(maxsize=4)
+def _patient_broker(redis_url: str) -> PatientBroker:
+    circuits = breaker()
+
+    def ask() -> BrokerHealth:
+        redis_client(redis_url).ping()
+        gateways = {lane.gateway.name for lane in registry.lanes()}
+        return BrokerHealth(answers=True, circuits={name: circuits.state(name) for name in sorted(gateways)})
+
+    return PatientBroker(ask)
+
+
+def processes() -> Mapping[str, Processes]:
+    """The processes of kind `worker` and `scheduler`."""
+    rows = fetch_dicts(
+        "SELECT kind, count(*) FILTER (WHERE alive) AS alive, count(DISTINCT host) FILTER (WHERE alive) AS hosts,"
+        " max(last_seen_at) AS last_seen_at FROM (SELECT kind, host, last_seen_at,"
+        "  stopped_at IS NULL AND last_seen_at > now() - %s * interval '1 s' AS alive"
+        "  FROM dispatch_workers ORDER BY last_seen_at DESC LIMIT 1000) w GROUP BY kind",
+        (ALIVE_SECONDS,),
+    )
+    seen = {row.pop("kind"): Processes(**row) for row in rows}
+    return {kind: seen.get(kind, Processes()) for kind in ("worker", "scheduler")}
+
+
+def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Part]:
+    """Everything that sending needs. That this page is shown at all is the database's part."""
+    workers, schedulers = running["worker"], running["scheduler"]
+    machines = "1 machine" if workers.hosts == 1 else f"{workers.hosts} machines"
+    return (
+        Part("Database", "database", works=True, words="answers"),
+        Part(
+            "Broker",
+            "lane",
+            works=broker.answers,
+            words="answers" if broker.answers else "does not answer",
+            missing="The broker does not answer",
+            consequence="Nothing is lost and workers go on by their own clocks, but a paused provider cannot be seen here.",
+        ),
+        Part(
+            "Workers",
+            "server",
+            works=workers.alive > 0,
+            words=f"{workers.alive} on {machines}" if workers.alive else "none running",
+            missing="No worker is running",
+            consequence="Nothing is being sent. Dispatches wait and are sent when a worker starts.",
+        ),
+        Part(
+            "Scheduler",
+            "clock",
+            works=schedulers.alive > 0,
+            words="running" if schedulers.alive else "not running",
+            missing="No scheduler is running",
+            consequence="No sweep comes, so what waits for one stays where it is.",
+        ),
+    )

@@ -1,0 +1,122 @@
+"""The guide names every field that is taken and answered, with its type, and real answers are what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from dashboard.api.documents import (
+    DispatchPart,
+    EventPart,
+    KitPart,
+    OrderAnswer,
+    PractitionerPart,
+    RegistrationAnswer,
+    RegistrationPart,
+)
+from dispatchlog.order_documents import OrderDocument
+from dispatchlog.settings import Settings
+from tests.dashboard.api_support import Api, order, rows, running_api
+
+GUIDE = Path(__file__).parents[2].joinpath("docs", "api.md").read_text("utf-8")
+SECTIONS: dict[str, type[BaseModel]] = {
+    "An order": OrderAnswer,
+    "A practitioner": PractitionerPart,
+    "A registration": RegistrationPart,
+    "A kit": KitPart,
+    "An order that was taken up": RegistrationAnswer,
+    "A dispatch": DispatchPart,
+    "An entry of the timeline": EventPart,
+}
+NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
+FORMATS = {"uuid": "UUID", "date-time": "instant"}
+
+
+def listed(section: str) -> dict[str, str]:
+    """The fields of a section's table with their types."""
+    [text] = re.findall(rf"^### {section}\n(.*?)(?=^##)", GUIDE + "\n##", re.MULTILINE | re.DOTALL)
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
+
+
+def type_name(schema: dict[str, Any]) -> str:
+    """A JSON schema's type in the guide's words."""
+    if "anyOf" in schema:
+        (kind,) = [option for option in schema["anyOf"] if option.get("type") != "null"]
+        return f"{type_name(kind)} or null"
+    if "$ref" in schema:
+        return "object"
+    if schema["type"] == "array":
+        inner = type_name(schema["items"])
+        return f"list of {'objects' if inner == 'object' else inner}"
+    return FORMATS.get(schema.get("format", ""), NAMES[schema["type"]])
+
+
+def is_such(value: Any, kind: str) -> bool:
+    """Whether a value of an answer is of the type that the guide says."""
+    if value is None:
+        return kind.endswith(" or null")
+    kind = kind.removesuffix(" or null")
+    if kind.startswith("list of "):
+        inner = {"objects": "object"}.get(kind.removeprefix("list of "), kind.removeprefix("list of "))
+        return isinstance(value, list) and all(is_such(entry, inner) for entry in value)
+    if kind == "instant":
+        return datetime.fromisoformat(value).tzinfo is not None and value.endswith("Z")
+    if kind == "UUID":
+        return str(UUID(value)) == value
+    python = {"text": str, "boolean": bool, "number": (int, float), "object": dict}[kind]
+    return isinstance(value, python) and (kind != "number" or not isinstance(value, bool))
+
+
+def assert_as_guided(answer: dict[str, Any], section: str, *more: str) -> None:
+    table = listed(section)
+    assert answer.keys() == {*table, *more}
+    assert [name for name, kind in table.items() if not is_such(answer[name], kind)] == []
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_guide_lists_every_field_of_an_answer_with_its_type(section: str) -> None:
+    schema = SECTIONS[section].model_json_schema(mode="serialization")["properties"]
+    assert listed(section) == {name: type_name(part) for name, part in schema.items()}
+
+
+def test_the_guide_lists_every_field_of_an_order_that_is_reported() -> None:
+    fields = {field.alias for field in OrderDocument.model_fields.values()}
+    assert set(listed("Report an order")) == fields
+
+
+@pytest.fixture
+def api(settings_env: Settings) -> Iterator[Api]:
+    with running_api(settings_env) as running:
+        yield running
+
+
+def test_answers_are_what_the_guide_says(api: Api) -> None:
+    order_id = uuid4()
+    waiting = order(status="paid", practitioner=None, shippingDate=None, trackingNumber=None, trackingUrl=None)
+    body = api.call("PUT", f"/kit-orders/{order_id}", json=waiting).get_json()
+    assert_as_guided(body, "An order")
+    assert body["registration"] is None
+    body = api.call("PUT", f"/kit-orders/{order_id}", json=order()).get_json()
+    assert_as_guided(body, "An order")
+    assert_as_guided(body["practitioner"], "A practitioner")
+    assert_as_guided(body["registration"], "A registration")
+    for kit in body["kits"]:
+        assert_as_guided(kit, "A kit")
+    taken_up = api.call("POST", f"/kit-orders/{order_id}/register").get_json()
+    assert_as_guided(taken_up, "An order that was taken up")
+    [dispatch_id] = rows("SELECT id FROM kit_registrations LIMIT 1")[0]
+    found = api.call("GET", "/dispatches?key=VT-1001&limit=1").get_json()
+    assert found.keys() == {"dispatches", "nextCursor", "traceId"}
+    assert_as_guided(found["dispatches"][0], "A dispatch")
+    path = f"/dispatches/kit_registration/{dispatch_id}"
+    cancelled = api.call("POST", f"{path}/cancel", json={"reason": "a test"}).get_json()
+    assert_as_guided(cancelled, "A dispatch", "timeline", "traceId")
+    for entry in cancelled["timeline"]:
+        assert_as_guided(entry, "An entry of the timeline")
