@@ -58,7 +58,7 @@ PEERS = (
     Peer("pgbench", ("pgbench_1", "pgbench_2"), Goal(0.5)),
     Peer("dramatiq", ("dramatiq",), Goal(10)),
     Peer("celery", ("celery_2", "celery_4", "celery_8"), Goal(25)),
-    Peer("procrastinate", ("procrastinate_1x8", "procrastinate_2x4"), Goal(10)),
+    Peer("procrastinate", ("procrastinate_2x8", "procrastinate_4x2"), Goal(10)),
     Peer("rq", ("rq_2", "rq_4", "rq_forking")),
 )
 

@@ -35,7 +35,7 @@ class Plan:
     """
 
     rows: int = 100_000
-    message_rows: int = 2_000
+    message_rows: int = 1_500
     forked_rows: int = 200
     batch: int = 250
     slots: int = 2

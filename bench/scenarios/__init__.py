@@ -89,7 +89,7 @@ SCENARIOS = (
             f"Celery, prefork pool of {size}",
             partial(celery.run, concurrency=size),
             needs="celery",
-            left_out=_whenever if size == 4 else _when_thorough,
+            left_out=_whenever if size == 8 else _when_thorough,
         )
         for size in (2, 4, 8)
     ),
@@ -99,9 +99,9 @@ SCENARIOS = (
             f"Procrastinate, {processes} x {size} jobs at once",
             partial(procrastinate.run, processes=processes, concurrency=size),
             needs="procrastinate",
-            left_out=_whenever if processes == 2 else _when_thorough,
+            left_out=_whenever if processes == 4 else _when_thorough,
         )
-        for processes, size in ((1, 8), (2, 4))
+        for processes, size in ((2, 8), (4, 2))
     ),
     *(
         _rate(
@@ -109,7 +109,7 @@ SCENARIOS = (
             f"RQ, {processes} SimpleWorkers",
             partial(rq.run_simple, processes=processes),
             needs="rq",
-            left_out=_whenever if processes == 2 else _when_thorough,
+            left_out=_whenever if processes == 4 else _when_thorough,
         )
         for processes in (2, 4)
     ),
