@@ -8,7 +8,6 @@ failure among those opens it again. With Redis out of reach it lets everything t
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass
 
 import redis
@@ -26,22 +25,28 @@ PAUSE_SECONDS = 15.0
 PROBES = (1, 5)
 UNLIMITED = 1_000_000
 
-# KEYS: state hash, bucket prefix. ARGV: now, wanted.
+# The one Redis is the one clock: what workers share must not depend on whose host is right.
+NOW = """
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+"""
+
+# KEYS: state hash. ARGV: wanted, pause.
 # State: stage 0 closed (absent), 1.. probing; `until` the end of the pause; `left` probes still to hand out.
 # The answer is how many calls may be made, and the stage in which they were handed out.
-_ALLOW = """
+_ALLOW = f"""{NOW}
 local stage = tonumber(redis.call('HGET', KEYS[1], 'stage') or '0')
-if stage == 0 then return {tonumber(ARGV[2]), 0} end
-if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'until')) then return {0, stage} end
+if stage == 0 then return {{tonumber(ARGV[1]), 0}} end
+if now < tonumber(redis.call('HGET', KEYS[1], 'until')) then return {{0, stage}} end
 local left = tonumber(redis.call('HGET', KEYS[1], 'left'))
 if left <= 0 then
     -- probes were handed out and never answered for (their worker died): hand out again after another pause
-    if tonumber(ARGV[1]) < tonumber(redis.call('HGET', KEYS[1], 'asked')) + tonumber(ARGV[3]) then return {0, stage} end
+    if now < tonumber(redis.call('HGET', KEYS[1], 'asked')) + tonumber(ARGV[2]) then return {{0, stage}} end
     left = 1
 end
-local given = math.min(left, tonumber(ARGV[2]))
-redis.call('HSET', KEYS[1], 'left', left - given, 'asked', ARGV[1])
-return {given, stage}
+local given = math.min(left, tonumber(ARGV[1]))
+redis.call('HSET', KEYS[1], 'left', left - given, 'asked', now)
+return {{given, stage}}
 """
 
 # KEYS: state hash. ARGV: stage, unused, most in this stage.
@@ -52,22 +57,26 @@ redis.call('HSET', KEYS[1], 'left', math.min(left, tonumber(ARGV[3])))
 return 1
 """
 
-# KEYS: state hash, this bucket, the older buckets. ARGV: now, good, bad, pause, least calls, ratio, probes per stage...
-_REPORT = """
-local good, bad = tonumber(ARGV[2]), tonumber(ARGV[3])
+# KEYS: state hash. ARGV: good, bad, pause, least calls, ratio, seconds of a bucket, buckets, probes per stage...
+# A bucket's key is the state's with the bucket's number.
+_REPORT = f"""{NOW}
+local good, bad = tonumber(ARGV[1]), tonumber(ARGV[2])
+local buckets = {{}}
+for back = 0, tonumber(ARGV[7]) - 1 do
+    buckets[back + 1] = KEYS[1] .. ':' .. string.format('%d', math.floor(now / tonumber(ARGV[6])) - back)
+end
 local stage = tonumber(redis.call('HGET', KEYS[1], 'stage') or '0')
 local function open()
-    redis.call('HSET', KEYS[1], 'stage', 1, 'until', tonumber(ARGV[1]) + tonumber(ARGV[4]), 'left', ARGV[7],
-               'good', 0, 'asked', ARGV[1])
-    for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
+    redis.call('HSET', KEYS[1], 'stage', 1, 'until', now + tonumber(ARGV[3]), 'left', ARGV[8], 'good', 0, 'asked', now)
+    for _, bucket in ipairs(buckets) do redis.call('DEL', bucket) end
     return 'open'
 end
 if stage > 0 then
     if bad > 0 then return open() end
     local total = redis.call('HINCRBY', KEYS[1], 'good', good)
-    if total >= tonumber(ARGV[6 + stage]) then
-        if ARGV[7 + stage] then
-            redis.call('HSET', KEYS[1], 'stage', stage + 1, 'left', ARGV[7 + stage], 'good', 0)
+    if total >= tonumber(ARGV[7 + stage]) then
+        if ARGV[8 + stage] then
+            redis.call('HSET', KEYS[1], 'stage', stage + 1, 'left', ARGV[8 + stage], 'good', 0)
             return 'probing'
         end
         redis.call('DEL', KEYS[1])
@@ -75,17 +84,17 @@ if stage > 0 then
     end
     return 'probing'
 end
-redis.call('HINCRBY', KEYS[2], 'good', good)
-redis.call('HINCRBY', KEYS[2], 'bad', bad)
-redis.call('EXPIRE', KEYS[2], 120)
+redis.call('HINCRBY', buckets[1], 'good', good)
+redis.call('HINCRBY', buckets[1], 'bad', bad)
+redis.call('EXPIRE', buckets[1], 120)
 local all, failed = 0, 0
-for i = 2, #KEYS do
-    local g = tonumber(redis.call('HGET', KEYS[i], 'good') or '0')
-    local b = tonumber(redis.call('HGET', KEYS[i], 'bad') or '0')
+for _, bucket in ipairs(buckets) do
+    local g = tonumber(redis.call('HGET', bucket, 'good') or '0')
+    local b = tonumber(redis.call('HGET', bucket, 'bad') or '0')
     all = all + g + b
     failed = failed + b
 end
-if bad > 0 and all >= tonumber(ARGV[5]) and failed > all * tonumber(ARGV[6]) then return open() end
+if bad > 0 and all >= tonumber(ARGV[4]) and failed > all * tonumber(ARGV[5]) then return open() end
 return 'closed'
 """
 
@@ -119,7 +128,7 @@ class Breaker:
     def allow(self, gateway: str, wanted: int) -> Allowance:
         """How many of `wanted` calls may be made now; none while it is open."""
         try:
-            calls, stage = self._allow(keys=[_state(gateway)], args=[time.time(), wanted, self._pause])
+            calls, stage = self._allow(keys=[_state(gateway)], args=[wanted, self._pause])
         except redis.RedisError:
             return Allowance(wanted)
         return Allowance(int(calls), int(stage))
@@ -134,13 +143,11 @@ class Breaker:
 
     def report(self, gateway: str, *, good: int, bad: int) -> None:
         """Tell how many calls were answered (whatever the answer) and how many failed as the provider's fault."""
-        now = time.time()
-        bucket = int(now // BUCKET_SECONDS)
-        buckets = [f"dispatchlog:breaker:{gateway}:{bucket - back}" for back in range(WINDOW_SECONDS // BUCKET_SECONDS)]
+        window = (BUCKET_SECONDS, WINDOW_SECONDS // BUCKET_SECONDS)
         try:
             state = self._report(
-                keys=[_state(gateway), *buckets],
-                args=[now, good, bad, self._pause, LEAST_CALLS, FAILURE_RATIO, *PROBES],
+                keys=[_state(gateway)],
+                args=[good, bad, self._pause, LEAST_CALLS, FAILURE_RATIO, *window, *PROBES],
             )
         except redis.RedisError:
             return
@@ -151,11 +158,12 @@ class Breaker:
         """What the breaker is doing, for pages; `unknown` when Redis is out of reach."""
         try:
             fields = self._client.hgetall(_state(gateway))
+            seconds, microseconds = self._client.time()
         except redis.RedisError:
             return BreakerState("unknown")
         if not fields:
             return BreakerState("closed")
-        pause = float(fields["until"]) - time.time()
+        pause = float(fields["until"]) - (seconds + microseconds / 1e6)
         return BreakerState("open", pause) if pause > 0 else BreakerState("probing")
 
 

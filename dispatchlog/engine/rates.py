@@ -7,22 +7,23 @@ may then see the rate once per process, never without limit.
 from __future__ import annotations
 
 import threading
-import time
 
 import redis
 
+from dispatchlog.engine.breaker import NOW
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.wakeup import redis_client
 
-# KEYS: bucket. ARGV: now, rate per second, size, wanted (negative: given back). Holds `tokens` and the instant `at`.
-_TAKE = """
-local rate, size, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local now = tonumber(ARGV[1])
-local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or ARGV[3])
-local at = tonumber(redis.call('HGET', KEYS[1], 'at') or ARGV[1])
+# KEYS: bucket. ARGV: rate per second, size, wanted (negative: given back). Holds `tokens` and the instant `at`, by the
+# clock of Redis, with its microseconds as text: a number would lose them.
+_TAKE = f"""{NOW}
+local rate, size, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or size)
+local at = tonumber(redis.call('HGET', KEYS[1], 'at') or now)
 tokens = math.min(size, tokens + math.max(0, now - at) * rate)
 local granted = math.min(wanted, math.floor(tokens))
-redis.call('HSET', KEYS[1], 'tokens', tostring(math.min(size, tokens - granted)), 'at', tostring(math.max(now, at)))
+tokens = math.min(size, tokens - granted)
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', math.max(now, at)))
 redis.call('PEXPIRE', KEYS[1], math.ceil(size / rate * 1000) + 60000)
 return granted
 """
@@ -39,9 +40,7 @@ class Rates:
     def take(self, gateway: str, wanted: int, *, per_second: float, burst: int = 1) -> int:
         """How many of `wanted` calls may be made now, at most `burst` at once; the rest has to wait."""
         try:
-            return int(
-                self._take(keys=[f"dispatchlog:rate:{gateway}"], args=[time.time(), per_second, max(1, burst), wanted])
-            )
+            return int(self._take(keys=[f"dispatchlog:rate:{gateway}"], args=[per_second, max(1, burst), wanted]))
         except redis.RedisError:
             return self._take_own(gateway, wanted, per_second, max(1, burst))
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
 
 from dispatchlog.engine.breaker import Allowance, Breaker
 
@@ -18,14 +19,15 @@ def breaker(redis_url: str) -> Breaker:
 
 
 @pytest.fixture
-def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Lets the pause pass, by the breaker's clock alone."""
+def pause(redis_url: str) -> Callable[[], None]:
+    """Lets the pause pass: what the breaker remembers is that much older."""
 
-    def jump() -> None:
-        now = time.time() + PAUSE_SECONDS + 0.01
-        monkeypatch.setattr("dispatchlog.engine.breaker.time.time", lambda: now)
+    def age() -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            for instant in ("until", "asked"):
+                client.hincrbyfloat("dispatchlog:breaker:g", instant, -PAUSE_SECONDS - 0.01)
 
-    return jump
+    return age
 
 
 def test_a_gateway_nobody_reported_on_is_free(breaker: Breaker) -> None:
@@ -113,12 +115,22 @@ def test_giving_back_to_a_closed_breaker_does_nothing(breaker: Breaker) -> None:
     assert breaker.state("g").state == "closed"
 
 
-def test_old_failures_are_forgotten(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_failures_are_forgotten(breaker: Breaker, redis_url: str) -> None:
     breaker.report("g", good=0, bad=19)
-    later = time.time() + 70
-    monkeypatch.setattr("dispatchlog.engine.breaker.time.time", lambda: later)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        (bucket,) = client.keys("dispatchlog:breaker:g:*")
+        name, _, number = bucket.rpartition(":")
+        client.rename(bucket, f"{name}:{int(number) - 7}")  # as 70 s later
     breaker.report("g", good=0, bad=1)
     assert breaker.allow("g", 50).calls == 50
+
+
+def test_a_worker_whose_clock_is_wrong_holds_nobody_back(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = time.time() + 3600
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: ahead)
+        breaker.report("g", good=0, bad=20)
+    assert 0 < breaker.state("g").opens_in_seconds <= PAUSE_SECONDS
 
 
 def test_without_redis_everything_goes_through(unused_tcp_port: int) -> None:
