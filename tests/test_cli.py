@@ -197,7 +197,7 @@ def test_a_sweep_without_a_broker_says_what_that_means(tmp_path: Path, urls: dic
     assert run.returncode == 0
     assert "health_information: swept at" in run.stdout
     [note] = run.stderr.splitlines()  # once, for however many lanes
-    assert "no worker was woken; the workers find what is due by their own clocks" in note
+    assert "no worker was woken; they find what is due by their own clocks" in note
 
 
 def test_the_sample_begins_again_when_its_database_goes_away(tmp_path: Path) -> None:
