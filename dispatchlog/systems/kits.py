@@ -143,7 +143,7 @@ def _recipients(registrations: Sequence[Row]) -> dict[UUID, str | None]:
 def _hold_without_recipient(lane: Lane, ids: Sequence[UUID]) -> None:
     nobody = fetch_all(f"SELECT id FROM {lane.table} WHERE id = ANY (%s::uuid[]) AND recipient_email IS NULL", (ids,))
     if nobody:
-        reason = "neither the kit nor the practitioner has an e-mail address; add one, then retry"
+        reason = "neither the kit nor the practitioner has an e-mail address"
         ledger.hold(lane, [row[0] for row in nobody], code=NO_RECIPIENT, reason=reason)
 
 
@@ -190,7 +190,7 @@ def refresh_orders(order_ids: Sequence[UUID]) -> None:
 def _compose_form(row: Row) -> Letter:
     settings = get_settings()
     if not row["recipient_email"]:
-        raise CannotCompose("the form has no recipient; add one, then retry", code=NO_RECIPIENT)
+        raise CannotCompose("the form has no recipient", code=NO_RECIPIENT)
     with connected():
         orders = fetch_dicts(
             f"SELECT o.status, p.name FROM {settings.orders_table} o"
