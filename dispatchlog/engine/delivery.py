@@ -4,6 +4,7 @@ steps and the named crash points between them; every rule is elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -163,13 +164,19 @@ class _Batch:
         self._together = lane.gateway.kind is GatewayKind.IDEMPOTENT
 
     def deliver(self, rows: Sequence[Row]) -> None:
-        parcels, failed = prepare(self.lane, rows)
+        try:
+            parcels, failed = prepare(self.lane, rows)
+        except DATABASE_ERRORS as away:
+            # A full disk, say: nothing has left, and no worker died of it. Without an answer they are rescued.
+            with contextlib.suppress(*DATABASE_ERRORS):
+                self._release(rows, f"its content could not be stored: {type(away).__name__}")
+            raise
         crash_point("composed")
         ends = boottime() + DRAIN_SECONDS
         for position, row in enumerate(rows):
             if position and (self.runtime.stopping.is_set() or boottime() >= ends):
                 self._flush()
-                self._release(rows[position:])
+                self._release(rows[position:], "not begun in time, given back")
                 return
             error = failed.get(row["id"])
             result = Result(row, self._judge(error, row)) if error else self._send(row, parcels[row["id"]])
@@ -283,8 +290,8 @@ class _Batch:
         with transaction(f"worker:{self.worker_id}"):
             return ledger.record(self.lane, self.token, results, worker_id=self.worker_id)
 
-    def _release(self, rows: Sequence[Row]) -> None:
-        with transaction(f"worker:{self.worker_id}", "not begun in time, given back"):
+    def _release(self, rows: Sequence[Row], reason: str) -> None:
+        with transaction(f"worker:{self.worker_id}", reason):
             ledger.release(self.lane, self.token, [row["id"] for row in rows])
 
 
@@ -301,10 +308,10 @@ def _patiently(act: Callable[[], T], lane: Lane) -> T:
             if database.is_closed():
                 database.connect()  # the drain goes on with it, and gives it back at its end
             return act()
-        except DATABASE_AWAY:
+        except DATABASE_AWAY as error:
             if boottime() >= gives_up:
                 raise
-            log.warning("DATABASE_AWAY", lane=lane.name)
+            log.warning("DATABASE_AWAY", lane=lane.name, error=type(error).__name__)
             if not database.is_closed():
                 database.close()
             time.sleep(pause)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import peewee
 import psycopg2
+import psycopg2.errors
 import pytest
 import redis
 
@@ -739,3 +740,28 @@ def test_a_drain_without_the_database_returns_and_gives_its_slot_back(
         finally:
             cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert drain(lane, runtime).sent == 1
+
+
+# --- what cannot be stored
+
+
+def test_rows_whose_content_cannot_be_stored_wait_unharmed_and_go_when_there_is_room(
+    parcels_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = FakeGateway(IDEMPOTENT)
+    lane = parcel_lane(gateway)
+    ids = enqueue(lane, 3)
+
+    def full(*_: object) -> None:
+        raise psycopg2.errors.DiskFull("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dispatchlog.engine.payloads._store", full)
+        for _ in range(6):
+            drain(lane, runtime)
+    rows = [read(lane, dispatch_id) for dispatch_id in ids]
+    assert [(row["status"], row["rescues"], row["attempts"]) for row in rows] == [("PENDING", 0, 0)] * 3
+    assert history(ids[0])[-1]["reason"] == "its content could not be stored: DiskFull"
+    drain(lane, runtime)
+    assert [read(lane, dispatch_id)["status"] for dispatch_id in ids] == ["SENT"] * 3
+    assert len(gateway.accepted) == 3
