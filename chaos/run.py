@@ -84,7 +84,7 @@ class Run:
         self.world.heal()
         feeder.stop()
         desk.stop()
-        seconds = settle(lanes, desk, seconds=SETTLE_SECONDS)
+        seconds = settle(lanes, desk, self.world.tend, seconds=SETTLE_SECONDS)
         say(f"settled in {seconds:.1f} s; comparing")
         self.world.stop_workers()
         database.close_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -18,10 +19,14 @@ ROUND_SECONDS = 0.5
 AT_ONCE = 500
 
 
-def settle(lanes: dict[str, Lane], desk: Desk, *, seconds: float) -> float:
-    """Seconds until no row is open and no doubt is left that a look-up or the same key can settle; at most `seconds`."""
+def settle(lanes: dict[str, Lane], desk: Desk, tend: Callable[[], None], *, seconds: float) -> float:
+    """Seconds until no row is open and no doubt is left that a look-up or the same key can settle; at most `seconds`.
+
+    `tend` replaces what ended meanwhile, as a supervisor does: a worker started while PostgreSQL recovers ends at once.
+    """
     began = time.monotonic()
     while time.monotonic() - began < seconds:
+        tend()
         with suppress(*DATABASE_ERRORS, DispatchlogError):
             with connected():
                 if not _open_rows() and not _settle_doubts(lanes, desk):
