@@ -12,8 +12,10 @@ from uuid import UUID
 from dispatchlog.engine.database import fetch_dicts, fetch_one, require_transaction
 from dispatchlog.engine.lanes import Lane, Row
 
+# A claim is later than the try before it also where its transaction began earlier: else that try's doubt was forgotten.
 _TAKE = """
-UPDATE {table} t SET status = 'QUEUED', claim_token = %(token)s, claimed_by = %(worker_id)s, claimed_at = now(),
+UPDATE {table} t SET status = 'QUEUED', claim_token = %(token)s, claimed_by = %(worker_id)s,
+       claimed_at = greatest(now(), t.first_claimed_at + interval '1 microsecond'),
        first_claimed_at = coalesce(t.first_claimed_at, now()), claims = t.claims + 1, sending_at = NULL, updated_at = now()
 FROM due WHERE t.id = due.id RETURNING t.*
 """

@@ -23,7 +23,8 @@ from dispatchlog.engine.errors import Permanent, Transient
 from dispatchlog.engine.gateway import GatewayKind, Receipt
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.ledger import Result
-from dispatchlog.engine.outcome import accepted, judge
+from dispatchlog.engine.outcome import accepted, has_earlier_doubt, judge
+from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway, Outcome
@@ -493,3 +494,30 @@ def test_the_workers_other_statements_are_planned_by_index_too(parcels_url: str)
 def json_free(arrays: dict[str, Any]) -> dict[str, Any]:
     json.dumps(arrays["evidence"])
     return arrays
+
+
+def test_a_claim_whose_transaction_began_earlier_still_sees_the_try_before_it(parcels_url: str) -> None:
+    lane = parcel_lane(FakeGateway(GatewayKind.IDEMPOTENT))
+    (dispatch_id,) = enqueue(lane)
+    begun, go_on = threading.Event(), threading.Event()
+    claimed: list[Row] = []
+
+    def late() -> None:
+        with transaction("worker:2"):  # now() is settled here, and then the process is paused
+            begun.set()
+            go_on.wait(10)
+            claimed.extend(claim_due(lane, token=uuid4(), worker_id=2, limit=1))
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    assert begun.wait(10)
+    with transaction("worker:1"):
+        assert claim_due(lane, token=uuid4(), worker_id=1, limit=1)
+    with connected():
+        assert rescue(lane, worker_id=3, live_tokens=()) == 1  # worker 1 is dead: it may have sent the row
+    go_on.set()
+    thread.join()
+
+    assert [row["id"] for row in claimed] == [dispatch_id]
+    assert has_earlier_doubt(claimed[0])
+    assert read(lane, dispatch_id)["first_claimed_at"] < claimed[0]["claimed_at"]
