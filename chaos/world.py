@@ -30,7 +30,7 @@ from dispatchlog.migrate import migrate_up
 from dispatchlog.supervisor import spawn
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 RESPAWN_SECONDS = 0.2
 
 
