@@ -19,6 +19,8 @@ from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 
+_MIGRATED = "migrated"
+
 
 @dataclass
 class Servers:
@@ -29,6 +31,7 @@ class Servers:
     valkey: LocalValkey
     _templates: dict[int, str] = field(default_factory=dict)
     _made: int = 0
+    _migrated: bool = False
 
     @property
     def redis_url(self) -> str:
@@ -48,8 +51,7 @@ class Servers:
         name = self._new_name()
         # file_copy ends with a checkpoint: every repetition starts with the same distance to the next one.
         self.admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        with redis.Redis.from_url(self.redis_url) as client:
-            client.flushall()
+        self._empty_valkey()
         self.admin(f"SELECT sum(seq) FROM {TABLE}", database=name)
         try:
             yield self.postgres.url(name)
@@ -58,10 +60,11 @@ class Servers:
 
     @contextmanager
     def filled_database(self, *statements: str) -> Iterator[str]:
-        """The URL of a new database with the lane, after these statements and a VACUUM; dropped afterwards."""
+        """The same, filled by these statements and vacuumed."""
         name = self._new_name()
         try:
             self._fill(name, statements)
+            self._empty_valkey()
             yield self.postgres.url(name)
         finally:
             self._drop(name)
@@ -74,10 +77,19 @@ class Servers:
         return self._templates[rows]
 
     def _fill(self, name: str, statements: Sequence[str]) -> None:
-        self.admin(f"CREATE DATABASE {name}")
-        migrate_up(self.postgres.url(name))
-        for statement in (*CREATE, *statements, "VACUUM (ANALYZE)"):
+        if not self._migrated:
+            self.admin(f"CREATE DATABASE {_MIGRATED}")
+            migrate_up(self.postgres.url(_MIGRATED))
+            for statement in CREATE:
+                self.admin(statement, database=_MIGRATED)
+            self._migrated = True
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {_MIGRATED} STRATEGY file_copy")
+        for statement in (*statements, "VACUUM (ANALYZE)"):
             self.admin(statement, database=name)
+
+    def _empty_valkey(self) -> None:
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
 
     def _new_name(self) -> str:
         self._made += 1

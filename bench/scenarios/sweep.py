@@ -36,7 +36,6 @@ def run(servers: Servers, plan: Plan) -> dict[str, list[float]]:
         configure(url, role=get_settings().application_role, name="bench sweep", by_index=True)
         try:
             with connected(), redis.Redis.from_url(servers.redis_url) as client:
-                client.flushall()
                 return _measure(lane, client, servers.redis_url, plan)
         finally:
             database.close_all()
