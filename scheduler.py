@@ -37,6 +37,8 @@ from dispatchlog.systems.kit_upstream import read_shipped_since
 log = structlog.get_logger("scheduler")
 
 LEADER_LOCK = (7_240_120, 1)
+# A leader looks at its lock once a second; one that is silent for this long is stopped or hangs, and loses it.
+LEADER_SILENT_SECONDS = 30
 # How often a job asks whether its period has begun; an occurrence is then at most this late.
 CHECK_SECONDS = 60.0
 WHO = f"scheduler:{socket.gethostname()}"
@@ -112,9 +114,10 @@ class Clock:
 
     def _lead(self) -> None:
         settings = self._settings
-        lock = psycopg2.connect(
-            settings.database_url, **connect_arguments(settings.application_role, name="dispatchlog scheduler lock")
+        arguments = connect_arguments(
+            settings.application_role, name="dispatchlog scheduler lock", idle_seconds=LEADER_SILENT_SECONDS
         )
+        lock = psycopg2.connect(settings.database_url, **arguments)
         lock.autocommit = True
         try:
             with lock.cursor() as cursor:

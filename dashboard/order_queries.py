@@ -21,7 +21,7 @@ from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.kit_names import kit_name
+from dispatchlog.systems.kit_names import kit_name, name_of
 
 PAGE_ROWS = 50
 SEARCH_LIMIT = 2_000
@@ -83,7 +83,11 @@ def list_orders(
 def trace_order(order_id: UUID, *, settings: Settings) -> OrderTrace | None:
     """Everything known of one order; None where nothing is."""
     order = _described([order_id], settings)[0]
-    stored = fetch_all(f"SELECT kit_id FROM {settings.order_kits_table} WHERE order_id = %s ORDER BY id", (order_id,))
+    stored = fetch_all(
+        f"SELECT kit_id::text FROM {settings.order_kits_table} WHERE order_id = %s AND {name_of('kit_id')} <> ''"
+        " ORDER BY id",
+        (order_id,),
+    )
     registrations = _by_kit("kit_registration", order_id)
     forms = _by_kit("health_information", order_id)
     dispatched = [row["kit_id"] for row in (*registrations.values(), *forms.values())]
@@ -183,7 +187,8 @@ def _described(ids: Sequence[UUID], settings: Settings) -> list[Row]:
         f"SELECT w.order_id, CASE {noted} {derived} END AS state, g.order_id IS NOT NULL AS noted, g.code, g.detail,"
         " coalesce(g.sources, '{}') AS sources, g.reports, g.last_reported_at,"
         " coalesce(g.updated_at, o.updated_at) AS updated_at,"
-        f" coalesce(g.kits, (SELECT count(*) FROM {settings.order_kits_table} k WHERE k.order_id = w.order_id)) AS kits,"
+        f" coalesce(g.kits, (SELECT count(DISTINCT {name_of('k.kit_id')}) FROM {settings.order_kits_table} k"
+        f" WHERE k.order_id = w.order_id AND {name_of('k.kit_id')} <> '')) AS kits,"
         " o.order_number, o.status, o.shipping_date, o.tracking_number, p.name AS practitioner,"
         " (SELECT array_agg(CASE WHEN r.in_doubt THEN 'IN_DOUBT' ELSE r.status END) FROM kit_registrations r"
         "  WHERE r.order_id = w.order_id) AS registrations,"

@@ -347,6 +347,17 @@ def users_disable(email: str) -> None:
     click.echo(f"{email}: disabled")
 
 
+@users.command("enable")
+@click.argument("email")
+@on_database
+def users_enable(email: str) -> None:
+    """Open a closed account again; its sessions stay ended."""
+    from dispatchlog.people import enable_user
+
+    enable_user(email)
+    click.echo(f"{email}: active")
+
+
 @main.group()
 def tokens() -> None:
     """Service tokens of the JSON API."""

@@ -162,6 +162,8 @@ def test_people_and_tokens_are_made_listed_and_ended(tmp_path: Path, urls: dict[
     assert dispatchlog("users", "add", "desk@example.org", cwd=tmp_path, **urls).returncode == 1
     assert dispatchlog("users", "disable", "desk@example.org", cwd=tmp_path, **urls).returncode == 0
     assert "disabled" in dispatchlog("users", "list", cwd=tmp_path, **urls).stdout
+    assert dispatchlog("users", "enable", "desk@example.org", cwd=tmp_path, **urls).returncode == 0
+    assert "active" in dispatchlog("users", "list", cwd=tmp_path, **urls).stdout
     token = dispatchlog("tokens", "add", "vitract-orders", "--scope", "orders:write", cwd=tmp_path, **urls)
     assert token.stdout.startswith("dlk_")
     assert dispatchlog("tokens", "revoke", "vitract-orders", cwd=tmp_path, **urls).returncode == 0

@@ -37,9 +37,20 @@ _after_commit = threading.local()
 BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
-def connect_arguments(role: str, *, name: str, statement_timeout_ms: int = 0, by_index: bool = False) -> dict[str, Any]:
-    """Arguments for every connection of the application: UTC, the application's role, a name for pg_stat_activity."""
-    options = "-c timezone=UTC -c jit=off"
+# A process that is stopped in the middle of a transaction would hold its rows' locks for as long as it is stopped.
+IDLE_IN_TRANSACTION_SECONDS = 60
+
+
+def connect_arguments(
+    role: str, *, name: str, statement_timeout_ms: int = 0, by_index: bool = False, idle_seconds: int = 0
+) -> dict[str, Any]:
+    """Arguments for every connection of the application: UTC, the application's role, a name for pg_stat_activity.
+
+    PostgreSQL ends the session when it has asked nothing for `idle_seconds` (0: it may be silent for ever).
+    """
+    options = f"-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+    if idle_seconds:
+        options += f" -c idle_session_timeout={idle_seconds}s"
     if by_index:
         options += "".join(f" -c {setting}={value}" for setting, value in BY_INDEX.items())
     if role:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 from dispatchlog.settings import get_settings
 
+# What the log can hold of an id, in characters; a longer one is none that a kit registry would know.
+KIT_ID_LENGTH = 64
 _BLANKS = " \t\r\n"
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

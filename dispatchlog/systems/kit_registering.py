@@ -17,8 +17,8 @@ from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.operator import retry
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.kit_names import first_spellings, kit_name, kits_of_orders, name_of
-from dispatchlog.systems.kits import NO_RECIPIENT, lock_order, refresh_orders
+from dispatchlog.systems.kit_names import KIT_ID_LENGTH, first_spellings, kit_name, kits_of_orders, name_of
+from dispatchlog.systems.kits import INVALID_KIT_ID, NO_RECIPIENT, lock_order, refresh_orders
 from dispatchlog.tracing import current_trace_id
 
 _SHIPPED = (
@@ -60,7 +60,8 @@ def register_missing(*, limit: int = 500, updated_within_seconds: int | None = N
         missed = fetch_all(
             f"SELECT DISTINCT o.id FROM {settings.orders_table} o JOIN {settings.order_kits_table} k ON k.order_id = o.id"
             f" WHERE o.practitioner_id IS NOT NULL AND o.status <> 'cancelled' AND {_SHIPPED}{recent}"
-            f" AND {name_of('k.kit_id')} <> '' AND NOT EXISTS (SELECT FROM kit_registrations r"
+            f" AND length({name_of('k.kit_id')}) BETWEEN 1 AND {KIT_ID_LENGTH}"
+            " AND NOT EXISTS (SELECT FROM kit_registrations r"
             f" WHERE (r.order_id, {name_of('r.kit_id')}) = (k.order_id, {name_of('k.kit_id')}))"
             " LIMIT %(limit)s",
             {"limit": limit, "within": updated_within_seconds},
@@ -116,9 +117,12 @@ def _register(order_id: UUID, order: dict[str, Any] | None, source: str) -> Regi
     kits = _kits(order_id)
     state, code, detail = _verdict(order, kits)
     new_kits = 0
+    usable = {name: kit_id for name, kit_id in kits.items() if len(kit_id) <= KIT_ID_LENGTH}
+    if state == "REGISTERING" and len(usable) < len(kits):
+        code, detail = INVALID_KIT_ID, f"a kit id has more than {KIT_ID_LENGTH} characters; that kit is not registered"
     _note(order_id, source, state=state, code=code, detail=detail, kits=len(kits))
     if state == "REGISTERING" and order is not None:
-        new_kits = len(_enqueue_kits(order, kits))
+        new_kits = len(_enqueue_kits(order, usable))
         refresh_orders([order_id])
         state = fetch_all("SELECT state FROM order_registrations WHERE order_id = %s", (order_id,))[0][0]
     elif state == "CANCELLED":

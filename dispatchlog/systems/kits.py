@@ -28,6 +28,7 @@ from models import HealthInformationDispatchLog, KitRegistration
 REGISTER_QUEUE = "AUTO_REGISTER_PRACTIONER_ORDER_KITS"
 HEALTH_INFORMATION_QUEUE = "HEALTH_INFORMATION_DISPATCH"
 NO_RECIPIENT = "NO_RECIPIENT"
+INVALID_KIT_ID = "INVALID_KIT_ID"
 
 
 def kit_registration_lane() -> Lane:
@@ -167,11 +168,17 @@ def lock_order(order_id: UUID) -> None:
 
 
 def refresh_orders(order_ids: Sequence[UUID]) -> None:
-    """Bring the orders' registration fields up to date: REGISTERED once every kit's registration was sent."""
+    """Bring the orders' registration fields up to date: REGISTERED once every kit's registration was sent.
+
+    An order with a kit that cannot be registered stays REGISTERING and keeps saying why.
+    """
     settings = get_settings()
+    usable = f"g.code IS DISTINCT FROM '{INVALID_KIT_ID}'"
     execute(
-        "UPDATE order_registrations g SET state = CASE WHEN s.open = 0 THEN 'REGISTERED' ELSE 'REGISTERING' END,"
-        " code = NULL, detail = NULL, kits = s.kits, updated_at = now() FROM"
+        f"UPDATE order_registrations g SET state = CASE WHEN s.open = 0 AND {usable} THEN 'REGISTERED'"
+        f" ELSE 'REGISTERING' END, code = CASE WHEN NOT ({usable}) THEN g.code END,"
+        f" detail = CASE WHEN NOT ({usable}) THEN g.detail END,"
+        f" kits = CASE WHEN {usable} THEN s.kits ELSE g.kits END, updated_at = now() FROM"
         f" (SELECT r.order_id, count(DISTINCT {name_of('r.kit_id')}) AS kits,"
         " count(*) FILTER (WHERE r.status <> 'SENT') AS open FROM kit_registrations r"
         " WHERE r.order_id = ANY (%s::uuid[]) AND r.status <> 'CANCELLED' GROUP BY r.order_id) s"

@@ -26,7 +26,7 @@ from tests.test_cli import dispatchlog
 UPSTREAM = """
 CREATE TABLE shop_practitioners (id uuid PRIMARY KEY, name varchar(255) NOT NULL, email varchar(320),
     created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE shop_kits (id uuid PRIMARY KEY, order_id uuid NOT NULL, kit_id varchar(64) NOT NULL,
+CREATE TABLE shop_kits (id uuid PRIMARY KEY, order_id uuid NOT NULL, kit_id text,
     recipient_email varchar(320), registration_id varchar(255), registered_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (order_id, kit_id));
@@ -42,7 +42,9 @@ INSERT INTO shop_practitioners (id, name, email) VALUES
 INSERT INTO shop_orders_of_old (order_uuid, number, doctor, state) VALUES
     ('018f0000-0000-7000-8000-00000000000b', 'S-1', '018f0000-0000-7000-8000-00000000000a', 'shipped');
 INSERT INTO shop_kits (id, order_id, kit_id) VALUES
-    ('018f0000-0000-7000-8000-00000000000c', '018f0000-0000-7000-8000-00000000000b', 'K-1');
+    ('018f0000-0000-7000-8000-00000000000c', '018f0000-0000-7000-8000-00000000000b', 'K-1'),
+    ('018f0000-0000-7000-8000-00000000000d', '018f0000-0000-7000-8000-00000000000b', repeat('K', 65)),
+    ('018f0000-0000-7000-8000-00000000000e', '018f0000-0000-7000-8000-00000000000b', NULL);
 """
 
 
@@ -65,6 +67,8 @@ def test_tables_of_other_names_and_an_updatable_view_are_read_and_never_changed_
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT order_number, kit_id, status FROM kit_registrations")
         assert cursor.fetchall() == [("S-1", "K-1", "PENDING")]
+        cursor.execute("SELECT state, code, kits FROM order_registrations")
+        assert cursor.fetchall() == [("REGISTERING", "INVALID_KIT_ID", 2)]
         cursor.execute("SELECT reg_state FROM shop_orders_of_old")
         assert cursor.fetchone() == ("registering",)
         cursor.execute("SELECT to_regclass('orders'), to_regclass('order_kits'), to_regclass('practitioners')")
