@@ -14,6 +14,8 @@ import psycopg2
 from psycopg2 import extensions
 
 CONNECT_SECONDS = 3.0
+# The pool connects for one thread after the other. Whoever has queued behind a wait in vain is told so at once.
+SILENCE_SECONDS = 1.0
 
 
 def bound_waits(seconds: float) -> None:
@@ -23,13 +25,21 @@ def bound_waits(seconds: float) -> None:
     not work any more.
     """
 
+    silent_until = 0.0
+
     def wait(connection: Any) -> None:
-        limit = min(seconds, CONNECT_SECONDS) if connection.status == extensions.STATUS_SETUP else seconds
+        nonlocal silent_until
+        connecting = connection.status == extensions.STATUS_SETUP
+        if connecting and time.monotonic() < silent_until:
+            raise psycopg2.OperationalError("PostgreSQL did not answer a moment ago")
+        limit = min(seconds, CONNECT_SECONDS) if connecting else seconds
         ends = time.monotonic() + limit
         while (state := connection.poll()) != extensions.POLL_OK:
             waiter = select.poll()
             waiter.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
             if not waiter.poll(max(0.0, ends - time.monotonic()) * 1000):
+                if connecting:
+                    silent_until = time.monotonic() + SILENCE_SECONDS
                 raise psycopg2.OperationalError(f"PostgreSQL has not answered for {limit:g} s")
 
     extensions.set_wait_callback(wait)

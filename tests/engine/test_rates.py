@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from dispatchlog.engine.delivery import drain
 from dispatchlog.engine.rates import Rates
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
 from tests.engine.lane import enqueue, parcel_lane
+from tests.engine.processes import until
 
 
 @pytest.mark.parametrize("reachable", [True, False], ids=["shared through Redis", "Redis out of reach"])
@@ -57,3 +60,10 @@ def test_a_lane_with_a_rate_gives_its_gateway_no_more_than_that(runtime: Runtime
     gateway = lane.gateway
     assert isinstance(gateway, FakeGateway)
     assert 4 <= len(gateway.accepted) <= 2 + 5 * (time.monotonic() - began) + 1
+
+
+def test_a_worker_whose_clock_is_an_hour_ahead_takes_no_tokens_of_the_future(redis_url: str) -> None:
+    rates = Rates(redis_url)
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1), tick=True):
+        assert rates.take("g", 1, per_second=100) == 1
+    until(lambda: rates.take("g", 1, per_second=100) == 1, what="the next token")
