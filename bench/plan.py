@@ -44,7 +44,7 @@ class Plan:
     repetitions: int = 3
     provider_slots: int = 8
     provider_batch: int = 50
-    provider_rows: int = 8_000
+    provider_rows: int = 16_000
     mail_rows: int = 1_500
     latency_rows: int = 70
     backlog_rows: int = 20_000

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import re
+import selectors
 import signal
 import time
 from typing import Any
@@ -100,7 +101,9 @@ async def serve(latency_seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.provider", description="A provider that accepts all.")
     parser.add_argument("--latency-seconds", type=float, default=0.0)
-    asyncio.run(serve(parser.parse_args().latency_seconds))
+    # select keeps microseconds; epoll, which is the default, would round every answer up to the next millisecond.
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        runner.run(serve(parser.parse_args().latency_seconds))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 DRAIN_SECONDS = 1.0
+# What one claim takes is meant to be sent within this; what does not fit is given back.
+BATCH_SECONDS = 0.8 * DRAIN_SECONDS
 DATABASE_ERRORS = (psycopg2.Error, peewee.DatabaseError, peewee.InterfaceError)
 # How long a result is held in memory while PostgreSQL is away; after that its rows show up as in doubt or are resent.
 RECORD_PATIENCE_SECONDS = 120.0
@@ -106,7 +108,7 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
     except FenceLost:
         return 0, 0  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
     gateway = lane.gateway.name
-    allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=DRAIN_SECONDS / 2))
+    allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=BATCH_SECONDS))
     if allowance.calls == 0:
         return 0, 0
     with runtime.claim_token() as token:
@@ -117,6 +119,8 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
             rows = _claim(lane, runtime, token, worker_id=worker_id, limit=granted) if granted else []
             if rows:
                 crash_point("claimed")
+                if len(rows) == granted:
+                    runtime.waker.wake(lane)  # there may be more, for another slot to begin with while this one sends
                 batch.deliver(rows)
             return len(rows), batch.sent
         finally:

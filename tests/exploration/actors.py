@@ -62,8 +62,9 @@ def _deliver(actor: Actor, lane: Lane) -> bool:
     """As `drain` does, one batch of it; whether it came to its end."""
     presence: Any = seam.StandInPresence(actor.number)
     breaker: Any = seam.StandInBreaker()
-    unused: Any = object()  # the explorer decides who runs when, and the lane has no rate
-    runtime = Runtime(presence, unused, breaker, unused)
+    waker: Any = seam.StandInWaker()
+    unused: Any = object()  # the lane has no rate
+    runtime = Runtime(presence, waker, breaker, unused)
     seam.Run.current.token = actor.token
     with contextlib.suppress(*delivery.DATABASE_ERRORS), connected():
         delivery.deliver_batch(lane, runtime)

@@ -350,6 +350,8 @@ def plain(value: Any) -> Any:
 def cast(value: Any, kind: str) -> Any:
     """`value::kind`. Raises UnknownSQL."""
     if kind.endswith("[]"):
+        if isinstance(value, str):
+            value = [element for element in value.strip("{}").split(",") if element]
         return tuple(None if element is None else cast(element, kind[:-2]) for element in value)
     if kind not in _CASTS:
         raise UnknownSQL(f"type {kind}")

@@ -21,6 +21,7 @@ import psycopg2.errors
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import FenceLost, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
+from dispatchlog.engine.lanes import Lane
 from tests.exploration.evaluate import plain
 from tests.exploration.execution import Answer
 
@@ -266,6 +267,13 @@ class StandInPresence:
     def check(self, worker_id: int) -> None:
         if not Run.current.ask(Held(worker_id)):
             raise FenceLost(f"worker {worker_id} lost its lock")
+
+
+class StandInWaker:
+    """Wakes nobody: the explorer decides who runs when."""
+
+    def wake(self, lane: Lane) -> bool:
+        return False
 
 
 class StandInBreaker:
