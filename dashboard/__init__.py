@@ -13,6 +13,7 @@ from dashboard import api, errors
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.headers import install_headers
+from dashboard.navigation import OFFICE, WORK, visible
 from dashboard.pages import register_pages
 from dashboard.presentation import install_presentation
 from dashboard.proxies import install_proxies
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     register_pages(app)
     _register_api(app, csrf)
     install_presentation(app)
-    app.jinja_env.globals.update(may=may, asset=_asset)
+    app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
     return app
 
 

@@ -17,6 +17,13 @@ SIGNED_IN = "signed-in"
 READ = "read"
 ACT = "act"
 REVEAL = "reveal"
+EXPORT = "export"
+# Pausing and resuming lanes and providers.
+CONTROL = "control"
+# Who did what.
+AUDIT = "audit"
+# Accounts and roles.
+MANAGE = "manage"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {

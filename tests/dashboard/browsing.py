@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from dispatchlog.people import create_user
 
 PASSWORD = "a long sentence of tests"
-ROLES = ("viewer", "support", "auditor", "admin")
+ROLES = ("viewer", "support", "pharmacist", "auditor", "admin")
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 

@@ -16,7 +16,11 @@ from tests.dashboard.samples import form_in
 
 EVERYBODY = ("", *ROLES)
 STAFF = ROLES
-ACTING = ("support", "admin")
+ACTING = ("support", "pharmacist", "admin")
+EXPORTING = ("support", "auditor", "admin")
+CONTROLLING = ("support", "admin")
+AUDITING = ("auditor", "admin")
+MANAGING = ("admin",)
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,47 @@
+"""What the menu shows, as data: one line per entry. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import current_app, request, url_for
+
+from dashboard.access import READ, may
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the menu: the page it opens, its words and icon, and who sees it.
+
+    It is marked as the present one on every page of its blueprint, or only on its own where `exact`.
+    """
+
+    endpoint: str
+    label: str
+    icon: str
+    permission: str = READ
+    exact: bool = False
+
+    @property
+    def address(self) -> str:
+        return url_for(self.endpoint)
+
+    @property
+    def is_here(self) -> bool:
+        if self.exact:
+            return request.endpoint == self.endpoint
+        return request.blueprint == self.endpoint.partition(".")[0]
+
+
+WORK = (
+    Entry("overview.show", "Overview", "home"),
+    Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
+    Entry("kit_orders.every_order", "Kit orders", "box"),
+)
+OFFICE: tuple[Entry, ...] = ()
+
+
+def visible(entries: Sequence[Entry]) -> list[Entry]:
+    """Those whose page exists in this application and whoever is signed in may open."""
+    return [entry for entry in entries if entry.endpoint in current_app.view_functions and may(entry.permission)]
