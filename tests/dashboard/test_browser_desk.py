@@ -126,7 +126,7 @@ def test_a_replay_page_follows_by_itself_and_is_given_up(site: Site) -> None:
         send_due(FORMS)
     expect(page.get_by_text("2 are on the way")).to_be_visible(timeout=8_000)
     page.locator("#end summary").click()
-    page.get_by_label("Reason").last.fill("wrong provider")
+    page.locator("#end").get_by_label("Reason").fill("wrong provider")
     page.get_by_role("button", name="Give the replay up").click()
     expect(page.get_by_role("status")).to_contain_text("Given up.")
 
@@ -192,8 +192,9 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
     card.get_by_label("What did you find out").fill("the log begins later")
     card.get_by_role("button", name="Escalate").last.click()
     page.goto(f"{site.url}/incidents")
-    page.locator("section", has_text=CAUSE).locator("summary").click()
-    page.get_by_label("Why will it work now?").first.fill("the password is set again")
+    section = page.locator("section.incident", has_text=CAUSE)
+    section.locator("summary").click()
+    section.get_by_label("Why will it work now?").fill("the password is set again")
     page.get_by_role("button", name="Replay 8").click()
     subject = sent["subject_id"]
     paths = [
