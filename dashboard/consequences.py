@@ -29,12 +29,19 @@ def consequences(
         said.append("The same content goes out under the same key, so it cannot take effect twice.")
     elif not lane.body_on_row:
         said.append("It is written afresh, with what is known now.")
+    if caution := caution_of(lane, row):
+        said.append(caution)
     said.append(_last_try(events))
     if circuit.state == "open":
         said.append(f"Calls to {lane.gateway.name} are paused just now, so it waits until they go through.")
     if others := _others(lane, row):
         said.append(others)
     return said
+
+
+def caution_of(lane: Lane, row: Row) -> str:
+    """What speaks against sending it, as far as its lane knows; "" where nothing does."""
+    return lane.caution(row) if lane.caution is not None else ""
 
 
 def _last_try(events: Sequence[Event]) -> str:

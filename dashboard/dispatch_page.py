@@ -13,6 +13,7 @@ from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
 from dashboard.dispatch_queries import is_expired, references, stored_content, timeline
+from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
 from dashboard.story import confirmation, tell
@@ -67,6 +68,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         if "retry" in possible
         else [],
         reference=names.get(row["generation"]),
+        escalation=escalations_of([row]).get(dispatch_id) if row["in_doubt"] else None,
         story=tell(lane.name, events, names),
         holdings=explain(lane, row, around),
         confirmed=around.confirmed,

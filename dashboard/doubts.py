@@ -13,6 +13,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, READ, may, needs
+from dashboard.consequences import caution_of
 from dashboard.context import acting_person, back_or, settings
 from dashboard.dispatch_actions import claim_seen, reason_given
 from dashboard.dispatch_page import possible_actions, recipient_of
@@ -48,6 +49,7 @@ class Doubt:
     earlier: int
     possible: frozenset[str]
     expired: bool
+    caution: str
 
     @property
     def anchor(self) -> str:
@@ -153,6 +155,7 @@ def _doubt(row: Row, attempts: Sequence[Any], names: dict[int, Reference]) -> Do
         earlier=max(0, len(made) - MOST_TRIES),
         possible=possible_actions(lane, row),
         expired=is_expired(row),
+        caution=caution_of(lane, row),
     )
 
 

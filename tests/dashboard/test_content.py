@@ -131,3 +131,15 @@ def test_a_stored_script_does_not_leave_the_frame(dash: Dashboard) -> None:
         assert "script" not in FRAME_POLICY
     frame = dash.as_("viewer").get(f"{page_of(row)}/content")
     assert frame.headers["Content-Security-Policy"].startswith("sandbox;")
+
+
+def test_a_cancelled_order_speaks_against_a_retry(dash: Dashboard) -> None:
+    failed, doubtful = form_in("FAILED", number="VO-1"), form_in("IN_DOUBT", number="VO-2")
+    support = dash.as_("support")
+    assert "Its order was cancelled." not in support.get(page_of(failed)).text
+    with transaction("test"):
+        execute("UPDATE orders SET status = 'cancelled'")
+    assert "<li>Its order was cancelled.</li>" in support.get(page_of(failed)).text
+    desk = support.get("/in-doubt").text
+    assert "<strong>Its order was cancelled.</strong>" in desk
+    assert str(doubtful["id"]) in desk

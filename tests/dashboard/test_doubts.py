@@ -181,6 +181,7 @@ def test_escalating_is_shown_logged_and_taken_back(dash: Dashboard) -> None:
     text = support.post(f"{base}/escalate", follow=True, reason="ask ann@example.org", **token).text
     assert "Escalated</strong> by support@example.org" in text
     assert "“ask a•••@example.org”" in text
+    assert "Escalated</span> by support@example.org" in support.get(f"/dispatches/{FORMS}/{row['id']}").text
     assert "Escalated</strong> <span>“ask a•••@example.org”" in support.get(f"/dispatches/{FORMS}/{row['id']}").text
     assert "Say why it need not be" in support.post(f"{base}/withdraw", follow=True, reason="", **token).text
     text = support.post(f"{base}/withdraw", follow=True, reason="found it", **token).text
