@@ -26,7 +26,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.escalation import close_settled
 from dispatchlog.engine.presence import Presence
+from dispatchlog.engine.replay import advance_all
 from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
@@ -41,6 +43,7 @@ LEADER_LOCK = (7_240_120, 1)
 LEADER_SILENT_SECONDS = 30
 # How often a job asks whether its period has begun; an occurrence is then at most this late.
 CHECK_SECONDS = 60.0
+REPLAY_SECONDS = 2
 WHO = f"scheduler:{socket.gethostname()}"
 
 
@@ -52,6 +55,8 @@ class Job:
     period_seconds: int
     run: Callable[[], object]
     why: str
+    # Whether each period is recorded, so that it runs once. Without, `run` must bear to run twice at once.
+    recorded: bool = True
 
 
 def timetable(settings: Settings) -> tuple[Job, ...]:
@@ -74,6 +79,10 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             _wake_lanes,
             "a lost wake-up costs a minute at the most, even with no worker's clock",
         ),
+        Job(
+            "replays", REPLAY_SECONDS, _advance_replays, "what was released is followed, then the next", recorded=False
+        ),
+        Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
     )
 
 
@@ -89,6 +98,14 @@ def _find_shipped(period_seconds: int) -> None:
 def _wake_lanes() -> None:
     for lane in registry.lanes():
         get_waker().wake(lane)
+
+
+def _advance_replays() -> None:
+    advance_all(registry.lanes(), get_waker())
+
+
+def _close_escalations() -> None:
+    close_settled(registry.lanes())
 
 
 class Clock:
@@ -155,7 +172,7 @@ class Clock:
         for job in self._jobs:
             self._scheduler.add_job(
                 _run_job,
-                IntervalTrigger(seconds=min(CHECK_SECONDS, max(0.5, job.period_seconds / 4)), timezone=UTC),
+                IntervalTrigger(seconds=_check_seconds(job), timezone=UTC),
                 args=[job],
                 id=job.name,
                 name=job.why,
@@ -167,9 +184,15 @@ class Clock:
         self._scheduler.start()
 
 
+def _check_seconds(job: Job) -> float:
+    if not job.recorded:
+        return job.period_seconds
+    return min(CHECK_SECONDS, max(0.5, job.period_seconds / 4))
+
+
 def _run_job(job: Job) -> None:
     try:
-        if job.name.startswith("sweep:"):
+        if job.name.startswith("sweep:") or not job.recorded:
             job.run()  # a lane's sweep claims its own occurrence
         elif begin_occurrence(job.name, period_seconds=job.period_seconds, started_by=WHO) is not None:
             job.run()

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, REVEAL, needs
 from dashboard.context import acting_person, back_or
-from dashboard.dispatch_page import REVEALED
+from dashboard.dispatch_page import REVEALED, reveal_content
 from dashboard.dispatch_queries import is_expired, is_first_try
 from dashboard.health import broker_health
 from dashboard.wording import verb_of
@@ -40,7 +40,7 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
     """Try again now; a dispatch that waits for its time is due from now on."""
     lane = registry.lane(lane_name)
     row = operator.find(lane, dispatch_id)
-    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
+    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=reason_given())[0]
     _wake(lane, result)
     if is_first_try(row) and lane.waits_for_sweep:
         return _done(lane, result, "It is due now and leaves with the next sweep.")
@@ -53,7 +53,7 @@ def cancel(lane_name: str, dispatch_id: UUID) -> Response:
     """Never send it."""
     lane = registry.lane(lane_name)
     try:
-        result = operator.cancel(lane, [dispatch_id], actor=acting_person(), reason=_reason())[0]
+        result = operator.cancel(lane, [dispatch_id], actor=acting_person(), reason=reason_given())[0]
     except operator.ReasonRequired:
         return _refused(lane, dispatch_id, "Say why it is cancelled: the reason stays with the dispatch.")
     return _done(lane, result, f"Cancelled. It will not be {verb_of(lane.name).past}.")
@@ -66,7 +66,7 @@ def confirm_sent(lane_name: str, dispatch_id: UUID) -> Response:
     lane = registry.lane(lane_name)
     try:
         result = operator.confirm_sent(
-            lane, dispatch_id, actor=acting_person(), reason=_reason(), claim_token=_claim_seen()
+            lane, dispatch_id, actor=acting_person(), reason=reason_given(), claim_token=claim_seen()
         )
     except operator.ReasonRequired:
         return _refused(lane, dispatch_id, "Say how you know that it arrived: the reason stays with the dispatch.")
@@ -81,7 +81,7 @@ def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
     row = operator.find(lane, dispatch_id)
     try:
         result = operator.confirm_not_sent(
-            lane, dispatch_id, actor=acting_person(), reason=_reason(), claim_token=_claim_seen()
+            lane, dispatch_id, actor=acting_person(), reason=reason_given(), claim_token=claim_seen()
         )
     except operator.ReasonRequired:
         return _refused(
@@ -115,7 +115,7 @@ def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     entered = request.form.get("recipient", "").strip()
     try:
         address = recipient_address(entered) if "email" in lane.recipient_column else entered
-        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=_reason())
+        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=reason_given())
     except (CannotCompose, DispatchlogError) as error:
         return _refused(lane, dispatch_id, error.message)
     sentence = "Recipient corrected."
@@ -137,13 +137,26 @@ def reveal(lane_name: str, dispatch_id: UUID) -> Response:
     return _back(lane, dispatch_id)
 
 
+@pages.post("/reveal-content")
+@needs(REVEAL)
+def unmask_content(lane_name: str, dispatch_id: UUID) -> Response:
+    """Show the content unmasked for a minute; that it was looked at is kept."""
+    lane = registry.lane(lane_name)
+    operator.find(lane, dispatch_id)
+    operator.log_action(
+        acting_person(), "reveal_content", lane=lane.name, dispatch_id=dispatch_id, reason=reason_given()
+    )
+    reveal_content(dispatch_id)
+    return _back(lane, dispatch_id)
+
+
 def _wake(lane: Lane, result: ActionResult) -> None:
     """A hint only: workers find the row by their own clocks, so nobody waits here for a broker that is away."""
     if result.changed and broker_health().answers:
         get_waker().wake(lane)
 
 
-def _claim_seen() -> UUID:
+def claim_seen() -> UUID:
     """The try that the page showed; a form that names none was not made by a page, and matches no try."""
     try:
         return UUID(request.form.get("claim_token", ""))
@@ -151,7 +164,7 @@ def _claim_seen() -> UUID:
         return UUID(int=0)
 
 
-def _reason() -> str:
+def reason_given() -> str:
     return " ".join(request.form.get("reason", "").split())[:500]
 
 
@@ -165,7 +178,7 @@ def _done(lane: Lane, result: ActionResult, sentence: str) -> Response:
 
 def _refused(lane: Lane, dispatch_id: UUID, sentence: str) -> Response:
     flash(sentence, "bad")
-    return redirect(_page(lane, dispatch_id), 303)
+    return _back(lane, dispatch_id)
 
 
 def _back(lane: Lane, dispatch_id: UUID) -> Response:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flask import Blueprint, render_template, session, url_for
+from flask import Blueprint, Response, abort, render_template, session, url_for
 
 from dashboard.access import ACT, READ, REVEAL, may, needs
+from dashboard.consequences import consequences
+from dashboard.content import content_of
 from dashboard.context import back_or, settings
 from dashboard.dispatch_queries import is_expired, references, stored_content, timeline
+from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
 from dashboard.story import confirmation, tell
@@ -22,6 +26,14 @@ from dispatchlog.systems import registry
 pages = Blueprint("dispatch", __name__)
 
 REVEALED = "revealed"
+# Which dispatch's content was revealed, and until when (its frame is a request of its own, just after the page's).
+REVEALED_CONTENT = "revealed_content"
+REVEALED_SECONDS = 60
+# The content can run nothing, reach nothing, lead nowhere and belongs to no origin.
+FRAME_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'self'"
+)
 
 
 @pages.get("/dispatches/<lane_name>/<uuid:dispatch_id>")
@@ -40,15 +52,23 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         confirmed=confirmation(events) if row["status"] == "SENT" else None,
     )
     possible = possible_actions(lane, row)
+    recipient = recipient_of(lane, row) or (content["recipient"] if content else None)
+    open_content = _content_is_revealed(dispatch_id)
     return render_template(
         "dispatch.html",
         lane=lane,
         row=row,
         verb=verb_of(lane.name),
-        recipient=recipient_of(lane, row) or (content["recipient"] if content else None),
+        recipient=recipient,
         revealed=session.pop(REVEALED, None) == str(dispatch_id) and may(REVEAL),
         content=content,
+        written=content_of(lane, row, revealed=open_content),
+        content_revealed=open_content,
+        consequences=consequences(lane, row, recipient=recipient, events=events, circuit=around.circuit)
+        if "retry" in possible
+        else [],
         reference=names.get(row["generation"]),
+        escalation=escalations_of([row]).get(dispatch_id) if row["in_doubt"] else None,
         story=tell(lane.name, events, names),
         holdings=explain(lane, row, around),
         confirmed=around.confirmed,
@@ -58,6 +78,29 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         back=back_or(""),
         list_address=back_or(url_for("dispatches.one_lane", lane_name=lane.name)),
     )
+
+
+@pages.get("/dispatches/<lane_name>/<uuid:dispatch_id>/content")
+@needs(READ)
+def show_html(lane_name: str, dispatch_id: UUID) -> Response:
+    """The HTML part of the content alone, for the frame; masked, unless it was revealed a moment ago."""
+    lane = registry.lane(lane_name)
+    found = content_of(lane, find(lane, dispatch_id), revealed=_content_is_revealed(dispatch_id))
+    if found is None or not found.html:
+        abort(404)
+    response = Response(found.html, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = FRAME_POLICY
+    return response
+
+
+def reveal_content(dispatch_id: UUID) -> None:
+    """Let this session see the content unmasked for a minute."""
+    session[REVEALED_CONTENT] = [str(dispatch_id), int(time.time()) + REVEALED_SECONDS]
+
+
+def _content_is_revealed(dispatch_id: UUID) -> bool:
+    revealed, until = session.get(REVEALED_CONTENT) or ("", 0)
+    return bool(revealed == str(dispatch_id) and until > time.time() and may(REVEAL))
 
 
 def recipient_of(lane: Lane, row: Row) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,12 @@ SELECT id, number, generation, worker_id, gateway, sending_at, finished_at, outc
     latency_ms, evidence, count(*) FILTER (WHERE outcome IS DISTINCT FROM 'NOT_SENT') OVER (ORDER BY id) AS try_number
     FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id DESC LIMIT 200
 """
+_ATTEMPTS_OF_MANY = """
+SELECT id, dispatch_id, number, generation, worker_id, gateway, sending_at, finished_at, outcome, code, message,
+    provider_message_id, latency_ms, evidence,
+    count(*) FILTER (WHERE outcome IS DISTINCT FROM 'NOT_SENT') OVER (PARTITION BY dispatch_id ORDER BY id) AS try_number
+    FROM dispatch_attempts WHERE dispatch_id = ANY (%s::uuid[]) ORDER BY dispatch_id, id LIMIT 2000
+"""
 _ACTIONS = """
 SELECT id, at, actor, action, reason FROM operator_actions WHERE dispatch_id = %s ORDER BY id DESC LIMIT 200
 """
@@ -60,6 +67,30 @@ def references(dispatch_id: UUID) -> dict[int, Reference]:
     return {generation: reference for generation, reference in found.items() if reference is not None}
 
 
+def attempts_of(ids: Sequence[UUID]) -> dict[UUID, list[Event]]:
+    """The tries of several dispatches that may have reached the provider, oldest first."""
+    found: dict[UUID, list[Event]] = {dispatch_id: [] for dispatch_id in ids}
+    for row in fetch_dicts(_ATTEMPTS_OF_MANY, (list(ids),)):
+        at = row["finished_at"] or row["sending_at"]
+        if at is not None:
+            found[row["dispatch_id"]].append(Event(at, "attempt", row))
+    return found
+
+
+def references_of(ids: Sequence[UUID]) -> dict[UUID, dict[int, Reference]]:
+    """`references` of several dispatches."""
+    rows = fetch_all(
+        "SELECT dispatch_id, generation, content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads"
+        " WHERE dispatch_id = ANY (%s::uuid[]) AND body IS NOT NULL ORDER BY dispatch_id, generation DESC LIMIT 500",
+        (LONGEST_HEAD, list(ids)),
+    )
+    found: dict[UUID, dict[int, Reference]] = {dispatch_id: {} for dispatch_id in ids}
+    for dispatch_id, generation, content_type, head in rows:
+        if (reference := reference_of(content_type, bytes(head))) is not None:
+            found[dispatch_id][generation] = reference
+    return found
+
+
 def stored_content(dispatch_id: UUID) -> Row | None:
     """What was stored before the newest generation's first send, without its body; None before the first try."""
     rows = fetch_dicts(
@@ -68,6 +99,28 @@ def stored_content(dispatch_id: UUID) -> Row | None:
         (dispatch_id,),
     )
     return rows[0] if rows else None
+
+
+def stored_body(dispatch_id: UUID, *, most: int) -> tuple[str, bytes] | None:
+    """Type and bytes (`most` at the most) of the newest stored content; None where none is stored, or it was deleted."""
+    rows = fetch_all(
+        "SELECT content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads"
+        " WHERE dispatch_id = %s AND body IS NOT NULL ORDER BY generation DESC LIMIT 1",
+        (most, dispatch_id),
+    )
+    return (rows[0][0], bytes(rows[0][1])) if rows else None
+
+
+def siblings(lane: Lane, row: Row) -> dict[str, int]:
+    """How many other dispatches of the lane the row's subject has in each state; of very many only the first hundred."""
+    if not row["subject_id"]:
+        return {}
+    rows = fetch_all(
+        f"SELECT status, count(*) FROM (SELECT status FROM {lane.table} WHERE subject_id = %s AND id <> %s LIMIT 100) s"
+        " GROUP BY status ORDER BY status",
+        (row["subject_id"], row["id"]),
+    )
+    return {status: int(number) for status, number in rows}
 
 
 def last_sweep_at(lane: Lane) -> datetime | None:

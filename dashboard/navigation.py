@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
 from dashboard.access import READ, may
+from dashboard.doubt_queries import number_in_doubt
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the menu: the page it opens, its words and icon, and who sees it.
 
-    It is marked as the present one on every page of its blueprint, or only on its own where `exact`.
+    It is marked as the present one on every page of its blueprint, or only on its own where `exact`. `count` is what
+    stands behind it (falsy: nothing).
     """
 
     endpoint: str
@@ -22,6 +24,7 @@ class Entry:
     icon: str
     permission: str = READ
     exact: bool = False
+    count: Callable[[], object] | None = None
 
     @property
     def address(self) -> str:
@@ -36,7 +39,11 @@ class Entry:
 
 WORK = (
     Entry("overview.show", "Overview", "home"),
+    Entry("doubts.show", "In doubt", "help", count=number_in_doubt),
+    Entry("incidents.show", "Incidents", "alert"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
+    Entry("upcoming.show", "What leaves next", "clock"),
+    Entry("subjects.find", "Stories", "pulse"),
     Entry("kit_orders.every_order", "Kit orders", "box"),
 )
 OFFICE: tuple[Entry, ...] = ()

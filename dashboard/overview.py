@@ -1,4 +1,4 @@
-"""The overview: what sending needs, a card per lane, and the latest moves. Shows; changes nothing."""
+"""The overview: what sending needs, a card per lane, incidents, providers and the latest moves. Shows; changes nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from flask import Blueprint, render_template
 
 from dashboard.access import READ, needs
 from dashboard.health import broker_health, parts, processes
+from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
+from dashboard.incident_queries import incidents, open_replays, window_since
+from dashboard.incidents import REPLAY_STATES
 from dashboard.overview_queries import lane_card, recent_moves, today
 from dispatchlog.systems import registry
 
 pages = Blueprint("overview", __name__)
+
+# The window of the incidents, in days before today; the same as the incidents page's first.
+INCIDENT_DAYS = 1
+MOST_INCIDENTS = 4
 
 
 @pages.get("/")
@@ -19,6 +26,10 @@ def show() -> str:
     lanes = registry.lanes()
     broker = broker_health()
     cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
+    gateways: dict[str, list[str]] = {}
+    for lane in lanes:
+        gateways.setdefault(lane.gateway.name, []).append(lane.title)
+    since = window_since(INCIDENT_DAYS)
     return render_template(
         "overview.html",
         cards=cards,
@@ -28,4 +39,10 @@ def show() -> str:
         today=today().isoformat(),
         in_doubt=sum(card.counts["IN_DOUBT"].number for card in cards),
         failed=sum(card.counts["FAILED"].number for card in cards),
+        gateways=[(name, titles, broker.circuits.get(name)) for name, titles in gateways.items()],
+        incidents=incidents(lanes, since=since)[:MOST_INCIDENTS],
+        since=since.date().isoformat(),
+        replays=[*open_replays().values()],
+        replay_states=REPLAY_STATES,
+        spark={"bar": BAR_WIDTH, "width": BAR_WIDTH * HOURS, "up": UP, "height": UP + DOWN + 2},
     )

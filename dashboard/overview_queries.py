@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from dashboard.filters import ListFilter
-from dashboard.queries import Count, count_by_state
+from dashboard.hours import Hours, hours_of
+from dashboard.queries import COUNT_LIMIT, Count
+from dashboard.wording import IN_DOUBT
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -28,6 +29,9 @@ class LaneCard:
     next_due_at: datetime | None
     last_sweep_at: datetime | None
     circuit: BreakerState
+    hours: Hours
+    within_hour: Count
+    within_day: Count
 
 
 def today() -> date:
@@ -35,24 +39,43 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+# Each of them stops at the count limit and has an index of its own.
+_OPEN = {
+    "PENDING": "status = 'PENDING'",
+    "QUEUED": "status = 'QUEUED'",
+    "FAILED": "status = 'FAILED' AND NOT in_doubt",
+    IN_DOUBT: "in_doubt",
+}
+_SENT_TODAY = "sent_at >= %s"
+_WITHIN = "status = 'PENDING' AND due_at <= now() + interval '{period}'"
+
+
 def lane_card(lane: Lane, circuit: BreakerState) -> LaneCard:
     """Counts and instants of one lane; every number has an index of its own or stops at the count limit."""
-    every = ListFilter(lane=lane)
-    of_today = count_by_state(replace(every, since=today()), [lane])
-    oldest, following, sweep = fetch_one(
-        f"SELECT (SELECT min(due_at) FROM {lane.table} WHERE status = 'PENDING' AND due_at <= now()),"
+    conditions = [*_OPEN.values(), _SENT_TODAY, _WITHIN.format(period="1 hour"), _WITHIN.format(period="1 day")]
+    counted = ", ".join(
+        f"(SELECT count(*) FROM (SELECT FROM {lane.table} WHERE {condition} LIMIT {COUNT_LIMIT + 1}) c)"
+        for condition in conditions
+    )
+    midnight = datetime(*today().timetuple()[:3], tzinfo=UTC)
+    *numbers, oldest, following, sweep = fetch_one(
+        f"SELECT {counted}, (SELECT min(due_at) FROM {lane.table} WHERE status = 'PENDING' AND due_at <= now()),"
         f" (SELECT min(due_at) FROM {lane.table} WHERE status = 'PENDING' AND due_at > now()),"
         " (SELECT max(occurs_at) FROM schedule_occurrences WHERE job = %s)",
-        (lane.sweep_job,),
+        (midnight, lane.sweep_job),
     )
+    *open_counts, sent_today, within_hour, within_day = (Count(int(number)) for number in numbers)
     return LaneCard(
         lane=lane,
-        counts=count_by_state(every, [lane]),
-        sent_today=of_today["SENT"],
+        counts=dict(zip(_OPEN, open_counts, strict=True)),
+        sent_today=sent_today,
         oldest_due_at=oldest,
         next_due_at=following,
         last_sweep_at=sweep,
         circuit=circuit,
+        hours=hours_of(lane),
+        within_hour=within_hour,
+        within_day=within_day,
     )
 
 

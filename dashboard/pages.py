@@ -9,11 +9,15 @@ from dashboard import (
     dispatch_actions,
     dispatch_list,
     dispatch_page,
+    doubts,
     form_page,
+    incidents,
     kit_orders,
     mailbox,
     overview,
     probes,
+    subjects,
+    upcoming,
 )
 
 
@@ -21,6 +25,7 @@ def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
     modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
+    modules += [doubts, incidents, upcoming, subjects]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ def install_presentation(app: Flask) -> None:
         mask=mask,
         mask_text=mask_text,
         pretty=pretty,
+        evidence_facts=evidence_facts,
         business_keys=business_keys,
         upper_first=upper_first,
         duration=duration,
@@ -88,6 +90,22 @@ def duration(milliseconds: float) -> str:
 def pretty(value: Any) -> str:
     """Evidence as indented JSON, masked."""
     return json.dumps(mask_values(value), indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def evidence_facts(evidence: Any) -> list[tuple[str, str]]:
+    """Evidence as pairs of a label and its text, masked."""
+    if not isinstance(evidence, Mapping):
+        return []
+    masked = mask_values(evidence)
+    return [(wording.EVIDENCE.get(name, name.replace("_", " ").capitalize()), _plain(masked[name])) for name in masked]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "\N{EN DASH}" if value is None else str(value)
 
 
 def business_keys(keys: list[str] | None) -> list[str]:

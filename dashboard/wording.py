@@ -112,6 +112,12 @@ REFUSED_BY_MAIL_SERVER: Final = (
     "The mail server refuses it. If the address is wrong, correct the recipient, else retry once the server takes it."
 )
 
+
+def advice(code: str) -> str | None:
+    """What usually puts a failure with this code right; None where nothing is known of it."""
+    return NEXT_STEPS.get(code) or (REFUSED_BY_MAIL_SERVER if code.startswith("SMTP_5") else None)
+
+
 OUTCOMES = MappingProxyType(
     {
         None: ("no answer yet", "send", "busy"),
@@ -120,6 +126,22 @@ OUTCOMES = MappingProxyType(
         "PERMANENT": ("refused for good", "x", "bad"),
         "UNKNOWN": ("no answer known", "help", "doubt"),
         "NOT_SENT": ("stopped before anything left", "pause", "off"),
+    }
+)
+
+# What gateways note of a try, as a label; what is not here goes by its name.
+EVIDENCE = MappingProxyType(
+    {
+        "stage": "How far it came",
+        "bytes_sent": "Bytes handed over",
+        "last_reply": "Last reply",
+        "reply": "Reply",
+        "host": "Server",
+        "status": "HTTP status",
+        "code": "Reply code",
+        "error": "What broke",
+        "message": "Its words",
+        "look_up": "When asked later",
     }
 )
 
@@ -133,6 +155,9 @@ ACTIONS = MappingProxyType(
         "correct_recipient": "Corrected the recipient",
         "look_up": "Asked the provider",
         "reveal": "Looked at the recipient",
+        "reveal_content": "Looked at the content",
+        "escalate": "Escalated",
+        "withdraw_escalation": "Took the escalation back",
     }
 )
 
@@ -146,6 +171,7 @@ _ACTORS = MappingProxyType(
         "service:sweep": "Scheduler",
         "sweep": "Scheduler",
         "scheduler": "Scheduler on {}",
+        "replay": "Replay",
         "cli": "Command line",
         "unattributed": "Database user {}, not through the program",
     }

@@ -48,6 +48,8 @@ class Lane:
             on (ordering_key, seq) where status = 'FAILED' and ordering_key is not null.
         queue, actor: where a wake-up for this lane goes.
         recipient_column: the column an operator may correct, or "" where there is none.
+        caution: what speaks against sending the row as things stand, in a sentence for people; "" where nothing does. It
+            reads only.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Lane:
     queue: str = "dispatch"
     actor: str = "drain"
     recipient_column: str = ""
+    caution: Callable[[Row], str] | None = None
 
     @cached_property
     def table(self) -> str:

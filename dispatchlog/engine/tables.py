@@ -131,6 +131,20 @@ def lane_table(model: Any) -> Any:
         model.index(model.sent_at, where=model.sent_at.is_null(False), name=f"{name}_sent"),
         model.index(model.subject_id, where=model.subject_id.is_null(False), name=f"{name}_subject"),
         model.index(model.ordering_key, unique=True, where=queued & ordered, name=f"{name}_one_per_key"),
+        model.index(
+            SQL("coalesce(expires_at, 'infinity'::timestamptz)"),
+            SQL("coalesce(claimed_at, created_at)"),
+            model.id,
+            where=model.in_doubt,
+            name=f"{name}_doubts",
+        ),
+        model.index(
+            model.last_error_code,
+            model.updated_at,
+            model.id,
+            where=(model.status == SQL("'FAILED'")) & SQL("NOT in_doubt"),
+            name=f"{name}_causes",
+        ),
     ):
         model.add_index(index)
     return model
@@ -157,6 +171,18 @@ class DispatchTransition(Table):
     class Meta:
         table_name = "dispatch_transitions"
         indexes = ((("dispatch_id", "id"), False),)
+
+
+DispatchTransition.add_index(
+    DispatchTransition.index(
+        DispatchTransition.lane,
+        DispatchTransition.to_status,
+        DispatchTransition.at,
+        where=DispatchTransition.to_status.in_([SQL("'SENT'"), SQL("'FAILED'")])
+        & (DispatchTransition.from_status != DispatchTransition.to_status),
+        name="dispatch_transitions_hours",
+    )
+)
 
 
 class DispatchAttempt(Table):
@@ -287,6 +313,101 @@ class ScheduleOccurrence(Table):
         primary_key = CompositeKey("job", "occurs_at")
 
 
+class DispatchReplay(Table):
+    """Failed dispatches of one gateway and cause that are tried again step by step; see `dispatchlog.engine.replay`.
+
+    `halted_by` is the dispatch whose failure halted it. At most one is open per gateway and cause.
+    """
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    gateway = CharField(max_length=64)
+    cause = CharField(max_length=64)
+    since = DateTimeTZField()
+    state = CharField(
+        max_length=16,
+        default="RUNNING",
+        constraints=[SQL("DEFAULT 'RUNNING'"), Check("state IN ('RUNNING', 'STOPPED', 'HALTED', 'DONE', 'ENDED')")],
+    )
+    stage = SmallIntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("stage BETWEEN 0 AND 2")])
+    round = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    actor = CharField(max_length=128)
+    reason = TextField()
+    started_by = CharField(max_length=128)
+    started_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+    halted_by = UUIDField(null=True)
+
+    class Meta:
+        table_name = "dispatch_replays"
+
+
+DispatchReplay.add_index(
+    DispatchReplay.index(
+        DispatchReplay.gateway,
+        DispatchReplay.cause,
+        unique=True,
+        where=DispatchReplay.state.in_([SQL("'RUNNING'"), SQL("'STOPPED'"), SQL("'HALTED'")]),
+        name="dispatch_replays_open",
+    )
+)
+
+
+class DispatchReplayRow(Table):
+    """One dispatch of a replay, frozen at its start. `attempts` is how many its row had when it was last released."""
+
+    replay_id = BigIntegerField()
+    position = IntegerField()
+    lane = CharField(max_length=64)
+    dispatch_id = UUIDField(index=True)
+    failed_at = DateTimeTZField()
+    state = CharField(
+        max_length=16,
+        default="WAITING",
+        constraints=[
+            SQL("DEFAULT 'WAITING'"),
+            Check("state IN ('WAITING', 'RELEASED', 'SENT', 'FAILED', 'SKIPPED')"),
+        ],
+    )
+    round = IntegerField(null=True)
+    attempts = IntegerField(null=True)
+    code = CharField(max_length=64, null=True)
+    note = TextField(null=True)
+    released_at = DateTimeTZField(null=True)
+    settled_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "dispatch_replay_rows"
+        primary_key = CompositeKey("replay_id", "position")
+        indexes = ((("replay_id", "state", "position"), False),)
+
+
+class DispatchEscalation(Table):
+    """A doubt that a person could not settle and passed on; it is about one try and ends with the doubt."""
+
+    dispatch_id = UUIDField()
+    claim_token = UUIDField()
+    lane = CharField(max_length=64)
+    note = TextField()
+    escalated_by = CharField(max_length=128)
+    escalated_at = DateTimeTZField(constraints=NOW)
+    closed_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "dispatch_escalations"
+        primary_key = CompositeKey("dispatch_id", "claim_token")
+
+
+DispatchEscalation.add_index(
+    DispatchEscalation.index(
+        DispatchEscalation.lane,
+        DispatchEscalation.escalated_at,
+        where=DispatchEscalation.closed_at.is_null(),
+        name="dispatch_escalations_open",
+    )
+)
+
+
 ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchTransition,
     DispatchAttempt,
@@ -297,4 +418,7 @@ ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchWorker,
     OperatorAction,
     ScheduleOccurrence,
+    DispatchReplay,
+    DispatchReplayRow,
+    DispatchEscalation,
 )

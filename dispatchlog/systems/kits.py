@@ -43,6 +43,7 @@ def kit_registration_lane() -> Lane:
         batch=50,
         slots=3,
         after_sent=_after_registered,
+        caution=_caution,
     )
 
 
@@ -64,7 +65,16 @@ def health_information_lane() -> Lane:
         queue=HEALTH_INFORMATION_QUEUE,
         actor="health_information_dispatch",
         recipient_column="recipient_email",
+        caution=_caution,
     )
+
+
+def _caution(row: Row) -> str:
+    with connected():
+        found = fetch_all(f"SELECT status FROM {get_settings().orders_table} WHERE id = %s", (row["order_id"],))
+    if not found:
+        return "Its order is no longer stored."
+    return "Its order was cancelled." if found[0][0] == "cancelled" else ""
 
 
 def _build_registry() -> Gateway:

@@ -1,0 +1,90 @@
+"""What a dispatch says, as a person may read it: the stored bytes taken apart, with addresses, numbers and links masked.
+Owns the taking apart; sends nothing, and composes only where composing is copying.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+
+from dashboard.dispatch_queries import stored_body
+from dashboard.masking import mask_text
+from dispatchlog.engine.errors import CannotCompose
+from dispatchlog.engine.lanes import Lane, Row
+
+# More than this of a body is not shown.
+LONGEST_BODY = 262_144
+# A link may carry a key that opens somebody's form.
+_LINK = re.compile(r"(https?://[^\s/\"'<>?#]+)[/?#][^\s\"'<>]*")
+_SHOWN_HEADERS = ("Subject", "From", "To", "Reply-To", "Date", "Message-ID")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was stored, taken apart. `text` is the plain part; `html` stands in a frame of its own."""
+
+    content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+    html: str = ""
+    cut: bool = False
+
+
+def content_of(lane: Lane, row: Row, *, revealed: bool = False) -> Content | None:
+    """The newest content of the dispatch, masked unless it was revealed; None where nothing is written yet."""
+    found = _bytes_of(lane, row)
+    if found is None:
+        return None
+    content_type, body = found
+    hide: Callable[[str], str] = (lambda text: text) if revealed else mask_content
+    cut = len(body) >= LONGEST_BODY
+    if content_type == "message/rfc822":
+        return _mail(body, hide, cut=cut)
+    if content_type.endswith("json"):
+        return Content(content_type, text=hide(_indented(body)), cut=cut)
+    if content_type.startswith("text/html"):
+        return Content(content_type, html=hide(body.decode("utf-8", "replace")), cut=cut)
+    if content_type.startswith("text/"):
+        return Content(content_type, text=hide(body.decode("utf-8", "replace")), cut=cut)
+    return Content(content_type, cut=cut)
+
+
+def mask_content(text: str) -> str:
+    """Addresses and telephone numbers masked, and links up to the server's name."""
+    return mask_text(_LINK.sub(r"\1/•••", text))
+
+
+def _bytes_of(lane: Lane, row: Row) -> tuple[str, bytes] | None:
+    if not lane.body_on_row:
+        return stored_body(row["id"], most=LONGEST_BODY)
+    try:
+        letter = lane.compose(row)  # it only copies what the row holds
+    except CannotCompose:
+        return None
+    return letter.content_type, letter.body[:LONGEST_BODY]
+
+
+def _mail(body: bytes, hide: Callable[[str], str], *, cut: bool) -> Content:
+    message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(body)
+    headers = tuple((name, hide(str(message[name]))) for name in _SHOWN_HEADERS if message[name])
+    return Content("message/rfc822", headers, hide(_part(message, "plain")), hide(_part(message, "html")), cut=cut)
+
+
+def _part(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    try:
+        return str(part.get_content()) if part is not None else ""
+    except (LookupError, ValueError):  # an unknown character set
+        return ""
+
+
+def _indented(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False, sort_keys=True)
+    except ValueError:
+        return body.decode("utf-8", "replace")

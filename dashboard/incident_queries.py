@@ -1,0 +1,152 @@
+"""Incidents and replays: what failed lately, by provider and cause, and how far a replay is. Owns their SQL; changes
+nothing.
+
+Each lane's failures have an index by cause and last change. The causes are found by skipping from one to the next in it,
+and each is counted up to the count limit, so a page costs the same on a hundred failures and on a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from dashboard.queries import COUNT_LIMIT, Count
+from dispatchlog.engine.database import fetch_all, fetch_dicts
+from dispatchlog.engine.lanes import Lane, Row
+
+MOST_CAUSES = 100
+PAGE_REPLAY_ROWS = 50
+LATEST_REPLAYS = 20
+
+_CAUSES = """
+WITH RECURSIVE causes AS (
+    (SELECT last_error_code AS cause FROM {table} WHERE status = 'FAILED' AND NOT in_doubt
+        AND last_error_code IS NOT NULL ORDER BY last_error_code LIMIT 1)
+    UNION ALL
+    SELECT (SELECT f.last_error_code FROM {table} f WHERE f.status = 'FAILED' AND NOT f.in_doubt
+        AND f.last_error_code > c.cause ORDER BY f.last_error_code LIMIT 1)
+    FROM causes c WHERE c.cause IS NOT NULL)
+SELECT c.cause, n.number, first.at AS first_at, last.at AS last_at, last.id, last.last_error, last.search_keys
+FROM (SELECT cause FROM causes WHERE cause IS NOT NULL LIMIT %(causes)s) c
+CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, f.search_keys FROM {table} f WHERE {same}
+    ORDER BY f.updated_at DESC, f.id DESC LIMIT 1) last
+CROSS JOIN LATERAL (SELECT f.updated_at AS at FROM {table} f WHERE {same} ORDER BY f.updated_at, f.id LIMIT 1) first
+CROSS JOIN LATERAL (SELECT count(*) AS number FROM (SELECT FROM {table} f WHERE {same} LIMIT %(most)s) x) n
+"""
+_SAME = "f.status = 'FAILED' AND NOT f.in_doubt AND f.last_error_code = c.cause AND f.updated_at >= %(since)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One lane's part of an incident."""
+
+    lane: Lane
+    number: Count
+
+
+@dataclass(slots=True)
+class Incident:
+    """Dispatches that failed for one cause at one provider; `sample` is the latest of them, with its `lane`."""
+
+    gateway: str
+    cause: str
+    first_at: datetime
+    last_at: datetime
+    sample: Row
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def number(self) -> Count:
+        """All lanes' together; each lane's count stops at the limit."""
+        return Count(sum(share.number.number for share in self.shares))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many rows of a replay stand in each state."""
+
+    total: int
+    waiting: int = 0
+    released: int = 0
+    sent: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.sent + self.failed + self.skipped
+
+
+def window_since(days: int) -> datetime:
+    """The beginning of a window of so many days before today: a midnight UTC, as the lists count days."""
+    today: date = datetime.now(UTC).date()
+    return datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=days)
+
+
+def incidents(lanes: Sequence[Lane], *, since: datetime) -> list[Incident]:
+    """What failed (and is not in doubt) since then, by provider and cause, the latest first."""
+    found: dict[tuple[str, str], Incident] = {}
+    values = {"since": since, "causes": MOST_CAUSES, "most": COUNT_LIMIT + 1}
+    for lane in lanes:
+        for row in fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME), values):
+            _add(found, lane, row)
+    return sorted(found.values(), key=lambda incident: incident.last_at, reverse=True)
+
+
+def _add(found: dict[tuple[str, str], Incident], lane: Lane, row: dict[str, Any]) -> None:
+    key = lane.gateway.name, row["cause"]
+    sample: Row = {**row, "lane": lane.name}
+    incident = found.setdefault(key, Incident(*key, row["first_at"], row["last_at"], sample))
+    incident.first_at = min(incident.first_at, row["first_at"])
+    if row["last_at"] > incident.last_at:
+        incident.last_at, incident.sample = row["last_at"], sample
+    incident.shares.append(Share(lane, Count(int(row["number"]))))
+
+
+def open_replays() -> dict[tuple[str, str], Row]:
+    """The replays that have not ended, by provider and cause."""
+    rows = fetch_dicts("SELECT * FROM dispatch_replays WHERE state IN ('RUNNING', 'STOPPED', 'HALTED')")
+    return {(row["gateway"], row["cause"]): row for row in rows}
+
+
+def latest_replays() -> list[Row]:
+    """The newest replays, whatever became of them."""
+    return [*fetch_dicts("SELECT * FROM dispatch_replays ORDER BY id DESC LIMIT %s", (LATEST_REPLAYS,))]
+
+
+def find_replay(replay_id: int) -> Row | None:
+    """The replay; None where there is none of this number."""
+    rows = fetch_dicts("SELECT * FROM dispatch_replays WHERE id = %s", (replay_id,))
+    return rows[0] if rows else None
+
+
+def progress(replay: Row) -> Progress:
+    """How far the replay is."""
+    rows = fetch_all(
+        "SELECT lower(state), count(*) FROM dispatch_replay_rows WHERE replay_id = %s GROUP BY 1", (replay["id"],)
+    )
+    return Progress(replay["total"], **{state: int(number) for state, number in rows})
+
+
+def replay_rows(replay_id: int, *, state: str = "", after: int = 0) -> tuple[list[Row], int | None]:
+    """One page of a replay's rows in their order, all or those in one state; where the next begins (None: nowhere)."""
+    narrowed, values = ("AND state = %s", [state]) if state else ("", [])
+    found = fetch_dicts(
+        "SELECT position, lane, dispatch_id, state, code, note, released_at, settled_at FROM dispatch_replay_rows"
+        f" WHERE replay_id = %s {narrowed} AND position > %s ORDER BY position LIMIT %s",
+        [replay_id, *values, after, PAGE_REPLAY_ROWS + 1],
+    )
+    page: list[Row] = [*found[:PAGE_REPLAY_ROWS]]
+    return page, page[-1]["position"] if len(found) > PAGE_REPLAY_ROWS else None
+
+
+def keys_of(rows: Sequence[Row], lanes: Sequence[Lane]) -> dict[Any, list[str]]:
+    """The search keys of the dispatches that these rows name by `lane` and `dispatch_id`."""
+    keys: dict[Any, list[str]] = {}
+    for lane in lanes:
+        ids = [row["dispatch_id"] for row in rows if row["lane"] == lane.name]
+        if ids:
+            keys |= dict(fetch_all(f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])", (ids,)))
+    return keys

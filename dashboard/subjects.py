@@ -1,0 +1,92 @@
+"""The story of one subject, such as an order or a patient, over all lanes, and the search for it. Shows; changes nothing
+but the remembered search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response
+
+from dashboard.access import READ, needs
+from dashboard.context import back_or
+from dashboard.dispatch_queries import references_of
+from dashboard.filters import LEAST_SEARCH_CHARACTERS, MOST_SEARCH_CHARACTERS
+from dashboard.presentation import business_keys
+from dashboard.story import Entry, tell
+from dashboard.subject_queries import Subject, dispatches_of, find_subjects, timelines
+from dispatchlog.engine.lanes import Row
+from dispatchlog.systems import registry
+
+pages = Blueprint("subjects", __name__, url_prefix="/stories")
+
+# A search that may be somebody's address stays in the session, out of every address and log.
+SEARCH = "story_search"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the story: what happened, and to which of the subject's dispatches."""
+
+    entry: Entry
+    row: Row
+
+
+@pages.get("")
+@needs(READ)
+def find() -> str:
+    """The search, and what it found."""
+    text = str(session.get(SEARCH, "")) if request.args.get("found") else request.args.get("q", "").strip()
+    text = text.replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
+    short = bool(text) and len(text) < LEAST_SEARCH_CHARACTERS
+    found = find_subjects(text, registry.lanes()) if text and not short else []
+    problems = [f"Search for at least {LEAST_SEARCH_CHARACTERS} characters."] if short else []
+    return render_template("stories.html", text=text, found=found, problems=problems, searched=text and not short)
+
+
+@pages.post("")
+@needs(READ)
+def search() -> Response:
+    """To the story that the search finds, or to the choice of several."""
+    text = request.form.get("q", "").strip().replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
+    if len(text) >= LEAST_SEARCH_CHARACTERS:
+        found: list[Subject] = find_subjects(text, registry.lanes())
+        if len(found) == 1:
+            return redirect(url_for("subjects.show", subject=found[0].id), 303)
+    if "@" in text or text.startswith("+"):
+        session[SEARCH] = text
+        return redirect(url_for("subjects.find", found=1), 303)
+    return redirect(url_for("subjects.find", q=text or None), 303)
+
+
+@pages.get("/story")
+@needs(READ)
+def show() -> str:
+    """Everything that happened to the subject's dispatches, in the order of time."""
+    subject_id = request.args.get("subject", "").replace("\x00", "")
+    rows = dispatches_of(subject_id, registry.lanes()) if subject_id else []
+    if not rows:
+        abort(404)
+    return render_template(
+        "story.html",
+        subject_id=subject_id,
+        name=_name(rows, subject_id),
+        rows=rows,
+        lines=_lines(rows),
+        titles={lane.name: lane.title for lane in registry.lanes()},
+        list_address=back_or(url_for("subjects.find")),
+    )
+
+
+def _lines(rows: list[Row]) -> list[Line]:
+    ids = [row["id"] for row in rows]
+    events, names = timelines(ids), references_of(ids)
+    lines = [Line(entry, row) for row in rows for entry in tell(row["lane"], events[row["id"]], names[row["id"]])]
+    return sorted(lines, key=lambda line: line.entry.at)
+
+
+def _name(rows: list[Row], subject_id: str) -> str:
+    """The business keys that all of its dispatches have, such as an order's number."""
+    common = [key for key in business_keys(rows[0]["search_keys"]) if all(key in row["search_keys"] for row in rows)]
+    return " · ".join(common) or subject_id

@@ -1,0 +1,145 @@
+"""What a dispatch's page shows of its content, and what it says before a retry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from dashboard.content import mask_content
+from dashboard.dispatch_page import FRAME_POLICY
+from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
+from dispatchlog.gateways.fake import FakeGateway
+from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
+from tests.dashboard.browsing import Dashboard, action, page_of
+from tests.dashboard.samples import form_in, place_order, the_row
+from tests.engine.lane import enqueue, install, parcel_lane
+
+EMAIL = "ada.lovelace@example.org"
+
+
+def content_card(text: str) -> str:
+    return text[text.index('id="content"') : text.index('id="story"')]
+
+
+def test_what_was_sent_is_shown_masked(dash: Dashboard) -> None:
+    row = form_in("SENT", email=EMAIL)
+    support = dash.as_("support")
+    card = content_card(support.get(page_of(row)).text)
+    assert "What was sent" in card
+    assert "<dt>Subject</dt>" in card
+    assert "a•••@example.org" in card
+    assert "/•••" in card
+    frame = support.get(f"{page_of(row)}/content")
+    assert frame.headers["Content-Security-Policy"] == FRAME_POLICY
+    assert "<html" in frame.text
+    for text in (card, frame.text):
+        assert EMAIL not in text
+        assert "/form/" not in text
+
+
+def test_the_content_is_shown_unmasked_for_a_reason_and_that_is_kept(dash: Dashboard) -> None:
+    row = form_in("SENT", email=EMAIL)
+    support = dash.as_("support")
+    support.get(page_of(row))
+    text = support.post(action(row, "reveal-content"), follow=True, reason="the patient asks").text
+    assert EMAIL in content_card(text)
+    assert "/form/" in support.get(f"{page_of(row)}/content").text
+    assert EMAIL not in dash.as_("pharmacist").get(page_of(row)).text
+    with connected():
+        (kept,) = fetch_dicts("SELECT actor, reason FROM operator_actions WHERE action = 'reveal_content'")
+    assert kept == {"actor": "support@example.org", "reason": "the patient asks"}
+
+
+def test_it_is_masked_again_after_a_minute_and_for_every_other_dispatch(
+    dash: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (form_in("SENT", number=number, email=EMAIL) for number in ("VO-1", "VO-2"))
+    support = dash.as_("support")
+    support.post(action(first, "reveal-content"), reason="x")
+    assert EMAIL not in support.get(page_of(second)).text
+    monkeypatch.setattr("dashboard.dispatch_page.REVEALED_SECONDS", -1)
+    support.post(action(first, "reveal-content"), reason="x")
+    assert EMAIL not in support.get(page_of(first)).text
+
+
+def test_what_is_not_written_yet_says_so(dash: Dashboard) -> None:
+    row = form_in("PENDING")
+    viewer = dash.as_("viewer")
+    assert "It is written when it is sent" in content_card(viewer.get(page_of(row)).text)
+    assert viewer.get(f"{page_of(row)}/content").status_code == 404
+
+
+def test_json_is_shown_as_text(dash: Dashboard) -> None:
+    form_in("SENT")
+    row = the_row("kit_registration")
+    card = content_card(dash.as_("viewer").get(page_of(row, "kit_registration")).text)
+    assert "&#34;kitId&#34;: &#34;KIT-VO-20418&#34;" in card
+    assert "iframe" not in card
+
+
+def test_a_lane_that_keeps_its_content_on_the_row_is_shown_from_there(dash: Dashboard, settings_env: Settings) -> None:
+    install(settings_env.database_url)
+    lane = parcel_lane(FakeGateway(name="post"), body_on_row=True)
+    registry.register(lane)
+    try:
+        (dispatch_id,) = enqueue(lane)
+        text = dash.as_("viewer").get(f"/dispatches/parcel/{dispatch_id}").text
+    finally:
+        registry.unregister(lane)
+    assert ">parcel 0</pre>" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("open https://a.example/form/abc.def?x=1 now", "open https://a.example/••• now"),
+        ('<a href="https://a.example/form/abc">', '<a href="https://a.example/•••">'),
+        ("https://a.example", "https://a.example"),
+        ("write to ada@example.org or +44 20 7946 0000", "write to a•••@example.org or •••00"),
+    ],
+)
+def test_addresses_numbers_and_links_are_masked(text: str, masked: str) -> None:
+    assert mask_content(text) == masked
+
+
+def test_before_a_retry_the_page_says_what_follows(dash: Dashboard) -> None:
+    row = form_in("FAILED", email=EMAIL)
+    text = dash.as_("support").get(page_of(row)).text
+    said = re.findall(r"<li>([^<]+)</li>", text[text.index('class="consequences"') :].partition("</ul>")[0])
+    assert said[0] == "It is sent once to a•••@example.org."
+    assert said[1] == "It is written afresh, with what is known now."
+    assert "550 5.1.1" in said[2]
+    assert EMAIL not in " ".join(said)
+
+
+def test_others_of_the_same_subject_are_told_before_a_retry(dash: Dashboard) -> None:
+    order_id = place_order("VO-1", kits=("KIT-1", "KIT-2"))
+    with transaction("test"):
+        execute("UPDATE kit_registrations SET due_at = now() + interval '1 hour'")
+    text = dash.as_("support").get(page_of(the_row("kit_registration"), "kit_registration")).text
+    assert "Others of the same kind for the same subject: 1 pending." in text
+    assert "It becomes due at once" in text
+    assert order_id
+
+
+def test_a_stored_script_does_not_leave_the_frame(dash: Dashboard) -> None:
+    row: Any = form_in("SENT")
+    with connected():
+        assert "script" not in FRAME_POLICY
+    frame = dash.as_("viewer").get(f"{page_of(row)}/content")
+    assert frame.headers["Content-Security-Policy"].startswith("sandbox;")
+
+
+def test_a_cancelled_order_speaks_against_a_retry(dash: Dashboard) -> None:
+    failed, doubtful = form_in("FAILED", number="VO-1"), form_in("IN_DOUBT", number="VO-2")
+    support = dash.as_("support")
+    assert "Its order was cancelled." not in support.get(page_of(failed)).text
+    with transaction("test"):
+        execute("UPDATE orders SET status = 'cancelled'")
+    assert "<li>Its order was cancelled.</li>" in support.get(page_of(failed)).text
+    desk = support.get("/in-doubt").text
+    assert "<strong>Its order was cancelled.</strong>" in desk
+    assert str(doubtful["id"]) in desk
