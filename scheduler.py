@@ -23,6 +23,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from dispatchlog import bulk
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
@@ -74,6 +75,7 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             _wake_lanes,
             "a lost wake-up costs a minute at the most, even with no worker's clock",
         ),
+        Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
     )
 
 

@@ -37,6 +37,7 @@ class Entry:
 WORK = (
     Entry("overview.show", "Overview", "home"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
+    Entry("bulk.every_run", "Bulk actions", "stack"),
     Entry("kit_orders.every_order", "Kit orders", "box"),
 )
 OFFICE: tuple[Entry, ...] = ()

@@ -6,9 +6,11 @@ from flask import Flask
 
 from dashboard import (
     account,
+    bulk,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
+    export,
     form_page,
     kit_orders,
     mailbox,
@@ -20,7 +22,7 @@ from dashboard import (
 def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
-    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
+    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, bulk, export, kit_orders, account, probes]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:
