@@ -77,6 +77,7 @@ class Export:
             return next(self._lines)
         except StopIteration:
             self._complete = True
+            self.close()
             raise
 
     def close(self) -> None:
