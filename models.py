@@ -241,6 +241,78 @@ ServiceToken.add_index(
 )
 
 
+class BulkRun(Table):
+    """An action on many dispatches: a PREVIEW until somebody begins it (RUNNING), DONE when every row has its result.
+
+    `selection` says in words what was selected, without anybody's address; `more`: more matched than it takes. Of `total`
+    rows `chosen` are acted on, so far `done` with effect and `unchanged` without.
+    """
+
+    id = UUIDField(primary_key=True, default=new_id)
+    action = CharField(max_length=16, constraints=[Check("action IN ('retry', 'cancel')")])
+    state = CharField(
+        max_length=16,
+        default="PREVIEW",
+        constraints=[SQL("DEFAULT 'PREVIEW'"), Check("state IN ('PREVIEW', 'RUNNING', 'DONE')")],
+    )
+    selection = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    chosen = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    done = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    unchanged = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    more = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    created_at = DateTimeTZField(constraints=NOW)
+    created_by = CharField(max_length=128)
+    started_at = DateTimeTZField(null=True)
+    started_by = CharField(max_length=128, null=True)
+    reason = TextField(null=True)
+    finished_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "bulk_runs"
+        indexes = ((("created_at", "id"), False),)
+        constraints = (
+            Check("state = 'PREVIEW' OR (started_at IS NOT NULL AND started_by IS NOT NULL)"),
+            Check("(finished_at IS NOT NULL) = (state = 'DONE')"),
+        )
+
+
+BulkRun.add_index(
+    BulkRun.index(BulkRun.started_at, BulkRun.id, where=BulkRun.state == SQL("'RUNNING'"), name="bulk_runs_running")
+)
+
+
+class BulkItem(Table):
+    """One dispatch of a bulk run, frozen as it was seen, with what became of it; `result` is null until it is its turn."""
+
+    run = ForeignKeyField(BulkRun, on_delete="CASCADE", index=False)
+    position = IntegerField()
+    lane = CharField(max_length=64)
+    dispatch_id = UUIDField()
+    seen_status = CharField(max_length=16)
+    seen_in_doubt = BooleanField()
+    seen_updated_at = DateTimeTZField()
+    verdict = CharField(max_length=8, constraints=[Check("verdict IN ('SAFE', 'REVIEW', 'BLOCKED')")])
+    cause = CharField(max_length=64)
+    result = CharField(
+        max_length=16, null=True, constraints=[Check("result IN ('DONE', 'MOVED', 'REFUSED', 'GONE', 'LEFT_OUT')")]
+    )
+    code = CharField(max_length=64, null=True)
+    message = TextField(null=True)
+    settled_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "bulk_items"
+        primary_key = CompositeKey("run", "position")
+        indexes = ((("run", "dispatch_id"), True),)
+        constraints = (Check("(result IS NULL) = (settled_at IS NULL)"),)
+
+
+BulkItem.add_index(
+    BulkItem.index(BulkItem.run, BulkItem.position, where=BulkItem.result.is_null(), name="bulk_items_open")
+)
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -255,4 +327,6 @@ ALL_TABLES: tuple[type[Table], ...] = (
     WebSession,
     SignInFailure,
     ServiceToken,
+    BulkRun,
+    BulkItem,
 )

@@ -23,6 +23,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from dispatchlog import bulk
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
@@ -83,6 +84,7 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             "replays", REPLAY_SECONDS, _advance_replays, "what was released is followed, then the next", recorded=False
         ),
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
+        Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
     )
 
 

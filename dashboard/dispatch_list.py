@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
@@ -10,8 +12,9 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import READ, needs
 from dashboard.dispatch_page import possible_actions
-from dashboard.filters import ListFilter, parse_filter
-from dashboard.queries import count_by_state, list_dispatches
+from dashboard.filter_words import chips
+from dashboard.filters import AGES, FIELDS, SORTS, TIMES_LEFT, ListFilter, parse_filter
+from dashboard.queries import causes, count_by_state, count_matching, list_dispatches
 from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import registry
@@ -21,25 +24,46 @@ pages = Blueprint("dispatches", __name__)
 _MOST_SEARCHES = 20
 
 
-@pages.get("/dispatches")
-@needs(READ)
-def every_lane() -> str:
-    """All lanes' dispatches, or those of the lane that `lane` names."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The list that an address asks for: its filter, the lanes it can be of, and what could not be read."""
+
+    wanted: ListFilter
+    lanes: Sequence[Lane]
     problems: tuple[str, ...] = ()
-    lane: Lane | None = None
-    if name := request.args.get("lane", ""):
+
+
+def read_filter(lane: Lane | None = None) -> Asked:
+    """What this request's address asks for. Its `lane` counts where no lane is given; an unknown one is named."""
+    problems: tuple[str, ...] = ()
+    if lane is None and (name := request.args.get("lane", "")):
         try:
             lane = registry.lane(name)
         except UnknownLane:
             problems = (f"Lane “{name[:40]}” is not known; showing all of them.",)
-    return _show(lane, problems)
+    wanted = parse_filter(request.args, lane=lane, searches=session.get("searches"), gateways=gateways())
+    among = (lane,) if lane else registry.lanes()
+    lanes = [known for known in among if not wanted.gateway or known.gateway.name == wanted.gateway]
+    return Asked(wanted, lanes, problems + wanted.problems)
+
+
+def gateways() -> list[str]:
+    """The providers' names."""
+    return sorted({lane.gateway.name for lane in registry.lanes()})
+
+
+@pages.get("/dispatches")
+@needs(READ)
+def every_lane() -> str:
+    """All lanes' dispatches, or those of the lane that `lane` names."""
+    return _show(read_filter())
 
 
 @pages.get("/lanes/<lane_name>")
 @needs(READ)
 def one_lane(lane_name: str) -> str:
     """One lane's dispatches."""
-    return _show(registry.lane(lane_name), ())
+    return _show(read_filter(registry.lane(lane_name)))
 
 
 @pages.post("/search")
@@ -47,9 +71,7 @@ def one_lane(lane_name: str) -> str:
 def search() -> Response:
     """To the list that the form asks for. What may be a person's address goes into the session, not into the URL."""
     text = request.form.get("q", "").strip()
-    arguments: dict[str, Any] = {
-        name: request.form.getlist(name) for name in ("status", "from", "to") if any(request.form.getlist(name))
-    }
+    arguments: dict[str, Any] = {name: request.form.getlist(name) for name in FIELDS if any(request.form.getlist(name))}
     if "@" in text or text.startswith("+"):
         arguments["found"] = _remember(text)
     elif text:
@@ -60,38 +82,45 @@ def search() -> Response:
     return redirect(url_for("dispatches.every_lane", **arguments), 303)
 
 
-def _show(lane: Lane | None, problems: tuple[str, ...]) -> str:
-    wanted = parse_filter(request.args, lane=lane, searches=session.get("searches"))
-    lanes = (lane,) if lane else registry.lanes()
+def list_address(wanted: ListFilter, **changes: Any) -> str:
+    """The address of the list with this filter, some of its fields replaced."""
+    arguments = wanted.arguments(**changes)
+    lane = changes.get("lane", wanted.lane)
+    if lane is not None:
+        return url_for("dispatches.one_lane", lane_name=lane.name, **arguments)
+    return url_for("dispatches.every_lane", **arguments)
+
+
+def _show(asked: Asked) -> str:
+    wanted = asked.wanted
+    counts = count_by_state(wanted, asked.lanes)
     return render_template(
         "dispatches.html",
         wanted=wanted,
-        problems=problems + wanted.problems,
-        lane=lane,
+        problems=asked.problems,
+        lane=wanted.lane,
         lanes=registry.lanes(),
         titles={known.name: known.title for known in registry.lanes()},
-        page=list_dispatches(wanted, lanes),
+        page=list_dispatches(wanted, asked.lanes),
         possible=lambda row: possible_actions(registry.lane(row["lane"]), row),
-        counts=count_by_state(wanted, lanes),
-        here=_here(wanted),
-        link=_linker(wanted),
+        counts=counts,
+        matching=count_matching(wanted, asked.lanes, counts),
+        here=list_address(wanted, position=wanted.position),
+        link=lambda **changes: list_address(wanted, **changes),
+        chips=chips(wanted),
+        causes=_causes(asked),
+        gateways=gateways(),
+        sorts=SORTS,
+        ages=AGES,
+        times_left=TIMES_LEFT,
+        # The list as other pages take it: its filter, with the lane as one field of it.
+        filter_arguments={**wanted.arguments(), **({"lane": wanted.lane.name} if wanted.lane else {})},
     )
 
 
-def _linker(wanted: ListFilter) -> Any:
-    def link(**changes: Any) -> str:
-        arguments = wanted.arguments(**changes)
-        lane = changes.get("lane", wanted.lane)
-        if lane is not None:
-            return url_for("dispatches.one_lane", lane_name=lane.name, **arguments)
-        return url_for("dispatches.every_lane", **arguments)
-
-    return link
-
-
-def _here(wanted: ListFilter) -> str:
-    address: str = _linker(wanted)(position=wanted.position)
-    return address
+def _causes(asked: Asked) -> list[str]:
+    known = causes(asked.lanes)
+    return known if not asked.wanted.cause or asked.wanted.cause in known else [*known, asked.wanted.cause]
 
 
 def _remember(text: str) -> str:

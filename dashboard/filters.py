@@ -5,20 +5,51 @@ What cannot be read is named in `problems` and left out, so that a mistyped addr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
-from dashboard.wording import STATES
+from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.lanes import Lane
 
 LEAST_SEARCH_CHARACTERS = 2
 MOST_SEARCH_CHARACTERS = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CAUSE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+# By last change, by what is left of the time in which it is of use, or by how long it has been waiting.
+CHANGED, LEFT, WAITING = "changed", "left", "waiting"
+SORTS = MappingProxyType({CHANGED: "Last change", LEFT: "Time left", WAITING: "Waiting longest"})
+SPANS = MappingProxyType(
+    {
+        "15m": ("15 minutes", timedelta(minutes=15)),
+        "1h": ("1 hour", timedelta(hours=1)),
+        "4h": ("4 hours", timedelta(hours=4)),
+        "1d": ("1 day", timedelta(days=1)),
+        "3d": ("3 days", timedelta(days=3)),
+        "7d": ("7 days", timedelta(days=7)),
+        "30d": ("30 days", timedelta(days=30)),
+    }
+)
+OPEN_STATES = frozenset({"PENDING", "QUEUED", "FAILED", IN_DOUBT})
+# What has no time left, or never had a deadline, stands apart from what can still be in time.
+OVER, NO_DEADLINE = "over", "none"
+TIMES_LEFT = MappingProxyType(
+    {
+        **{key: f"Less than {words}" for key, (words, _) in SPANS.items()},
+        OVER: "Past its deadline",
+        NO_DEADLINE: "Without a deadline",
+    }
+)
+AGES = MappingProxyType({key: f"Longer than {words}" for key, (words, _) in SPANS.items()})
+# What carries a filter from the form to the address, besides the search and the lane.
+FIELDS = ("status", "from", "to", "cause", "gateway", "age", "left", "sort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +67,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ListFilter:
-    """One list: lane (None: all), states (empty: all), days by last change (UTC, both included) and search text."""
+    """One list: lane (None: all), states (empty: all), days by last change (UTC, both included) and search text.
+
+    `cause` is an error's code, `gateway` the provider's name, `age` and `left` keys of AGES and TIMES_LEFT. `sort` is the
+    order asked for, "" for the one that suits the filter.
+    """
 
     lane: Lane | None = None
     states: tuple[str, ...] = ()
@@ -44,6 +79,11 @@ class ListFilter:
     until: date | None = None
     text: str = ""
     found: str = ""
+    cause: str = ""
+    gateway: str = ""
+    age: str = ""
+    left: str = ""
+    sort: str = ""
     position: Position | None = None
     problems: tuple[str, ...] = ()
 
@@ -58,8 +98,28 @@ class ListFilter:
         return datetime(self.until.year, self.until.month, self.until.day, tzinfo=UTC) + timedelta(days=1)
 
     @property
+    def order(self) -> str:
+        """The order of the list: a filter by time shows first what it is about. What has ended has only its last change."""
+        ended = bool(self.states) and not set(self.states) & OPEN_STATES
+        if ended or self.sort == CHANGED:
+            return CHANGED
+        if self.left != NO_DEADLINE and (self.sort == LEFT or (self.left and not self.sort)):
+            return LEFT
+        return WAITING if self.sort == WAITING or self.age else CHANGED
+
+    @property
+    def shown_states(self) -> tuple[str, ...]:
+        """The states whose rows can stand in this list: what has ended neither waits nor has time left."""
+        asked = self.states or tuple(STATES)
+        if self.order == CHANGED and not self.age and not self.left:
+            return asked
+        return tuple(state for state in asked if state in OPEN_STATES)
+
+    @property
     def is_narrowed(self) -> bool:
-        return bool(self.states or self.since or self.until or self.text)
+        return bool(
+            self.states or self.since or self.until or self.text or self.cause or self.gateway or self.age or self.left
+        )
 
     def arguments(self, **changes: Any) -> dict[str, Any]:
         """The filter as query arguments, with some of its fields replaced."""
@@ -68,16 +128,25 @@ class ListFilter:
             "status": list(wanted.states),
             "from": wanted.since and wanted.since.isoformat(),
             "to": wanted.until and wanted.until.isoformat(),
+            "cause": wanted.cause,
+            "gateway": wanted.gateway,
+            "age": wanted.age,
+            "left": wanted.left,
             # A search for a person is kept in the session: no address of theirs in a URL, a log or a history.
             "q": None if wanted.found else wanted.text or None,
             "found": wanted.found or None,
+            "sort": wanted.sort,
             "at": str(wanted.position) if wanted.position else None,
         }
         return {name: value for name, value in arguments.items() if value}
 
 
 def parse_filter(
-    arguments: MultiDict[str, str], *, lane: Lane | None, searches: Mapping[str, str] | None = None
+    arguments: MultiDict[str, str],
+    *,
+    lane: Lane | None,
+    searches: Mapping[str, str] | None = None,
+    gateways: Collection[str] = (),
 ) -> ListFilter:
     """The filter that the address asks for; what cannot be read is named and left out."""
     problems: list[str] = []
@@ -92,7 +161,12 @@ def parse_filter(
         until=_day("To", arguments.get("to", ""), problems),
         text=_search(text, problems),
         found=found if text else "",
-        position=_position(arguments.get("at", ""), problems),
+        cause=_cause(arguments.get("cause", "").strip(), problems),
+        gateway=_one_of("Provider", arguments.get("gateway", ""), gateways, problems),
+        age=_one_of("Waiting longer than", arguments.get("age", ""), AGES, problems),
+        left=_one_of("Time left", arguments.get("left", ""), TIMES_LEFT, problems),
+        sort=_one_of("Order", arguments.get("sort", ""), SORTS, problems),
+        position=parse_position(arguments.get("at", ""), problems),
         problems=tuple(problems),
     )
 
@@ -105,6 +179,20 @@ def _states(values: Sequence[str], problems: list[str]) -> tuple[str, ...]:
         elif value:
             problems.append(f"Status “{value[:40]}” is not known; it is one of {', '.join(STATES)}.")
     return tuple(dict.fromkeys(known))
+
+
+def _one_of(label: str, value: str, known: Collection[str], problems: list[str]) -> str:
+    if value and value not in known:
+        problems.append(f"{label} “{value[:40]}” is not known; it is one of {', '.join(sorted(known))}.")
+        return ""
+    return value
+
+
+def _cause(value: str, problems: list[str]) -> str:
+    if value and not _CAUSE.fullmatch(value):
+        problems.append(f"Cause “{value[:40]}” is not a code such as SMTP_550.")
+        return ""
+    return value
 
 
 def _day(label: str, value: str, problems: list[str]) -> date | None:
@@ -124,7 +212,8 @@ def _search(text: str, problems: list[str]) -> str:
     return text[:MOST_SEARCH_CHARACTERS].replace("\x00", "")
 
 
-def _position(value: str, problems: list[str]) -> Position | None:
+def parse_position(value: str, problems: list[str]) -> Position | None:
+    """Where a page begins, as `Position` writes itself; None at the beginning, and where it cannot be read."""
     if not value:
         return None
     try:

@@ -44,6 +44,7 @@ WORK = (
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
     Entry("upcoming.show", "What leaves next", "clock"),
     Entry("subjects.find", "Stories", "pulse"),
+    Entry("bulk.every_run", "Bulk actions", "stack"),
     Entry("kit_orders.every_order", "Kit orders", "box"),
 )
 OFFICE: tuple[Entry, ...] = ()

@@ -6,10 +6,12 @@ from flask import Flask
 
 from dashboard import (
     account,
+    bulk,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
     doubts,
+    export,
     form_page,
     incidents,
     kit_orders,
@@ -26,6 +28,7 @@ def register_pages(app: Flask) -> None:
     settings = app.config["DISPATCHLOG_SETTINGS"]
     modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
     modules += [doubts, incidents, upcoming, subjects]
+    modules += [bulk, export]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

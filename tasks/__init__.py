@@ -5,7 +5,8 @@ with it.
 """
 
 from tasks.broker import broker
+from tasks.bulk import run_bulk
 from tasks.deliver import drain
 from tasks.kits import auto_register_practitioner_order_kits, health_information_dispatch
 
-__all__ = ["auto_register_practitioner_order_kits", "broker", "drain", "health_information_dispatch"]
+__all__ = ["auto_register_practitioner_order_kits", "broker", "drain", "health_information_dispatch", "run_bulk"]

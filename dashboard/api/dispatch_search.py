@@ -68,6 +68,8 @@ def _query(question: Question, lane: Lane, after: Sequence[Any] | None) -> tuple
         )
     if question.status:
         where.append("t.status = %(status)s")
+    if question.by_change:
+        where.append("t.seq > 0")  # what the lists' index asks for, so that workers' queries never use it
     columns = "t.updated_at, t.id" if question.by_change else "t.id"
     if after is not None:
         where.append(f"({columns}) < %(after)s")

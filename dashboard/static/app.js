@@ -24,7 +24,7 @@ function updateTimes() {
 
 // While somebody works inside the part, replacing it would take their focus or their text away.
 function isInUse(part) {
-  if (document.querySelector("dialog[open]") || part.querySelector("details[open]")) return true;
+  if (document.querySelector("dialog[open]") || part.querySelector("details[open], input:checked")) return true;
   const focused = document.activeElement;
   if (part.contains(focused) && focused.matches("input, select, textarea")) return true;
   const selection = window.getSelection();

@@ -145,6 +145,30 @@ def lane_table(model: Any) -> Any:
             where=(model.status == SQL("'FAILED'")) & SQL("NOT in_doubt"),
             name=f"{name}_causes",
         ),
+        # For lists only: a worker's query never says `seq > 0`, so it cannot be tempted to sort by this one.
+        model.index(
+            model.status,
+            model.updated_at,
+            model.id,
+            model.in_doubt,
+            where=(model.seq > SQL("0")) & (model.status != SQL("'QUEUED'")),
+            name=f"{name}_list",
+        ),
+        model.index(
+            model.last_error_code,
+            model.status,
+            model.updated_at,
+            model.id,
+            where=model.last_error_code.is_null(False),
+            name=f"{name}_cause",
+        ),
+        model.index(
+            model.expires_at,
+            model.id,
+            model.in_doubt,
+            where=(model.status == SQL("'FAILED'")) & model.expires_at.is_null(False),
+            name=f"{name}_late",
+        ),
     ):
         model.add_index(index)
     return model
