@@ -13,6 +13,7 @@ from dashboard.dispatch_page import possible_actions
 from dashboard.filters import ListFilter, parse_filter
 from dashboard.queries import count_by_state, list_dispatches
 from dispatchlog.engine.errors import UnknownLane
+from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import registry
 
@@ -69,6 +70,7 @@ def _show(lane: Lane | None, problems: tuple[str, ...]) -> str:
         problems=problems + wanted.problems,
         lane=lane,
         lanes=registry.lanes(),
+        held=holds_on(lane, open_holds()) if lane else (),
         titles={known.name: known.title for known in registry.lanes()},
         page=list_dispatches(wanted, lanes),
         possible=lambda row: possible_actions(registry.lane(row["lane"]), row),

@@ -38,6 +38,7 @@ WORK = (
     Entry("overview.show", "Overview", "home"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
     Entry("kit_orders.every_order", "Kit orders", "box"),
+    Entry("pausing.show", "Pausing", "pause"),
 )
 OFFICE: tuple[Entry, ...] = ()
 

@@ -11,8 +11,10 @@ from dashboard import (
     dispatch_page,
     form_page,
     kit_orders,
+    live,
     mailbox,
     overview,
+    pausing,
     probes,
 )
 
@@ -20,7 +22,7 @@ from dashboard import (
 def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
-    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
+    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes, pausing, live]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

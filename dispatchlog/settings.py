@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     orders_api_url: str = ""
     orders_api_token: SecretStr = SecretStr("")
 
+    # Open pages that are told of changes at once, per dashboard process; further ones ask every few seconds.
+    live_streams: int = Field(32, ge=0, le=256)
+
     mailbox_dir: Path | None = None
 
     @field_validator("orders_table", "order_kits_table", "practitioners_table", "application_role")
