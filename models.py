@@ -299,12 +299,13 @@ DispatchAlert.add_index(
 
 
 class DispatchAlertNotice(Table):
-    """One message about one alert: that it started or that it is over, by mail or by webhook."""
+    """One message about one alert: that it started or that it is over, by mail to one address or by webhook."""
 
     id = AlwaysBigIdentityField(primary_key=True)
     alert_id = BigIntegerField()
     phase = CharField(max_length=8, constraints=[Check("phase IN ('started', 'over')")])
     channel = CharField(max_length=8, constraints=[Check("channel IN ('mail', 'webhook')")])
+    receiver = CharField(max_length=320, default="", constraints=[SQL("DEFAULT ''")])
     created_at = DateTimeTZField(constraints=_CLOCK)
     tries = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     next_try_at = DateTimeTZField(constraints=_CLOCK)
@@ -314,7 +315,7 @@ class DispatchAlertNotice(Table):
 
     class Meta:
         table_name = "dispatch_alert_notices"
-        indexes = ((("alert_id", "phase", "channel"), True),)
+        indexes = ((("alert_id", "phase", "channel", "receiver"), True),)
 
 
 DispatchAlertNotice.add_index(

@@ -23,9 +23,11 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.move_counts import keep_counts
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.logs import configure_logs
@@ -74,6 +76,7 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             _wake_lanes,
             "a lost wake-up costs a minute at the most, even with no worker's clock",
         ),
+        Job("count-moves", minutely, lambda: keep_counts(started_by=WHO), "metrics need not count the whole log"),
     )
 
 
@@ -180,6 +183,7 @@ def _run_job(job: Job) -> None:
 def main() -> int:
     """Run the product's timetable until SIGTERM or SIGINT; the exit code comes back."""
     settings = get_settings()
+    AlertWatch(settings, registry.lanes, kind="scheduler").start()  # its pool is ready before its first look
     return keep_time(settings, timetable(settings))
 
 

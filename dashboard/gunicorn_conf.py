@@ -29,10 +29,15 @@ proc_name = "dispatchlog-dashboard"
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let open streams end when the worker is asked to: it waits for its requests, and these would go on."""
+    """Let open streams end when the worker is asked to (it waits for its requests, and these would go on), and look for
+    alerts: nobody else is there to notice when workers and schedulers are gone.
+    """
     from dashboard.live_hub import stops_when  # noqa: PLC0415  only in a worker
+    from dispatchlog.alert_watch import AlertWatch  # noqa: PLC0415
+    from dispatchlog.systems import registry  # noqa: PLC0415
 
     stops_when(lambda: not worker.alive)
+    AlertWatch(_settings, registry.lanes, kind="dashboard").start()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

@@ -1,7 +1,7 @@
-"""One tail of the dispatch log per process, told to every open page. Owns its thread, its connection and the streams' slots.
+"""One tail of the dispatch log per process, told to every open page. Owns its thread, its connection and the slots.
 
-A stream takes a thread of the web server for as long as its page is looked at, so there are only so many, and the server has
-as many threads more than that for everything else. No stream has a database connection.
+A stream takes a thread of the web server for as long as its page is looked at, so there are only so many, and the server
+has that many threads more than everything else needs. No stream has a database connection of its own.
 """
 
 from __future__ import annotations
@@ -155,14 +155,16 @@ class Hub:
                     pause = LOOK_EVERY_SECONDS
                 except psycopg2.Error as error:
                     log.warning("LIVE_WITHOUT_DATABASE", error=type(error).__name__)
-                    connection, pause = _closed(connection), min(2 * pause, LONGEST_BACKOFF_SECONDS)
+                    _close(connection)
+                    connection, pause = None, min(2 * pause, LONGEST_BACKOFF_SECONDS)
                 except Exception:
                     # Without this thread every open page would stand still and look as if it did not.
                     log.exception("LIVE_FAILED")
-                    connection, pause = _closed(connection), LONGEST_BACKOFF_SECONDS
+                    _close(connection)
+                    connection, pause = None, LONGEST_BACKOFF_SECONDS
                 self._closing.wait(pause)
         finally:
-            _closed(connection)
+            _close(connection)
             self._end_streams()
 
     def _finished(self) -> bool:
@@ -205,7 +207,7 @@ class Hub:
                 stream.end()
 
 
-def _closed(connection: Any) -> None:
+def _close(connection: Any) -> None:
     if connection is not None:
         with contextlib.suppress(psycopg2.Error):
             connection.close()

@@ -13,16 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from dispatchlog.engine.database import fetch_all, fetch_one
+from dispatchlog.engine.move_counts import TRANSITION_WRITERS
 
 # More moves than this between two looks, or more holes, are not told one by one: everything is to be read anew.
 MOST_MOVES = 2_000
 MOST_HOLES = 500
 
-_WRITERS = """
-SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
-    AND relation = 'dispatch_transitions'::regclass AND pid <> pg_backend_pid()
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 _COLUMNS = "t.id, t.lane, t.dispatch_id::text, CASE WHEN t.in_doubt THEN 'IN_DOUBT' ELSE t.to_status END"
 _NEWER = f"SELECT {_COLUMNS} FROM dispatch_transitions t WHERE t.id > %s ORDER BY t.id LIMIT %s"
 _IN_HOLES = (
@@ -101,7 +97,7 @@ class Tail:
             self._begin(cursor)
             return News()
         # Before the reading: whoever is not in it has ended, and what they committed is read below.
-        cursor.execute(_WRITERS)
+        cursor.execute(TRANSITION_WRITERS)
         writers = {row[0] for row in cursor.fetchall()}
         everything = self._who_ended(writers)
         moves = self._fill_holes(cursor, writers)

@@ -13,6 +13,7 @@ from dashboard import (
     kit_orders,
     live,
     mailbox,
+    metrics,
     overview,
     pausing,
     probes,
@@ -22,7 +23,18 @@ from dashboard import (
 def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
-    modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes, pausing, live]
+    modules = [
+        overview,
+        dispatch_list,
+        dispatch_page,
+        dispatch_actions,
+        kit_orders,
+        account,
+        probes,
+        pausing,
+        live,
+        metrics,
+    ]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -33,13 +33,14 @@ CREATE TABLE dispatch_alert_notices (
     alert_id bigint NOT NULL,
     phase varchar(8) NOT NULL CHECK (phase IN ('started', 'over')),
     channel varchar(8) NOT NULL CHECK (channel IN ('mail', 'webhook')),
+    receiver varchar(320) NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tries integer NOT NULL DEFAULT 0,
     next_try_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     sent_at timestamptz,
     given_up_at timestamptz,
     last_error varchar(255),
-    UNIQUE (alert_id, phase, channel)
+    UNIQUE (alert_id, phase, channel, receiver)
 );
 CREATE INDEX dispatch_alert_notices_due ON dispatch_alert_notices (next_try_at)
     WHERE sent_at IS NULL AND given_up_at IS NULL;

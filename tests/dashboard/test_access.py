@@ -30,6 +30,7 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "security.logout": EVERYBODY,
     "probes.alive": EVERYBODY,
     "probes.ready": EVERYBODY,
+    "metrics.show": EVERYBODY,
     "form.show": EVERYBODY,
     "account.show": STAFF,
     "account.choose_password": STAFF,

@@ -137,7 +137,9 @@ def test_what_was_rolled_back_is_not_waited_for(cursor: Any, writer: Callable[[]
     assert tail._holes == []
 
 
-def test_whoever_wrote_when_it_began_makes_pages_read_anew_when_they_end(cursor: Any, writer: Callable[[], Any]) -> None:
+def test_whoever_wrote_when_it_began_makes_pages_read_anew_when_they_end(
+    cursor: Any, writer: Callable[[], Any]
+) -> None:
     slow, quick = writer(), writer()
     write(slow)
     write(quick)
