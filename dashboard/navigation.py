@@ -39,6 +39,7 @@ WORK = (
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
     Entry("kit_orders.every_order", "Kit orders", "box"),
     Entry("pausing.show", "Pausing", "pause"),
+    Entry("alerts.show", "Alerts", "alert"),
 )
 OFFICE: tuple[Entry, ...] = ()
 

@@ -6,6 +6,7 @@ from flask import Flask
 
 from dashboard import (
     account,
+    alerts,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
@@ -34,6 +35,7 @@ def register_pages(app: Flask) -> None:
         pausing,
         live,
         metrics,
+        alerts,
     ]
     if settings.environment == "development":
         modules.append(mailbox)

@@ -42,6 +42,7 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "dispatch.show": STAFF,
     "kit_orders.every_order": STAFF,
     "kit_orders.one_order": STAFF,
+    "alerts.show": STAFF,
     "live.stream": STAFF,
     "pausing.show": STAFF,
     "pausing.pause": CONTROLLING,

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from dashboard import create_app, live_hub
 from dispatchlog.engine import holds
-from dispatchlog.engine.database import connected, database
+from dispatchlog.engine.database import connected, database, execute, transaction
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.migrate import migrate_up
 from dispatchlog.settings import Settings
@@ -256,7 +256,12 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
             holds.release(
                 holds.Target("lane", "kit_registration"), actor="a@example.org", reason="y" * 120, lanes=[], waker=None
             )
-        for path in ("/pausing", "/", "/lanes/health_information", page_of(row)):
+            with transaction("test"):
+                execute("INSERT INTO dispatch_alerts (kind, subject, summary) VALUES ('in_doubt', 'x', %s)", ("z" * 200,))
+                execute(
+                    "INSERT INTO dispatch_alerts (kind, summary, over_at) VALUES ('no_worker', %s, now())", ("w" * 200,)
+                )
+        for path in ("/pausing", "/alerts", "/", "/lanes/health_information", page_of(row)):
             page.goto(site.url + path)
             for details in page.locator("details.act").all():
                 details.evaluate("element => { element.open = true }")
