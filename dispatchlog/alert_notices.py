@@ -1,7 +1,7 @@
 """Tells people and programs that an alert started or is over. Owns sending; what there is to tell is written by `alerts`.
 
-A notice is sent while its row is locked, so two processes never send one at once. A process that ends between the sending and
-the recording sends it once more, under the same Message-ID or event id.
+A notice is sent while its row is locked, so two processes never send one at once. A process that ends between the sending
+and the recording leaves it to be sent once more, under the same Message-ID or event id.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WEBHOOK_SECONDS = 10.0
 
 # That something is over is not told before that it started.
 _NEXT = """
-SELECT n.id, n.phase, n.channel, n.receiver, n.tries, a.id AS alert_id, a.kind, a.subject, a.summary, a.started_at, a.over_at
+SELECT n.id, n.phase, n.channel, n.receiver, n.tries, n.alert_id, a.kind, a.subject, a.summary, a.started_at, a.over_at
 FROM dispatch_alert_notices n JOIN dispatch_alerts a ON a.id = n.alert_id
 WHERE n.sent_at IS NULL AND n.given_up_at IS NULL AND n.next_try_at <= clock_timestamp() AND NOT EXISTS (
     SELECT FROM dispatch_alert_notices e WHERE e.alert_id = n.alert_id AND e.channel = n.channel

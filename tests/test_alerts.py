@@ -61,7 +61,7 @@ def receiver(settings_env: Settings) -> Iterator[Receiver]:
     here = Receiver()
 
     class Web(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  the library's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = here.answers.pop(0) if here.answers else 204
             if status < 300:
@@ -167,9 +167,7 @@ def test_many_processes_that_look_and_tell_at_once_do_it_once(receiver: Receiver
 
     def process(number: int) -> bool:
         barrier.wait()
-        done = look_if_due(
-            receiver.settings, registry.lanes(), {}, who=f"process {number}", up_seconds=LONG_UP
-        )
+        done = look_if_due(receiver.settings, registry.lanes(), {}, who=f"process {number}", up_seconds=LONG_UP)
         send_due(receiver.settings, who=f"process {number}")
         return done
 
@@ -230,9 +228,7 @@ def test_what_comes_back_before_it_settled_is_the_same_alert(receiver: Receiver)
     check(receiver, alert_settle_seconds=600)
     for doubt in (False, True, False):
         with transaction("test"):
-            execute(
-                "UPDATE health_information_dispatch_logs SET in_doubt = %s WHERE id = %s", (doubt, row["id"])
-            )
+            execute("UPDATE health_information_dispatch_logs SET in_doubt = %s WHERE id = %s", (doubt, row["id"]))
         check(receiver, alert_settle_seconds=600)
     assert listed() == [("in_doubt", "health_information", False)]
     assert len(receiver.posts) == 1
@@ -306,9 +302,7 @@ def test_doubts_are_one_from_so_many_on(receiver: Receiver) -> None:
     assert seen(receiver, alert_in_doubt=0) == set()
 
 
-@pytest.mark.parametrize(
-    ("alive", "kind"), [(worker_alive, alerts.NO_WORKER), (scheduler_alive, alerts.NO_SCHEDULER)]
-)
+@pytest.mark.parametrize(("alive", "kind"), [(worker_alive, alerts.NO_WORKER), (scheduler_alive, alerts.NO_SCHEDULER)])
 def test_who_was_there_and_is_silent_is_missed(receiver: Receiver, alive: Callable[[], None], kind: str) -> None:
     assert seen(receiver) == set()
     with connected():
@@ -363,6 +357,9 @@ def test_the_application_can_delete_no_alert(receiver: Receiver, settings_env: S
         form_in("IN_DOUBT")
     check(receiver)
     role = f"-c role={settings_env.application_role}"
-    with closing(psycopg2.connect(settings_env.database_url, options=role)) as connection:
-        with connection.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            cursor.execute("DELETE FROM dispatch_alerts")
+    with (
+        closing(psycopg2.connect(settings_env.database_url, options=role)) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+    ):
+        cursor.execute("DELETE FROM dispatch_alerts")

@@ -127,7 +127,7 @@ def test_what_concerns_another_lane_is_not_asked_for(site: Site) -> None:
     page.goto(f"{site.url}/lanes/health_information")
     is_live(page)
     heard: list[str] = []
-    page.expose_function("heard", lambda text: heard.append(text))
+    page.expose_function("heard", lambda text: heard.append(str(text)))
     page.evaluate(
         "() => { const s = new EventSource('/live');"
         " for (const n of ['hello', 'all', 'moved']) s.addEventListener(n, e => heard(n + e.data)); }"
@@ -168,7 +168,7 @@ def test_a_hidden_page_neither_listens_nor_asks_and_is_current_when_shown_again(
     is_live(page, "paused")
     until(lambda: streams() == 0, what="its stream is closed")
     asked: list[Request] = []
-    page.on("request", lambda request: asked.append(request))
+    page.on("request", lambda request: asked.insert(0, request))
     with connected():
         form_in("IN_DOUBT")
     expect(page.get_by_role("link", name="In doubt 0").first).to_be_visible()
@@ -257,7 +257,9 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
                 holds.Target("lane", "kit_registration"), actor="a@example.org", reason="y" * 120, lanes=[], waker=None
             )
             with transaction("test"):
-                execute("INSERT INTO dispatch_alerts (kind, subject, summary) VALUES ('in_doubt', 'x', %s)", ("z" * 200,))
+                execute(
+                    "INSERT INTO dispatch_alerts (kind, subject, summary) VALUES ('in_doubt', 'x', %s)", ("z" * 200,)
+                )
                 execute(
                     "INSERT INTO dispatch_alerts (kind, summary, over_at) VALUES ('no_worker', %s, now())", ("w" * 200,)
                 )

@@ -31,7 +31,16 @@ def served(settings_env: Settings, cheap_passwords: None) -> Iterator[tuple[subp
     make_people()
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--config", "python:dashboard.gunicorn_conf", "--workers", "1", "dashboard.wsgi:app"],
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config",
+            "python:dashboard.gunicorn_conf",
+            "--workers",
+            "1",
+            "dashboard.wsgi:app",
+        ],
         cwd=ROOT,
         env={**os.environ, "PORT": str(port), "DISPATCHLOG_LIVE_STREAMS": "20"},
     )
@@ -66,10 +75,10 @@ def test_more_open_pages_than_threads_for_requests_starve_nobody_and_a_stop_ends
 ) -> None:
     process, url = served
     with ExitStack() as stack:
-        clients = [stack.enter_context(_signed_in(url, role)) for role in PEOPLE]
-        opened = [
-            stack.enter_context(client.stream("GET", "/live")) for client in clients for _ in range(4)
-        ]
+        clients = [_signed_in(url, role) for role in PEOPLE]
+        for client in clients:
+            stack.callback(client.close)
+        opened = [stack.enter_context(client.stream("GET", "/live")) for client in clients for _ in range(4)]
         assert [answer.status_code for answer in opened] == [200] * 20
         assert clients[0].get("/live").status_code == 503
         assert [client.get("/").status_code for client in clients] == [200] * 5
