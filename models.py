@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from peewee import (
     SQL,
+    BigIntegerField,
     BlobField,
     BooleanField,
     CharField,
@@ -25,6 +26,7 @@ from dispatchlog.engine.tables import ENGINE_TABLES, NOW, AlwaysBigIdentityField
 from dispatchlog.settings import get_settings
 
 _settings = get_settings()
+_CLOCK = [SQL("DEFAULT clock_timestamp()")]
 # One kit of an order however its id is spelt; the same expression as in `dispatchlog.systems.kit_names`.
 _KIT_NAME = SQL("lower(btrim(kit_id::text, E' \\t\\r\\n') COLLATE \"C\")")
 
@@ -313,6 +315,124 @@ BulkItem.add_index(
 )
 
 
+class DispatchHold(Table):
+    """A lane or a gateway that a person has paused, and who let it go on; never deleted."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    scope = CharField(max_length=16, constraints=[Check("scope IN ('lane', 'gateway')")])
+    name = CharField(max_length=64)
+    reason = TextField(constraints=[Check("reason <> ''")])
+    held_by = CharField(max_length=128)
+    held_at = DateTimeTZField(constraints=_CLOCK)
+    released_by = CharField(max_length=128, null=True)
+    released_at = DateTimeTZField(null=True)
+    release_reason = TextField(null=True)
+
+    class Meta:
+        table_name = "dispatch_holds"
+        constraints = (Check("(released_at IS NULL) = (released_by IS NULL)"),)
+
+
+DispatchHold.add_index(
+    DispatchHold.index(
+        DispatchHold.scope,
+        DispatchHold.name,
+        unique=True,
+        where=DispatchHold.released_at.is_null(),
+        name="dispatch_holds_open",
+    )
+)
+
+
+class DispatchAlert(Table):
+    """Something that somebody has to look at: since when, when it was last seen so, and when it was over."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    kind = CharField(max_length=32)
+    subject = CharField(max_length=64, default="", constraints=[SQL("DEFAULT ''")])
+    summary = TextField()
+    started_at = DateTimeTZField(constraints=_CLOCK)
+    last_true_at = DateTimeTZField(constraints=_CLOCK)
+    over_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "dispatch_alerts"
+
+
+DispatchAlert.add_index(
+    DispatchAlert.index(
+        DispatchAlert.kind,
+        DispatchAlert.subject,
+        unique=True,
+        where=DispatchAlert.over_at.is_null(),
+        name="dispatch_alerts_open",
+    )
+)
+
+
+class DispatchAlertNotice(Table):
+    """One message about one alert: that it started or that it is over, by mail to one address or by webhook."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    alert_id = BigIntegerField()
+    phase = CharField(max_length=8, constraints=[Check("phase IN ('started', 'over')")])
+    channel = CharField(max_length=8, constraints=[Check("channel IN ('mail', 'webhook')")])
+    receiver = CharField(max_length=320, default="", constraints=[SQL("DEFAULT ''")])
+    created_at = DateTimeTZField(constraints=_CLOCK)
+    tries = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    next_try_at = DateTimeTZField(constraints=_CLOCK)
+    sent_at = DateTimeTZField(null=True)
+    given_up_at = DateTimeTZField(null=True)
+    last_error = CharField(max_length=255, null=True)
+
+    class Meta:
+        table_name = "dispatch_alert_notices"
+        indexes = ((("alert_id", "phase", "channel", "receiver"), True),)
+
+
+DispatchAlertNotice.add_index(
+    DispatchAlertNotice.index(
+        DispatchAlertNotice.next_try_at,
+        where=DispatchAlertNotice.sent_at.is_null() & DispatchAlertNotice.given_up_at.is_null(),
+        name="dispatch_alert_notices_due",
+    )
+)
+
+
+class DispatchAlertCheck(Table):
+    """When it was last looked whether something is to be alerted, by whichever process; one row."""
+
+    only_one = BooleanField(primary_key=True, constraints=[SQL("DEFAULT true"), Check("only_one")])
+    checked_at = DateTimeTZField()
+    checked_by = CharField(max_length=128)
+
+    class Meta:
+        table_name = "dispatch_alert_checks"
+
+
+class DispatchCount(Table):
+    """How often each lane made each move, up to the transition that `DispatchCounted` names; "" is a new dispatch."""
+
+    lane = CharField(max_length=64)
+    from_status = CharField(max_length=16)
+    to_status = CharField(max_length=16)
+    number = BigIntegerField()
+
+    class Meta:
+        table_name = "dispatch_counts"
+        primary_key = CompositeKey("lane", "from_status", "to_status")
+
+
+class DispatchCounted(Table):
+    """Up to which transition the moves are counted; one row."""
+
+    only_one = BooleanField(primary_key=True, constraints=[SQL("DEFAULT true"), Check("only_one")])
+    up_to = BigIntegerField()
+
+    class Meta:
+        table_name = "dispatch_counted"
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -329,4 +449,10 @@ ALL_TABLES: tuple[type[Table], ...] = (
     ServiceToken,
     BulkRun,
     BulkItem,
+    DispatchHold,
+    DispatchAlert,
+    DispatchAlertNotice,
+    DispatchAlertCheck,
+    DispatchCount,
+    DispatchCounted,
 )

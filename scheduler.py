@@ -28,6 +28,11 @@ from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.escalation import close_settled
+from dispatchlog.alert_watch import AlertWatch
+from dispatchlog.broker import get_waker
+from dispatchlog.engine.database import configure, connect_arguments
+from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.move_counts import keep_counts
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.replay import advance_all
 from dispatchlog.engine.sweep import begin_occurrence, sweep
@@ -85,6 +90,7 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         ),
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
         Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
+        Job("count-moves", minutely, lambda: keep_counts(started_by=WHO), "metrics need not count the whole log"),
     )
 
 
@@ -205,6 +211,7 @@ def _run_job(job: Job) -> None:
 def main() -> int:
     """Run the product's timetable until SIGTERM or SIGINT; the exit code comes back."""
     settings = get_settings()
+    AlertWatch(settings, registry.lanes, kind="scheduler").start()  # its pool is ready before its first look
     return keep_time(settings, timetable(settings))
 
 

@@ -19,6 +19,7 @@ from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
 from dispatchlog.engine.errors import CannotCompose, DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind, LookUpAnswer
+from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.lookup import look_up
 from dispatchlog.engine.operator import ActionResult
@@ -170,7 +171,8 @@ def reason_given() -> str:
 
 def _done(lane: Lane, result: ActionResult, sentence: str) -> Response:
     if result.changed:
-        flash(sentence, "good")
+        paused = result.status == "PENDING" and holds_on(lane, open_holds())
+        flash(f"{sentence} It is paused, so it waits until somebody resumes it." if paused else sentence, "good")
     else:
         flash(f"Nothing changed: {result.message or 'it is no longer there'}.", "warn")
     return _back(lane, result.dispatch_id)

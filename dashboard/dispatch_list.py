@@ -16,6 +16,7 @@ from dashboard.filter_words import chips
 from dashboard.filters import AGES, FIELDS, SORTS, TIMES_LEFT, ListFilter, parse_filter
 from dashboard.queries import causes, count_by_state, count_matching, list_dispatches
 from dispatchlog.engine.errors import UnknownLane
+from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import registry
 
@@ -100,6 +101,7 @@ def _show(asked: Asked) -> str:
         problems=asked.problems,
         lane=wanted.lane,
         lanes=registry.lanes(),
+        held=holds_on(lane, open_holds()) if lane else (),
         titles={known.name: known.title for known in registry.lanes()},
         page=list_dispatches(wanted, asked.lanes),
         possible=lambda row: possible_actions(registry.lane(row["lane"]), row),

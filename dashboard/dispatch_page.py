@@ -19,6 +19,7 @@ from dashboard.health import broker_health
 from dashboard.story import confirmation, tell
 from dashboard.wording import NEEDS_RECIPIENT, verb_of
 from dispatchlog.engine.gateway import GatewayKind
+from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import find, key_still_known
 from dispatchlog.systems import registry
@@ -50,6 +51,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         sweep_seconds=settings().sweep_seconds,
         may_act=may(ACT),
         confirmed=confirmation(events) if row["status"] == "SENT" else None,
+        held=holds_on(lane, open_holds()) if row["status"] == "PENDING" else (),
     )
     possible = possible_actions(lane, row)
     recipient = recipient_of(lane, row) or (content["recipient"] if content else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,6 +13,7 @@ from dashboard.masking import mask_text
 from dashboard.wording import DOUBTS, NEXT_STEPS, REFUSED_BY_MAIL_SERVER, Verb, actor, verb_of
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.gateway import GatewayKind
+from dispatchlog.engine.holds import LANE, Hold
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import key_still_known
 
@@ -28,13 +30,14 @@ class Holding:
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What the explanation needs besides the row: the circuit of its gateway, the sweep's period, whether the reader may
-    act, and the deed by which a person confirmed it, if one did.
+    act, the deed by which a person confirmed it, if one did, and what people have paused of its lane or provider.
     """
 
     circuit: BreakerState
     sweep_seconds: int
     may_act: bool
     confirmed: Row | None = None
+    held: Sequence[Hold] = ()
 
 
 def explain(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
@@ -100,12 +103,19 @@ def _why_waiting(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
         reasons.append(
             Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself.")
         )
+    reasons += [_paused(lane, held) for held in around.held]
     front = held_behind(lane, row)
     if front is not None:
         reasons.append(Holding("An older one that has to leave first has not left yet.", behind=front))
     if running["worker"].alive == 0:
         reasons.append(Holding("No worker is running, so nothing leaves. Tell whoever operates the system."))
     return reasons or [Holding("It is due now. A worker takes it within seconds.")]
+
+
+def _paused(lane: Lane, held: Hold) -> Holding:
+    what = f"Lane {lane.title}" if held.scope == LANE else f"Everything that leaves through {held.name}"
+    who, why = actor(held.held_by), mask_text(held.reason)
+    return Holding(f"{what} is paused until somebody resumes it. {who} paused it: “{why}”", at=held.held_at)
 
 
 def _why_in_doubt(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:

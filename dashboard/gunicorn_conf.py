@@ -11,7 +11,8 @@ _settings = get_settings()
 bind = f"{_settings.bind_host}:{_settings.port}"
 worker_class = "gthread"
 workers = 2
-threads = 8
+# Each open page that is told of changes takes a thread, so there are that many more than requests need.
+threads = 8 + _settings.live_streams
 # The pool's connections must not be shared over a fork.
 preload_app = False
 timeout = 60
@@ -25,6 +26,18 @@ forwarded_allow_ips = ""
 # Nothing is to steer the server from outside.
 control_socket_disable = True
 proc_name = "dispatchlog-dashboard"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let open streams end when the worker is asked to (it waits for its requests, and these would go on), and look for
+    alerts: nobody else is there to notice when workers and schedulers are gone.
+    """
+    from dashboard.live_hub import stops_when  # noqa: PLC0415  only in a worker
+    from dispatchlog.alert_watch import AlertWatch  # noqa: PLC0415
+    from dispatchlog.systems import registry  # noqa: PLC0415
+
+    stops_when(lambda: not worker.alive)
+    AlertWatch(_settings, registry.lanes, kind="dashboard").start()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

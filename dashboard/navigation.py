@@ -46,6 +46,8 @@ WORK = (
     Entry("subjects.find", "Stories", "pulse"),
     Entry("bulk.every_run", "Bulk actions", "stack"),
     Entry("kit_orders.every_order", "Kit orders", "box"),
+    Entry("pausing.show", "Pausing", "pause"),
+    Entry("alerts.show", "Alerts", "alert"),
 )
 OFFICE: tuple[Entry, ...] = ()
 

@@ -10,6 +10,7 @@ from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
 from dashboard.incident_queries import incidents, open_replays, window_since
 from dashboard.incidents import REPLAY_STATES
 from dashboard.overview_queries import lane_card, recent_moves, today
+from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.systems import registry
 
 pages = Blueprint("overview", __name__)
@@ -25,6 +26,7 @@ def show() -> str:
     """How everything stands."""
     lanes = registry.lanes()
     broker = broker_health()
+    held = open_holds()
     cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
     gateways: dict[str, list[str]] = {}
     for lane in lanes:
@@ -36,6 +38,8 @@ def show() -> str:
         health=parts(broker, processes()),
         moves=recent_moves(lanes),
         titles={lane.name: lane.title for lane in lanes},
+        held={lane.name: holds_on(lane, held) for lane in lanes},
+        paused=bool(held),
         today=today().isoformat(),
         in_doubt=sum(card.counts["IN_DOUBT"].number for card in cards),
         failed=sum(card.counts["FAILED"].number for card in cards),

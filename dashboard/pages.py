@@ -6,6 +6,7 @@ from flask import Flask
 
 from dashboard import (
     account,
+    alerts,
     bulk,
     dispatch_actions,
     dispatch_list,
@@ -15,8 +16,11 @@ from dashboard import (
     form_page,
     incidents,
     kit_orders,
+    live,
     mailbox,
+    metrics,
     overview,
+    pausing,
     probes,
     subjects,
     upcoming,
@@ -29,6 +33,7 @@ def register_pages(app: Flask) -> None:
     modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
     modules += [doubts, incidents, upcoming, subjects]
     modules += [bulk, export]
+    modules += [pausing, live, metrics, alerts]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

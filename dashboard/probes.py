@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import PUBLIC, needs
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.context import settings
+from dashboard.errors import RETRY_AFTER_SECONDS
 from dashboard.sessions import BrokenSession
 from dispatchlog.engine.database import fetch_one
 from dispatchlog.engine.wakeup import redis_client
@@ -31,7 +32,10 @@ def ready() -> tuple[Response, int]:
     everything = all(found.values())
     code = "" if everything else "DATABASE_UNAVAILABLE" if not found["database"] else "BROKER_UNAVAILABLE"
     body = {name: "ok" if answers else "unavailable" for name, answers in found.items()}
-    return jsonify(status="ok" if everything else "unavailable", code=code, **body), 200 if everything else 503
+    answer = jsonify(status="ok" if everything else "unavailable", code=code, **body)
+    if not everything:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer, 200 if everything else 503
 
 
 def _database_answers() -> bool:

@@ -28,6 +28,8 @@ IDLE_LIMIT = {"development": timedelta(minutes=60), "production": timedelta(minu
 TOUCH_EVERY = timedelta(seconds=30)
 # A page that refreshes itself in a forgotten tab must not keep the session alive.
 BACKGROUND_HEADER = "X-Background-Refresh"
+# Nor must the stream that tells such a page of changes, whose request cannot carry a header.
+BACKGROUND_PATHS = frozenset({"/live"})
 _ANONYMOUS_LIMIT = timedelta(hours=1)
 USER_KEY = "_user_id"
 _serializer = TaggedJSONSerializer()
@@ -81,7 +83,8 @@ class DatabaseSessions(SessionInterface):
     def _read(self, app: Flask, request: Request) -> ServerSession:
         open_connection()
         token = request.cookies.get(self.get_cookie_name(app), "")
-        return self._load(token, background=BACKGROUND_HEADER in request.headers) if token else ServerSession()
+        background = BACKGROUND_HEADER in request.headers or request.path in BACKGROUND_PATHS
+        return self._load(token, background=background) if token else ServerSession()
 
     def _load(self, token: str, *, background: bool) -> ServerSession:
         rows = fetch_all(

@@ -76,6 +76,7 @@ GLOSSARY = MappingProxyType(
         "sweep": "The regular run that releases what has become due.",
         "worker": "A program that sends what is due. Without one, everything waits.",
         "provider": "Who delivers for us: the mail server, the kit registry.",
+        "pause": "A person stopped this lane or provider for a while. Nothing is lost; it waits.",
         "circuit": "When a provider keeps failing we pause calls to it for a moment. Nothing is lost; it waits.",
         "due": "The earliest moment at which it may be sent.",
         "idempotency key": "A number the provider remembers, so that the same thing cannot take effect twice.",

@@ -242,6 +242,39 @@ def sweep(lane: str | None) -> None:
 
 
 @main.command()
+@click.argument("target", metavar="LANE|gateway:NAME")
+@click.option("--reason", required=True, help="Stays with it, and is shown to everybody.")
+@on_database
+def pause(target: str, reason: str) -> None:
+    """Let nothing of a lane, or of all lanes of a gateway, leave until `dispatchlog resume`."""
+    from dispatchlog.engine.holds import hold, parse_target
+    from dispatchlog.systems import registry
+
+    wanted = parse_target(target, registry.lanes())
+    result = hold(wanted, actor="cli", reason=reason)
+    if result.changed:
+        click.echo(f"{wanted}: paused; what is being sent is finished, nothing else is begun")
+    elif result.hold is not None:
+        click.echo(f"{wanted}: already paused since {result.hold.held_at:%Y-%m-%d %H:%M} UTC by {result.hold.held_by}")
+
+
+@main.command()
+@click.argument("target", metavar="LANE|gateway:NAME")
+@click.option("--reason", required=True, help="Stays with it.")
+@on_database
+def resume(target: str, reason: str) -> None:
+    """Let a paused lane or gateway go on; what is due leaves at once."""
+    from dispatchlog.broker import get_waker
+    from dispatchlog.engine.holds import parse_target, release
+    from dispatchlog.systems import registry
+
+    lanes = registry.lanes()
+    wanted = parse_target(target, lanes)
+    result = release(wanted, actor="cli", reason=reason, lanes=lanes, waker=get_waker())
+    click.echo(f"{wanted}: {'goes on' if result.changed else 'was not paused'}")
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @explained
 def doctor(*, as_json: bool) -> None:

@@ -54,6 +54,24 @@ class Settings(BaseSettings):
     orders_api_url: str = ""
     orders_api_token: SecretStr = SecretStr("")
 
+    # Open pages that are told of changes at once, per dashboard process; further ones ask every few seconds.
+    live_streams: int = Field(32, ge=0, le=256)
+    metrics_token: SecretStr = SecretStr("")
+
+    # Who is told of alerts, and from when on there is one; 0 turns a kind off.
+    alert_mail_to: str = ""
+    alert_webhook_url: str = ""
+    alert_webhook_secret: SecretStr = SecretStr("")
+    alert_check_seconds: int = Field(15, ge=1, le=3_600)
+    alert_settle_seconds: int = Field(120, ge=0, le=86_400)
+    alert_queue_age_seconds: int = Field(900, ge=0)
+    alert_failure_percent: int = Field(20, ge=0, le=100)
+    alert_failure_window_seconds: int = Field(900, ge=10, le=86_400)
+    alert_failure_least: int = Field(20, ge=1)
+    alert_in_doubt: int = Field(1, ge=0)
+    alert_missing_seconds: int = Field(60, ge=0)
+    alert_breaker: bool = True
+
     mailbox_dir: Path | None = None
 
     @field_validator("orders_table", "order_kits_table", "practitioners_table", "application_role")
@@ -84,6 +102,24 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if url and not url.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return url
+
+    @field_validator("alert_mail_to")
+    @classmethod
+    def _addresses(cls, text: str) -> str:
+        if any(address.count("@") != 1 or " " in address for address in _listed(text)):
+            raise ValueError("must be e-mail addresses with commas between them")
+        return text
+
+    @property
+    def alert_mail_addresses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_listed(self.alert_mail_to)))
+
     @property
     def effective_redis_url(self) -> str:
         return self.redis_url or "redis://127.0.0.1:6379/0"
@@ -103,6 +139,10 @@ class Settings(BaseSettings):
     @property
     def effective_mailbox_dir(self) -> Path:
         return self.mailbox_dir or self.var_dir / "mail"
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ import dramatiq
 import dramatiq.broker
 from dramatiq.middleware import Middleware
 
+from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.broker import get_broker, get_waker
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.settings import get_settings
@@ -20,6 +21,7 @@ class WorkerMiddleware(Middleware):
 
     def __init__(self) -> None:
         self._process: WorkerProcess | None = None
+        self._alerts: AlertWatch | None = None
 
     @property
     def runtime(self) -> Runtime | None:
@@ -30,8 +32,12 @@ class WorkerMiddleware(Middleware):
         settings = get_settings()
         self._process = WorkerProcess(settings, registry.lanes, waker=get_waker(), threads=settings.worker_threads)
         self._process.start()
+        self._alerts = AlertWatch(settings, registry.lanes, kind="worker")
+        self._alerts.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        if self._alerts is not None:
+            self._alerts.stop()
         if self._process is not None:
             self._process.stop_claiming()
 

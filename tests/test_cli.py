@@ -222,3 +222,16 @@ def test_a_sweep_releases_every_lane_and_says_when(tmp_path: Path, urls: dict[st
     assert run.returncode == 0, run.stderr
     assert "health_information: swept at" in run.stdout
     assert dispatchlog("sweep", "nothing", cwd=tmp_path, **urls).returncode == 1
+
+
+def test_a_lane_is_paused_with_a_reason_and_resumed(tmp_path: Path, urls: dict[str, str]) -> None:
+    paused = dispatchlog("pause", "gateway:smtp", "--reason", "maintenance", cwd=tmp_path, **urls)
+    assert (paused.returncode, paused.stdout.split(";")[0]) == (0, "gateway:smtp: paused")
+    again = dispatchlog("pause", "gateway:smtp", "--reason", "me too", cwd=tmp_path, **urls)
+    assert "already paused since" in again.stdout
+    resumed = dispatchlog("resume", "gateway:smtp", "--reason", "done", cwd=tmp_path, **urls)
+    assert resumed.stdout == "gateway:smtp: goes on\n"
+    unknown = dispatchlog("pause", "no-such-lane", "--reason", "why not", cwd=tmp_path, **urls)
+    assert unknown.returncode == 1
+    assert "gateway:smtp" in unknown.stderr
+    assert dispatchlog("pause", "gateway:smtp", cwd=tmp_path, **urls).returncode == 2

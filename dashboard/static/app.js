@@ -42,37 +42,18 @@ function keepFocus(part, swap) {
   if (again) again.focus({ preventScroll: true });
 }
 
+// False: somebody began to work inside it meanwhile, so it is as it was.
 async function refresh(part) {
   const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual" });
-  if (answer.type === "opaqueredirect") { location.reload(); return; }
+  if (answer.type === "opaqueredirect") { location.reload(); return true; }
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-  if (!fresh || isInUse(part) || fresh.innerHTML === part.dataset.last) return;
+  if (!fresh || fresh.innerHTML === part.dataset.last) return true;
+  if (isInUse(part)) return false;
   part.dataset.last = fresh.innerHTML;
   keepFocus(part, () => { part.replaceChildren(...fresh.childNodes); });
   updateTimes();
-}
-
-function startRefreshing(part) {
-  const seconds = Number(part.dataset.refresh);
-  let wait = seconds;
-  const tick = async () => {
-    if (!document.hidden && !isInUse(part)) {
-      try {
-        await refresh(part);
-        wait = seconds;
-      } catch {
-        wait = Math.min(wait * 2, 60);
-        const words = part.querySelector("[data-live-text]");
-        if (words) words.textContent = "Not reachable; trying again";
-      }
-    }
-    setTimeout(tick, wait * 1000);
-  };
-  setTimeout(tick, wait * 1000);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && !isInUse(part)) refresh(part).catch(() => {});
-  });
+  return true;
 }
 
 function askFirst(event) {
@@ -128,8 +109,6 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("hashchange", openByHash);
 
-const live = document.querySelector("[data-refresh]");
-if (live) startRefreshing(live);
 for (const toast of document.querySelectorAll("[data-toast]")) setTimeout(() => toast.remove(), 9000);
 openByHash();
 updateTimes();

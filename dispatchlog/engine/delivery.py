@@ -107,6 +107,8 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
         runtime.presence.check(worker_id)
     except FenceLost:
         return 0, 0  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
+    if runtime.holds.keeps(lane):
+        return 0, 0  # a person paused it; whoever lets it go on wakes the lane
     gateway = lane.gateway.name
     allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=BATCH_SECONDS))
     if allowance.calls == 0:

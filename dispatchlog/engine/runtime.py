@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from dispatchlog.engine.breaker import Breaker
+from dispatchlog.engine.holds import HoldsInForce
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.rates import Rates
@@ -22,6 +23,7 @@ class Runtime:
         self.waker = waker
         self.breaker = breaker
         self.rates = rates or Rates(waker.redis_url)
+        self.holds = HoldsInForce()
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._live: set[UUID] = set()

@@ -8,7 +8,7 @@ from enum import StrEnum
 class Status(StrEnum):
     """Where a dispatch is. Each comment says who moves it next."""
 
-    PENDING = "PENDING"  # a worker, once it is due; an operator may cancel it
+    PENDING = "PENDING"  # a worker, once it is due and nobody paused its lane; an operator may cancel it
     QUEUED = "QUEUED"  # the worker that holds its claim token; if that one died, the rescuer
     SENT = "SENT"  # nobody: the provider has it
     FAILED = "FAILED"  # an operator, or for rows in doubt a look-up or a late proof

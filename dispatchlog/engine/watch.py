@@ -135,7 +135,8 @@ class Watch:
     def _look_up(self, lane: Lane) -> None:
         try:
             with connected():
-                look_up_due(lane, worker_id=self._runtime.presence.worker_id)
+                if not self._runtime.holds.keeps_gateway(lane):
+                    look_up_due(lane, worker_id=self._runtime.presence.worker_id)
         except (psycopg2.Error, peewee.PeeweeException, DispatchlogError) as error:
             log.warning("LOOK_UP_STOPPED", lane=lane.name, error=type(error).__name__)
         finally:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from dashboard import live_hub
 from dashboard.api import register
 from dispatchlog.broker import get_broker, get_waker
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
@@ -68,6 +69,7 @@ def forget_process_state() -> None:
     get_waker.cache_clear()
     get_broker.cache_clear()
     registry.forget()
+    live_hub.close_all()
 
 
 def order(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Alerts: what somebody has to look at now, what was before, and from when on there is one. Shows; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from dashboard.access import READ, needs
+from dashboard.context import settings
+from dashboard.masking import mask
+from dispatchlog.alerts import BREAKER, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
+from dispatchlog.engine.database import fetch_dicts
+from dispatchlog.engine.lanes import Row
+from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
+
+pages = Blueprint("alerts", __name__)
+
+PAST_ROWS = 25
+
+TITLES = {
+    QUEUE_AGE: "Waiting for too long",
+    FAILURES: "Many fail",
+    DOUBTS: "In doubt",
+    NO_WORKER: "No worker",
+    NO_SCHEDULER: "No scheduler",
+    BREAKER: "Provider in trouble",
+}
+NEXT_STEPS = {
+    QUEUE_AGE: "Open the oldest one: its page says what holds it.",
+    FAILURES: "Look at the failed ones: most have the same cause. Pause the provider or the lane if it goes on.",
+    DOUBTS: "Find out for each whether it arrived, then say so on its page.",
+    NO_WORKER: "Tell whoever operates the system. Nothing is lost; it waits.",
+    NO_SCHEDULER: "Tell whoever operates the system. What waits for a sweep stays where it is.",
+    BREAKER: "It is tried again by itself. If it stays, ask the provider.",
+}
+# One row per alert with what became of its notices; alerts are numbered as they started.
+_ALERTS = """
+SELECT a.id, a.kind, a.subject, a.summary, a.started_at, a.over_at,
+    (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id) AS notices,
+    (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id AND n.sent_at IS NOT NULL) AS sent,
+    (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id AND n.given_up_at IS NOT NULL) AS given_up
+FROM dispatch_alerts a WHERE {where} ORDER BY a.id DESC LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """From when on there is an alert of one kind, in words; "" where it is turned off."""
+
+    title: str
+    words: str
+
+
+@pages.get("/alerts")
+@needs(READ)
+def show() -> str:
+    """Alerts that are not over, and those that are, newest first."""
+    before = request.args.get("before", "")
+    behind = int(before) if before.isdecimal() and len(before) < 19 else 2**62
+    now = fetch_dicts(_ALERTS.format(where="a.over_at IS NULL"), (200,))
+    past = fetch_dicts(_ALERTS.format(where="a.over_at IS NOT NULL AND a.id < %s"), (behind, PAST_ROWS + 1))
+    return render_template(
+        "alerts.html",
+        present=now,
+        past=past[:PAST_ROWS],
+        older=past[PAST_ROWS - 1]["id"] if len(past) > PAST_ROWS else None,
+        titles=TITLES,
+        next_steps=NEXT_STEPS,
+        lane_names={lane.name for lane in registry.lanes()},
+        told=told,
+        thresholds=thresholds(settings()),
+        receivers=receivers(settings()),
+    )
+
+
+def told(alert: Row) -> str:
+    """What became of the alert's notices."""
+    if not alert["notices"]:
+        return "Nobody is told: no receiver is set."
+    if alert["given_up"]:
+        return f"{alert['given_up']} of {alert['notices']} notices could not be delivered."
+    if alert["sent"] < alert["notices"]:
+        return "Its notices are on their way."
+    return "Everybody was told."
+
+
+def receivers(known: Settings) -> list[str]:
+    """Who is told, masked."""
+    people = [mask(address) for address in known.alert_mail_addresses]
+    return [*people, *(["the webhook"] if known.alert_webhook_url else [])]
+
+
+def thresholds(known: Settings) -> list[Threshold]:
+    """What the settings say."""
+    window = _minutes(known.alert_failure_window_seconds)
+    found: list[tuple[str, Any, str]] = [
+        (QUEUE_AGE, known.alert_queue_age_seconds, f"due for {_minutes(known.alert_queue_age_seconds)}"),
+        (
+            FAILURES,
+            known.alert_failure_percent,
+            f"{known.alert_failure_percent} % within {window}, of at least {known.alert_failure_least}",
+        ),
+        (DOUBTS, known.alert_in_doubt, f"{known.alert_in_doubt} or more in a lane"),
+        (NO_WORKER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
+        (NO_SCHEDULER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
+        (BREAKER, known.alert_breaker, "as soon as calls to it are paused by the program"),
+    ]
+    return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 or seconds % 60 else f"{seconds // 60} min"

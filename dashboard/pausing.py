@@ -1,0 +1,139 @@
+"""Pausing lanes and providers: what is paused now and was before, and the two buttons. The engine decides; this asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from dashboard.access import CONTROL, READ, needs
+from dashboard.context import acting_person, back_or
+from dashboard.health import broker_health
+from dashboard.wording import actor
+from dispatchlog.broker import get_waker
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.engine.holds import (
+    LANE,
+    Hold,
+    Target,
+    UnknownTarget,
+    hold,
+    open_holds,
+    parse_target,
+    past_holds,
+    release,
+    targets,
+)
+from dispatchlog.engine.operator import ReasonRequired
+from dispatchlog.systems import registry
+
+pages = Blueprint("pausing", __name__, url_prefix="/pausing")
+
+PAST_ROWS = 25
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One thing that can be paused: its words, what it concerns besides itself, and its hold if it has one."""
+
+    target: Target
+    title: str
+    kind: str
+    note: str
+    hold: Hold | None
+
+    @property
+    def anchor(self) -> str:
+        """Its place on the page; a gateway's name may hold what an address's fragment may not."""
+        return "-".join(part for part in (self.target.scope, *self.target.name.split()) if part)
+
+
+@pages.get("")
+@needs(READ)
+def show() -> str:
+    """Every lane and provider with its switch, and earlier pauses."""
+    before = request.args.get("before", "")
+    past = past_holds(limit=PAST_ROWS + 1, before_id=int(before) if before.isdecimal() and len(before) < 19 else None)
+    return render_template(
+        "pausing.html",
+        switches=switches(),
+        past=past[:PAST_ROWS],
+        older=past[PAST_ROWS - 1].id if len(past) > PAST_ROWS else None,
+        title_of=title_of,
+        actor=actor,
+    )
+
+
+@pages.post("/pause")
+@needs(CONTROL)
+def pause() -> Response:
+    """Let nothing of it leave."""
+    target = _target()
+    try:
+        result = hold(target, actor=acting_person(), reason=_reason())
+    except ReasonRequired:
+        return _back("Say why it is paused: everybody who looks at it sees the reason.", "bad")
+    if result.changed:
+        return _back(f"{title_of(target)} is paused. What is being sent is finished; nothing else is begun.", "good")
+    if result.hold is None:  # resumed in the same moment
+        return _back("Nothing changed: somebody else resumed it just now.", "warn")
+    return _back(f"Nothing changed: {actor(result.hold.held_by)} paused it before.", "warn")
+
+
+@pages.post("/resume")
+@needs(CONTROL)
+def resume() -> Response:
+    """Let it go on."""
+    target = _target()
+    waker = get_waker() if broker_health().answers else None
+    try:
+        result = release(target, actor=acting_person(), reason=_reason(), lanes=registry.lanes(), waker=waker)
+    except ReasonRequired:
+        return _back("Say why it goes on: the reason stays with the pause.", "bad")
+    if result.changed:
+        return _back(f"{title_of(target)} goes on. What is due leaves now.", "good")
+    return _back("Nothing changed: it is not paused.", "warn")
+
+
+def switches() -> list[Switch]:
+    """Lanes first, then providers, each with its hold."""
+    lanes = registry.lanes()
+    held = {each.target: each for each in open_holds()}
+    return [Switch(target, title_of(target), *_described(target), hold=held.get(target)) for target in targets(lanes)]
+
+
+def title_of(target: Target) -> str:
+    """What people call it."""
+    if target.scope != LANE:
+        return target.name
+    return next((lane.title for lane in registry.lanes() if lane.name == target.name), target.name)
+
+
+def _described(target: Target) -> tuple[str, str]:
+    concerned = target.lanes_of(registry.lanes())
+    if target.scope == LANE:
+        return "Lane", f"Leaves through {concerned[0].gateway.name}."
+    titles = " and ".join(lane.title for lane in concerned)
+    return "Provider", f"Pausing it pauses {titles}."
+
+
+def _target() -> Target:
+    try:
+        return parse_target(request.form.get("target", ""), registry.lanes())
+    except UnknownTarget as error:
+        abort(400, description=_sentence(error))
+
+
+def _sentence(error: DispatchlogError) -> str:
+    return f"{error.message[:1].upper()}{error.message[1:]}."
+
+
+def _reason() -> str:
+    return " ".join(request.form.get("reason", "").split())[:LONGEST_REASON]
+
+
+def _back(sentence: str, tone: str) -> Response:
+    flash(sentence, tone)
+    return redirect(back_or(url_for("pausing.show")), 303)

@@ -1,0 +1,198 @@
+"""What somebody has to look at, and since when: starts and ends alerts. Owns `dispatch_alerts`; sends no message itself.
+
+Every long-running process looks now and then, so that a missing worker is noticed by a scheduler or a dashboard, and the
+other way round. One look at a time: whoever has the row of `dispatch_alert_checks` looks, the others see that it was done. An
+alert and its notices are written in one transaction, so that each starts once and ends once, whatever restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dispatchlog.engine.breaker import BreakerState
+from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.holds import holds_on, open_holds
+from dispatchlog.engine.lanes import Lane
+from dispatchlog.settings import Settings
+
+QUEUE_AGE: Final = "queue_age"
+FAILURES: Final = "failure_rate"
+DOUBTS: Final = "in_doubt"
+NO_WORKER: Final = "no_worker"
+NO_SCHEDULER: Final = "no_scheduler"
+BREAKER: Final = "breaker_open"
+
+# More than this in a window is counted as this: the share of failures says the same.
+MOST_COUNTED = 10_000
+MAIL, WEBHOOK = "mail", "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that is as it should not be: what kind, of which lane, provider or process, and in words."""
+
+    kind: str
+    subject: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look saw. Alerts of a kind that could not be looked at stay as they are."""
+
+    conditions: Sequence[Condition]
+    kinds: frozenset[str]
+
+
+def look_if_due(
+    settings: Settings,
+    lanes: Sequence[Lane],
+    breakers: Mapping[str, BreakerState],
+    *,
+    who: str,
+    up_seconds: float,
+) -> bool:
+    """Look and write down what began and what is over, unless somebody did it just now; whether it was done comes back.
+
+    `up_seconds` is for how long this process runs: one that has just started, perhaps with all the others, does not yet
+    miss them. A breaker whose state is not known is not looked at.
+    """
+    with transaction(f"alerts:{who}"):
+        due = fetch_all(
+            "SELECT FROM dispatch_alert_checks WHERE checked_at <= clock_timestamp() - %s * interval '1 s'"
+            " FOR UPDATE SKIP LOCKED",
+            (settings.alert_check_seconds,),
+        )
+        if not due:
+            return False
+        execute("UPDATE dispatch_alert_checks SET checked_at = clock_timestamp(), checked_by = %s", (who[:128],))
+        _write(look(settings, lanes, breakers, up_seconds=up_seconds), settings)
+    return True
+
+
+def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, BreakerState], *, up_seconds: float) -> Look:
+    """What is as it should not be now; a threshold of 0 turns its kind off, and ends its alerts."""
+    found: list[Condition] = []
+    kinds = {QUEUE_AGE, FAILURES, DOUBTS}
+    for lane in lanes:
+        found += [*_queue_age(lane, settings), *_failures(lane, settings), *_doubts(lane, settings)]
+    if not settings.alert_missing_seconds or up_seconds >= settings.alert_missing_seconds:
+        kinds |= {NO_WORKER, NO_SCHEDULER}
+        found += _missing("worker", NO_WORKER, "No worker is running, so nothing is being sent.", settings)
+        found += _missing("scheduler", NO_SCHEDULER, "No scheduler is running, so no sweep comes.", settings)
+    if all(state.state != "unknown" for state in breakers.values()):
+        kinds.add(BREAKER)
+        found += _breakers(breakers, settings)
+    return Look(found, frozenset(kinds))
+
+
+def _queue_age(lane: Lane, settings: Settings) -> list[Condition]:
+    """A lane that waits for its sweep is given that time too, and one that a person paused is meant to wait."""
+    if not settings.alert_queue_age_seconds or holds_on(lane, open_holds()):
+        return []
+    allowed = settings.alert_queue_age_seconds + (settings.sweep_seconds if lane.waits_for_sweep else 0)
+    age = fetch_one(
+        f"SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM {lane.table}"
+        " WHERE status = 'PENDING' AND due_at <= now()"
+    )[0]
+    if age is None or age <= allowed:
+        return []
+    return [Condition(QUEUE_AGE, lane.name, f"{lane.title}: the oldest has been due for {_minutes(age)}.")]
+
+
+def _failures(lane: Lane, settings: Settings) -> list[Condition]:
+    if not settings.alert_failure_percent:
+        return []
+    window = settings.alert_failure_window_seconds
+    failed, sent = fetch_one(
+        f"SELECT (SELECT count(*) FROM (SELECT FROM {lane.table} WHERE status = 'FAILED'"
+        "   AND updated_at > now() - %(window)s * interval '1 s' LIMIT %(most)s) f),"
+        f" (SELECT count(*) FROM (SELECT FROM {lane.table} WHERE sent_at > now() - %(window)s * interval '1 s'"
+        "   LIMIT %(most)s) s)",
+        {"window": window, "most": MOST_COUNTED},
+    )
+    all_of_them = failed + sent
+    if all_of_them < settings.alert_failure_least or failed * 100 < all_of_them * settings.alert_failure_percent:
+        return []
+    words = f"{lane.title}: {failed} of {all_of_them} failed in the last {_minutes(window)}."
+    return [Condition(FAILURES, lane.name, words)]
+
+
+def _doubts(lane: Lane, settings: Settings) -> list[Condition]:
+    least = settings.alert_in_doubt
+    if not least:
+        return []
+    number = fetch_one(f"SELECT count(*) FROM (SELECT FROM {lane.table} WHERE in_doubt LIMIT %s) d", (MOST_COUNTED,))[0]
+    if number < least:
+        return []
+    return [Condition(DOUBTS, lane.name, f"{lane.title}: {number} in doubt; somebody has to decide.")]
+
+
+def _missing(kind: str, alert: str, words: str, settings: Settings) -> list[Condition]:
+    """None was heard from for so long. Where there never was one, nobody has begun yet."""
+    if not settings.alert_missing_seconds:
+        return []
+    silent = fetch_one(
+        "SELECT extract(epoch FROM clock_timestamp() - max(last_seen_at))::float8 FROM"
+        " (SELECT kind, last_seen_at FROM dispatch_workers ORDER BY last_seen_at DESC LIMIT 1000) w WHERE kind = %s",
+        (kind,),
+    )[0]
+    if silent is None or silent <= settings.alert_missing_seconds:
+        return []
+    return [Condition(alert, "", words)]
+
+
+def _breakers(breakers: Mapping[str, BreakerState], settings: Settings) -> list[Condition]:
+    if not settings.alert_breaker:
+        return []
+    return [
+        Condition(BREAKER, gateway, f"Calls to {gateway} are paused by the program: it keeps failing.")
+        for gateway, state in breakers.items()
+        if state.state in ("open", "probing")
+    ]
+
+
+def _write(seen: Look, settings: Settings) -> None:
+    for condition in seen.conditions:
+        alert_id, started = fetch_one(
+            "INSERT INTO dispatch_alerts AS a (kind, subject, summary) VALUES (%s, %s, %s)"
+            " ON CONFLICT (kind, subject) WHERE over_at IS NULL"
+            " DO UPDATE SET last_true_at = clock_timestamp(), summary = excluded.summary"
+            " RETURNING a.id, a.xmax = 0",
+            (condition.kind, condition.subject[:64], condition.summary),
+        )
+        if started:
+            _announce(alert_id, "started", settings)
+    over = fetch_all(
+        "UPDATE dispatch_alerts SET over_at = clock_timestamp() WHERE over_at IS NULL AND kind = ANY (%s)"
+        " AND last_true_at < clock_timestamp() - %s * interval '1 s' AND NOT (kind, subject) IN"
+        " (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING id",
+        (
+            sorted(seen.kinds),
+            settings.alert_settle_seconds,
+            [condition.kind for condition in seen.conditions],
+            [condition.subject[:64] for condition in seen.conditions],
+        ),
+    )
+    for (alert_id,) in over:
+        _announce(alert_id, "over", settings)
+
+
+def _announce(alert_id: int, phase: str, settings: Settings) -> None:
+    """Write down who is to be told; `alert_notices` tells them."""
+    receivers = [(MAIL, address) for address in settings.alert_mail_addresses]
+    receivers += [(WEBHOOK, "")] if settings.alert_webhook_url else []
+    for channel, receiver in receivers:
+        execute(
+            "INSERT INTO dispatch_alert_notices (alert_id, phase, channel, receiver) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            (alert_id, phase, channel, receiver),
+        )
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 120:
+        return f"{int(seconds)} s"
+    return f"{int(seconds // 60)} min" if seconds < 7200 else f"{int(seconds // 3600)} h"

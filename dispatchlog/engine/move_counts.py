@@ -1,0 +1,74 @@
+"""How often each lane made each move, ever, without counting the whole log each time. Owns `dispatch_counts`.
+
+What is settled is added up once and kept; the rest is counted when asked. Moves are never deleted, so numbers only grow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.deadline import boottime
+
+# Everybody who may yet commit a move: a writer holds this lock from before its first id until its end.
+TRANSITION_WRITERS = """
+SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
+    AND relation = 'dispatch_transitions'::regclass AND pid <> pg_backend_pid()
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# So many at a time, for one transaction.
+MOST_AT_ONCE = 500_000
+# How long those who write just now are waited for; an import may take longer, and then the next time does it.
+PATIENCE_SECONDS = 2.0
+
+_BETWEEN = """
+SELECT lane, coalesce(from_status, '') AS from_status, to_status, count(*) AS number FROM dispatch_transitions
+    WHERE id > {after} AND id <= {up_to} AND from_status IS DISTINCT FROM to_status GROUP BY 1, 2, 3
+"""
+_ALL = f"""
+SELECT lane, from_status, to_status, sum(number)::bigint FROM (
+    SELECT lane, from_status, to_status, number FROM dispatch_counts UNION ALL
+    {_BETWEEN.format(after="(SELECT up_to FROM dispatch_counted)", up_to=2**62)}) every GROUP BY 1, 2, 3
+"""
+_KEEP = f"""
+INSERT INTO dispatch_counts AS c (lane, from_status, to_status, number)
+    {_BETWEEN.format(after="%s", up_to="%s")}
+    ON CONFLICT (lane, from_status, to_status) DO UPDATE SET number = c.number + excluded.number
+"""
+
+Moves = Mapping[tuple[str, str, str], int]
+"""How many moves by lane, from and to; from "" is a new dispatch."""
+
+
+def count_moves() -> Moves:
+    """All moves that are committed; a doubt raised or settled without a change of status is none."""
+    return {(lane, before, after): number for lane, before, after, number in fetch_all(_ALL)}
+
+
+def keep_counts(*, started_by: str) -> int:
+    """Add up what is settled since the last time; how many ids that were comes back. Several at once do it once."""
+    with transaction(started_by):
+        position = fetch_all("SELECT up_to FROM dispatch_counted FOR UPDATE SKIP LOCKED")
+        if not position:
+            return 0
+        after = position[0][0]
+        newest = fetch_one("SELECT coalesce(max(id), 0) FROM dispatch_transitions")[0]
+        up_to = min(newest, after + MOST_AT_ONCE)
+        if up_to <= after or not _writers_ended():
+            return 0
+        execute(_KEEP, (after, up_to))
+        execute("UPDATE dispatch_counted SET up_to = %s", (up_to,))
+    return int(up_to - after)
+
+
+def _writers_ended() -> bool:
+    """Wait until everybody who writes now, and so may have a smaller id than the newest one seen, has ended."""
+    gives_up = boottime() + PATIENCE_SECONDS
+    waited_for = {row[0] for row in fetch_all(TRANSITION_WRITERS)}
+    while waited_for:
+        if boottime() > gives_up:
+            return False
+        time.sleep(0.02)
+        waited_for &= {row[0] for row in fetch_all(TRANSITION_WRITERS)}
+    return True

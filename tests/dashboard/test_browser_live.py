@@ -1,0 +1,274 @@
+"""Open pages keep current by themselves, in a real Chromium: told by the stream, or by asking where there is none."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Response
+from playwright.sync_api import Page, Request, expect
+from werkzeug.serving import make_server
+
+from dashboard import create_app, live_hub
+from dispatchlog.engine import holds
+from dispatchlog.engine.database import connected, database, execute, transaction
+from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.migrate import migrate_up
+from dispatchlog.settings import Settings
+from tests.dashboard.api_support import forget_process_state
+from tests.dashboard.browsing import make_people, page_of
+from tests.dashboard.samples import form_in, make_due, place_order, scheduler_alive, send_due, worker_alive
+from tests.dashboard.test_browser import Site, chromium, violations
+from tests.engine.processes import until
+
+__all__ = ["chromium"]  # a fixture
+
+# Told by the stream a change is there within a second or so; no page of these asks by itself in that time.
+SOON_MS = 8_000
+
+
+@pytest.fixture
+def serve(chromium: Any, settings_env: Settings, cheap_passwords: None) -> Iterator[Callable[..., Site]]:
+    """Starts a dashboard whose pages ask by themselves once an hour, unless `rarely` says otherwise."""
+    forget_process_state()
+    with ExitStack() as stack:
+        yield lambda *, rarely=True, **changes: stack.enter_context(
+            served(chromium, settings_env.model_copy(update=changes), rarely=rarely)
+        )
+    database.close_all()
+    forget_process_state()
+
+
+@pytest.fixture
+def site(serve: Callable[..., Site]) -> Site:
+    return serve()
+
+
+@contextmanager
+def served(chromium: Any, settings: Settings, *, rarely: bool) -> Iterator[Site]:
+    """The dashboard behind a real server; at the end its pages are closed, and then the server."""
+    app = create_app(settings)
+    if rarely:
+        app.after_request(_let_pages_ask_rarely)
+    make_people()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Site(f"http://127.0.0.1:{server.server_port}", chromium)
+    finally:
+        for context in chromium.contexts:
+            context.close()
+        live_hub.close_all()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _let_pages_ask_rarely(response: Response) -> Response:
+    if response.mimetype == "text/html":
+        response.set_data(re.sub(r'data-refresh="\d+"', 'data-refresh="3600"', response.get_data(as_text=True)))
+    return response
+
+
+def is_live(page: Page, state: str = "on") -> None:
+    expect(page.locator("html")).to_have_attribute("data-live", state, timeout=SOON_MS)
+
+
+def in_background(request: Request) -> bool:
+    return "x-background-refresh" in request.headers
+
+
+def streams() -> int:
+    return sum(len(hub) for hub in list(live_hub._hubs))
+
+
+def hide(page: Page, *, hidden: bool) -> None:
+    """What the browser does when another tab is brought to the front, or this one again."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
+def test_a_change_is_shown_by_itself(site: Site) -> None:
+    page = site.signed_in("viewer")
+    page.goto(site.url)
+    is_live(page)
+    expect(page.locator("[data-live-text]")).to_contain_text("Live")
+    with connected():
+        form_in("IN_DOUBT")
+    expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
+
+
+def test_a_list_and_a_dispatch_are_told_what_concerns_them(site: Site) -> None:
+    with connected():
+        row = form_in("PENDING", number="VO-1")
+    listing, one = site.signed_in("viewer"), site.signed_in("viewer")
+    for page, path in ((listing, "/lanes/health_information"), (one, page_of(row))):
+        page.goto(site.url + path)
+        is_live(page)
+    with connected():
+        make_due("health_information")
+        send_due("health_information")
+        form_in("FAILED", number="VO-2")
+    expect(listing.get_by_role("link", name="VO-2", exact=True)).to_be_visible(timeout=SOON_MS)
+    expect(one.get_by_label("Where it is").get_by_text("Sent", exact=True)).to_be_visible(timeout=SOON_MS)
+
+
+def test_what_concerns_another_lane_is_not_asked_for(site: Site) -> None:
+    page = site.signed_in("viewer")
+    page.goto(f"{site.url}/lanes/health_information")
+    is_live(page)
+    heard: list[str] = []
+    page.expose_function("heard", lambda text: heard.append(str(text)))
+    page.evaluate(
+        "() => { const s = new EventSource('/live');"
+        " for (const n of ['hello', 'all', 'moved']) s.addEventListener(n, e => heard(n + e.data)); }"
+    )
+    until_heard(page, heard, "hello")
+    page.wait_for_load_state("networkidle")
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if in_background(request) else None)
+    with connected():
+        place_order("VO-9")
+    until_heard(page, heard, "kit_registration")
+    assert asked == []
+
+
+def until_heard(page: Page, heard: list[str], word: str) -> None:
+    """Wait in the browser's own loop, which is what calls back."""
+    for _ in range(200):
+        if any(word in each for each in heard):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not heard: {word}")
+
+
+def test_pausing_is_shown_by_itself(site: Site) -> None:
+    page = site.signed_in("viewer")
+    page.goto(site.url)
+    is_live(page)
+    holds.hold(holds.Target("lane", "health_information"), actor="bo@example.org", reason="wrong template")
+    expect(page.get_by_text("“wrong template”")).to_be_visible(timeout=SOON_MS)
+
+
+def test_a_hidden_page_neither_listens_nor_asks_and_is_current_when_shown_again(site: Site) -> None:
+    page = site.signed_in("viewer")
+    page.goto(site.url)
+    is_live(page)
+    page.wait_for_load_state("networkidle")
+    hide(page, hidden=True)
+    is_live(page, "paused")
+    until(lambda: streams() == 0, what="its stream is closed")
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.insert(0, request))
+    with connected():
+        form_in("IN_DOUBT")
+    expect(page.get_by_role("link", name="In doubt 0").first).to_be_visible()
+    assert asked == []
+    hide(page, hidden=False)
+    expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
+    is_live(page)
+
+
+def test_where_the_stream_is_refused_the_page_asks_instead(serve: Callable[..., Site]) -> None:
+    site = serve(live_streams=0, rarely=False)
+    page = site.signed_in("viewer")
+    is_live(page, "off")
+    with connected():
+        form_in("IN_DOUBT")
+    expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
+
+
+def test_signing_out_elsewhere_ends_an_open_page_at_once(site: Site) -> None:
+    page = site.signed_in("viewer")
+    page.goto(site.url)
+    is_live(page)
+    other = page.context.new_page()
+    other.goto(site.url)
+    other.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=SOON_MS)
+
+
+def test_somebody_who_writes_is_not_disturbed_and_then_sees_what_changed(site: Site) -> None:
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/pausing")
+    is_live(page)
+    form = page.locator("#lane-health_information")
+    form.locator("summary").click()
+    form.get_by_label("Why?").fill("half a sen")
+    holds.hold(holds.Target("gateway", "smtp"), actor="bo@example.org", reason="maintenance")
+    until(lambda: streams() > 0, what="it listens")
+    expect(form.get_by_label("Why?")).to_have_value("half a sen")
+    form.get_by_label("Why?").press_sequentially("tence")
+    form.get_by_role("button", name="Pause Health-information forms").click()
+    expect(page.get_by_role("status")).to_contain_text("Health-information forms is paused.")
+    expect(page.get_by_text("“half a sentence”")).to_be_visible()
+    expect(page.get_by_text("“maintenance”")).to_be_visible()
+
+
+def test_it_recovers_when_postgresql_was_away(
+    chromium: Any, settings_env: Settings, cheap_passwords: None, tmp_path: Path
+) -> None:
+    forget_process_state()
+    with LocalPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as postgres:
+        postgres.ensure_database("dispatchlog")
+        migrate_up(postgres.url())
+        there = settings_env.model_copy(update={"database_url": postgres.url()})
+        with served(chromium, there, rarely=False) as site:
+            page = site.signed_in("viewer")
+            is_live(page)
+            with connected():
+                form_in("IN_DOUBT", number="VO-1")
+            expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
+            database.close_all()
+            postgres.stop()
+            expect(page.locator("[data-live-text]")).to_have_text("Not reachable; trying again", timeout=40_000)
+            postgres.start(same_port=True)
+            database.close_all()
+            with connected():
+                form_in("IN_DOUBT", number="VO-2")
+            expect(page.get_by_role("link", name="In doubt 2")).to_be_visible(timeout=40_000)
+            expect(page.locator("[data-live-text]")).not_to_contain_text("Not reachable")
+        database.close_all()
+    forget_process_state()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str) -> None:
+    with connected():
+        worker_alive()
+        scheduler_alive()
+        row = form_in("PENDING")
+    page = site.signed_in("support", scheme=scheme)
+    found: dict[str, list[str]] = {}
+    for paused in (False, True):
+        if paused:
+            holds.hold(holds.Target("gateway", "smtp"), actor="bo@example.org", reason="maintenance " * 12)
+            holds.hold(holds.Target("lane", "kit_registration"), actor="bo@example.org", reason="x" * 120)
+            holds.release(
+                holds.Target("lane", "kit_registration"), actor="a@example.org", reason="y" * 120, lanes=[], waker=None
+            )
+            with transaction("test"):
+                execute(
+                    "INSERT INTO dispatch_alerts (kind, subject, summary) VALUES ('in_doubt', 'x', %s)", ("z" * 200,)
+                )
+                execute(
+                    "INSERT INTO dispatch_alerts (kind, summary, over_at) VALUES ('no_worker', %s, now())", ("w" * 200,)
+                )
+        for path in ("/pausing", "/alerts", "/", "/lanes/health_information", page_of(row)):
+            page.goto(site.url + path)
+            for details in page.locator("details.act").all():
+                details.evaluate("element => { element.open = true }")
+            for width in (1440, 390):
+                page.set_viewport_size({"width": width, "height": 844})
+                found[f"{path} {width} {paused}"] = violations(page)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}

@@ -1,0 +1,92 @@
+"""Open pages behind the server that the product runs: they starve nobody, and a stop does not wait for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dispatchlog.engine.database import configure, connected, database
+from dispatchlog.settings import Settings
+from tests.dashboard.browsing import PASSWORD, make_people
+from tests.dashboard.samples import place_order
+from tests.engine.processes import until
+from tests.gateways.servers import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+PEOPLE = ("viewer", "support", "pharmacist", "auditor", "admin")
+
+
+@pytest.fixture
+def served(settings_env: Settings, cheap_passwords: None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`dispatchlog dashboard` as a process of its own, one gunicorn worker; its address."""
+    configure(settings_env.database_url, role=settings_env.application_role, name="test")
+    make_people()
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config",
+            "python:dashboard.gunicorn_conf",
+            "--workers",
+            "1",
+            "dashboard.wsgi:app",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PORT": str(port), "DISPATCHLOG_LIVE_STREAMS": "20"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: process.poll() is not None or _answers(url), seconds=60, what="it answers")
+        assert process.poll() is None
+        yield process, url
+    finally:
+        process.kill()
+        process.wait(10)
+        database.close_all()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _signed_in(url: str, role: str) -> httpx.Client:
+    client = httpx.Client(base_url=url, timeout=30)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/sign-in").text).group(1)  # type: ignore[union-attr]
+    answer = client.post("/sign-in", data={"csrf_token": token, "email": f"{role}@example.org", "password": PASSWORD})
+    assert answer.status_code == 302
+    return client
+
+
+def test_more_open_pages_than_threads_for_requests_starve_nobody_and_a_stop_ends_them(
+    served: tuple[subprocess.Popen[bytes], str],
+) -> None:
+    process, url = served
+    with ExitStack() as stack:
+        clients = [_signed_in(url, role) for role in PEOPLE]
+        for client in clients:
+            stack.callback(client.close)
+        opened = [stack.enter_context(client.stream("GET", "/live")) for client in clients for _ in range(4)]
+        assert [answer.status_code for answer in opened] == [200] * 20
+        assert clients[0].get("/live").status_code == 503
+        assert [client.get("/").status_code for client in clients] == [200] * 5
+        lines = opened[-1].iter_lines()
+        assert any("event: all" in line for line in lines)
+        with connected():
+            place_order("VO-1")
+        assert any('"lane":"kit_registration"' in line for line in lines)
+        process.terminate()
+        assert process.wait(timeout=15) == 0  # less than gunicorn waits for a request
+        assert any("event: over" in line for line in lines)
