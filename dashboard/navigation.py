@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
-from dashboard.access import READ, may
+from dashboard.access import AUDIT, MANAGE, READ, may
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,11 @@ WORK = (
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
     Entry("kit_orders.every_order", "Kit orders", "box"),
 )
-OFFICE: tuple[Entry, ...] = ()
+OFFICE: tuple[Entry, ...] = (
+    Entry("audit.show", "Who did what", "journal", AUDIT),
+    Entry("people.every_person", "People", "people", MANAGE),
+    Entry("roles.show", "Roles", "shield", MANAGE),
+)
 
 
 def visible(entries: Sequence[Entry]) -> list[Entry]:

@@ -6,6 +6,8 @@ from flask import Flask
 
 from dashboard import (
     account,
+    audit,
+    code_page,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
@@ -13,7 +15,10 @@ from dashboard import (
     kit_orders,
     mailbox,
     overview,
+    people,
     probes,
+    roles,
+    second_factor,
 )
 
 
@@ -21,6 +26,7 @@ def register_pages(app: Flask) -> None:
     """Add every page; the mailbox only in development, the form page only while no form service is set."""
     settings = app.config["DISPATCHLOG_SETTINGS"]
     modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
+    modules += [code_page, second_factor, people, roles, audit]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:
