@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_security.utils import login_user
 from werkzeug.wrappers import Response
 
@@ -10,7 +10,7 @@ from dashboard import code_step, throttle
 from dashboard.access import PUBLIC, needs
 from dashboard.context import settings
 from dashboard.proxies import client_address
-from dashboard.sign_in import StaffUser, redirect_to_sign_in
+from dashboard.sign_in import StaffUser
 from dispatchlog import second_factor
 from dispatchlog.engine.operator import log_action
 from dispatchlog.people import PersonError
@@ -32,7 +32,7 @@ TOO_MANY_CODES = (
 @needs(PUBLIC)
 def ask() -> Response | str:
     """The form, for whoever has just given the right password."""
-    return _page() if _who() is not None else redirect_to_sign_in()
+    return _page() if _who() is not None else _start_again()
 
 
 @pages.post("/sign-in/code")
@@ -41,7 +41,7 @@ def check() -> Response | tuple[str, int]:
     """Signed in with the right code; the session gets a new id."""
     person = _who()
     if person is None:
-        return redirect_to_sign_in()
+        return _start_again()
     account = code_account(person.email)
     if throttle.is_code_throttled(account, client_address()):
         return _page(TOO_MANY_CODES), 429
@@ -90,6 +90,12 @@ def note_recovery_code(person: StaffUser) -> None:
 def _who() -> StaffUser | None:
     name = code_step.who_owes_code()
     return StaffUser.get_or_none(StaffUser.fs_uniquifier == name, StaffUser.active) if name else None
+
+
+def _start_again() -> Response:
+    """Nobody owes a code here, or not any more: it took too long, or the account changed meanwhile."""
+    code_step.forget()
+    return redirect(url_for("security.login", next=request.values.get("next") or None), 303)
 
 
 def _page(problem: str = "") -> str:

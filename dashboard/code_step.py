@@ -7,7 +7,7 @@ stranger.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flask import redirect, request, session, url_for
 from flask_security.tf_plugin import TfPlugin
@@ -16,9 +16,6 @@ from werkzeug.wrappers import Response
 from dashboard.sessions import OWES_CODE_KEY
 from dispatchlog import second_factor
 
-if TYPE_CHECKING:
-    from dashboard.sign_in import StaffUser
-
 # How long after the password the code is still taken.
 PATIENCE_SECONDS = 600
 
@@ -26,9 +23,7 @@ PATIENCE_SECONDS = 600
 class CodeStep(TfPlugin):
     """What Flask-Security asks, once the password was right, whether that is enough."""
 
-    def tf_enter(
-        self, user: StaffUser, remember_me: bool | None, primary_authn_via: str, next_loc: str | None
-    ) -> Response | None:
+    def tf_enter(self, user: Any, *_: Any, **__: Any) -> Response | None:
         """To the code's page where the account has a second factor; None lets its person in."""
         if not second_factor.is_set_up(user.id):
             return None

@@ -1,7 +1,7 @@
 """The second factor of staff: codes of an authenticator app (RFC 6238) and recovery codes. Owns both tables; shows no page.
 
 A secret is sealed with a key made from the application's secret key and bound to its account, so that a copy of
-the database, or a secret moved to another account, is of no use. Of a recovery code a keyed hash is kept. Each is good once.
+the database, or a secret moved to another account, is of no use. Of a recovery code a keyed hash is kept. Each counts once.
 """
 
 from __future__ import annotations
