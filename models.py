@@ -144,7 +144,7 @@ for _lane in (KitRegistration, HealthInformationDispatchLog):
 
 
 class Role(Table):
-    """What a member of staff may do; `permissions` are read, act, reveal, audit and manage."""
+    """What a member of staff may do; `dashboard.access` names every permission."""
 
     id = IdentityField()
     name = CharField(max_length=64, unique=True)
@@ -186,6 +186,29 @@ class UserRoles(Table):
     class Meta:
         table_name = "staff_user_roles"
         primary_key = CompositeKey("user", "role")
+
+
+class SecondFactor(Table):
+    """A member of staff's authenticator app: its sealed secret, and the number of the last time step that was accepted."""
+
+    user = ForeignKeyField(User, primary_key=True, on_delete="CASCADE")
+    secret = BlobField()
+    last_counter = BigIntegerField()
+    since = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "staff_second_factors"
+
+
+class RecoveryCode(Table):
+    """A code that stands in for the authenticator app once; only a keyed hash of it. Deleted when it is used."""
+
+    user = ForeignKeyField(SecondFactor, on_delete="CASCADE", index=False)
+    code_hash = BlobField()
+
+    class Meta:
+        table_name = "staff_recovery_codes"
+        primary_key = CompositeKey("user", "code_hash")
 
 
 class WebSession(Table):
@@ -444,6 +467,8 @@ ALL_TABLES: tuple[type[Table], ...] = (
     Role,
     User,
     UserRoles,
+    SecondFactor,
+    RecoveryCode,
     WebSession,
     SignInFailure,
     ServiceToken,

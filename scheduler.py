@@ -24,14 +24,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from dispatchlog import bulk
-from dispatchlog.broker import get_waker
-from dispatchlog.engine.database import configure, connect_arguments
-from dispatchlog.engine.deadline import boottime
-from dispatchlog.engine.escalation import close_settled
 from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.escalation import close_settled
 from dispatchlog.engine.move_counts import keep_counts
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.replay import advance_all

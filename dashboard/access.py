@@ -9,6 +9,7 @@ from flask import Flask, abort, current_app, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from dashboard.code_step import redirect_to_code, who_owes_code
 from dashboard.sign_in import came_from, redirect_to_sign_in
 
 PUBLIC = "public"
@@ -32,6 +33,10 @@ _LIBRARY_ROUTES = {
     "security.login": PUBLIC,
     "security.logout": PUBLIC,
 }
+
+# All that is open to somebody on the way in: first the choice of an own password, then a second factor.
+_CHOOSING_PASSWORD = ("account.show", "account.choose_password")
+_SETTING_UP_SECOND_FACTOR = ("second_factor.show", "second_factor.confirm")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -57,20 +62,31 @@ def permission_of(app: Flask, endpoint: str) -> str | None:
 
 
 def check_access() -> Response | None:
-    """Before every request: sign in first, then choose an own password, or 403 without the permission, or on."""
+    """Before every request: sign in, with a code where there is a second factor; then choose an own password, then set up a
+    second factor where it is mandatory; or 403 without the permission, or on.
+    """
     if request.endpoint is None or request.routing_exception is not None:
         return None  # 404 and 405 are answered as such
     permission = permission_of(current_app._get_current_object(), request.endpoint)  # type: ignore[attr-defined]
     if permission == PUBLIC:
         return None
     if not current_user.is_authenticated:
-        return redirect_to_sign_in()
+        return redirect_to_code(next_path=came_from()) if who_owes_code() else redirect_to_sign_in()
+    if (way_in := _way_in()) is not None:
+        return None if request.endpoint in way_in else redirect(url_for(way_in[0], next=came_from()), 303)
     if permission == SIGNED_IN:
         return None
-    if current_user.must_choose_password:
-        return redirect(url_for("account.show", next=came_from()), 303)
     if permission is None or not current_user.has_permission(permission):
         abort(403)
+    return None
+
+
+def _way_in() -> tuple[str, ...] | None:
+    """The only endpoints open to whoever is signed in, the first being where they are led; None where they are in."""
+    if current_user.must_choose_password:
+        return _CHOOSING_PASSWORD
+    if current_user.must_set_up_second_factor:
+        return _SETTING_UP_SECOND_FACTOR
     return None
 
 

@@ -1,4 +1,4 @@
-"""One's own account: choosing a password, and ending one's sessions. Shows and changes nobody else's.
+"""One's own account: password, second factor and sessions. Shows and changes nobody else's.
 
 Whoever still has the password that was made for them sees nothing of the dashboard but the form to choose an own one.
 """
@@ -15,9 +15,9 @@ from dashboard.access import SIGNED_IN, needs
 from dashboard.context import acting_person, settings
 from dashboard.presentation import upper_first
 from dashboard.proxies import client_address
-from dashboard.sessions import USER_KEY, open_sessions
-from dashboard.sign_in import TOO_MANY
-from dispatchlog import people
+from dashboard.sessions import USER_KEY, open_sessions, session_hash
+from dashboard.sign_in import TOO_MANY, is_second_factor_mandatory
+from dispatchlog import people, second_factor
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.passwords import LEAST_CHARACTERS, MOST_CHARACTERS
 
@@ -69,6 +69,15 @@ def sign_out_everywhere() -> Response:
     return redirect(url_for("security.login"), 303)
 
 
+@pages.post("/account/end-session")
+@needs(SIGNED_IN)
+def end_session() -> Response:
+    """End one of this person's sessions."""
+    ended = people.end_session(current_user.id, session_hash(request.form.get("session", "")), actor=acting_person())
+    flash("That session has ended." if ended else "That session had ended already.", "good" if ended else "warn")
+    return redirect(url_for("account.show"), 303)
+
+
 def _page(problem: str = "", *, field: str = "") -> str:
     own = not current_user.must_choose_password
     return render_template(
@@ -79,11 +88,13 @@ def _page(problem: str = "", *, field: str = "") -> str:
         most=MOST_CHARACTERS,
         next="" if own else request.values.get("next", "/"),
         sessions=open_sessions(current_user.id) if own else [],
-        browser=_browser,
+        second_factor=second_factor.find(current_user.id) if own else None,
+        mandatory=is_second_factor_mandatory(),
+        browser=browser,
     )
 
 
-def _browser(user_agent: str) -> str:
+def browser(user_agent: str) -> str:
     """`Firefox on Windows`, as far as the browser says so."""
     name = next((name for mark, name in _BROWSERS if mark in user_agent), "Another browser")
     system = next((system for system in _SYSTEMS if system in user_agent), "")

@@ -101,7 +101,7 @@ def _show(asked: Asked) -> str:
         problems=asked.problems,
         lane=wanted.lane,
         lanes=registry.lanes(),
-        held=holds_on(lane, open_holds()) if lane else (),
+        held=holds_on(wanted.lane, open_holds()) if wanted.lane else (),
         titles={known.name: known.title for known in registry.lanes()},
         page=list_dispatches(wanted, asked.lanes),
         possible=lambda row: possible_actions(registry.lane(row["lane"]), row),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
-from dashboard.access import READ, may
+from dashboard.access import AUDIT, MANAGE, READ, may
 from dashboard.doubt_queries import number_in_doubt
 
 
@@ -49,7 +49,11 @@ WORK = (
     Entry("pausing.show", "Pausing", "pause"),
     Entry("alerts.show", "Alerts", "alert"),
 )
-OFFICE: tuple[Entry, ...] = ()
+OFFICE: tuple[Entry, ...] = (
+    Entry("audit.show", "Who did what", "journal", AUDIT),
+    Entry("people.every_person", "People", "people", MANAGE),
+    Entry("roles.show", "Roles", "shield", MANAGE),
+)
 
 
 def visible(entries: Sequence[Entry]) -> list[Entry]:

@@ -7,7 +7,9 @@ from flask import Flask
 from dashboard import (
     account,
     alerts,
+    audit,
     bulk,
+    code_page,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
@@ -21,7 +23,10 @@ from dashboard import (
     metrics,
     overview,
     pausing,
+    people,
     probes,
+    roles,
+    second_factor,
     subjects,
     upcoming,
 )
@@ -34,6 +39,7 @@ def register_pages(app: Flask) -> None:
     modules += [doubts, incidents, upcoming, subjects]
     modules += [bulk, export]
     modules += [pausing, live, metrics, alerts]
+    modules += [code_page, second_factor, people, roles, audit]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -1,6 +1,6 @@
 """Sessions kept in PostgreSQL: the browser holds a random id, the table only its hash. Owns `web_sessions`; knows no page.
 
-A new id is given whenever who is signed in changes, and signing out deletes the row, so an old cookie is dead.
+A new id is given whenever who is signed in, or half so, changes, and signing out deletes the row: an old cookie is dead.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ BACKGROUND_HEADER = "X-Background-Refresh"
 BACKGROUND_PATHS = frozenset({"/live"})
 _ANONYMOUS_LIMIT = timedelta(hours=1)
 USER_KEY = "_user_id"
+# Who has given the password and owes the code; the table does not name them as the session's user.
+OWES_CODE_KEY = "owes_code"
 _serializer = TaggedJSONSerializer()
 
 
@@ -48,7 +50,12 @@ class ServerSession(CallbackDict[str, Any], SessionMixin):
         self.token = token
         self.created_at = created_at
         self.touch = False
-        self.opened_for = self.get(USER_KEY)
+        self.opened_for = self.whose
+
+    @property
+    def whose(self) -> tuple[Any, Any]:
+        """Who is signed in, and who is half so."""
+        return self.get(USER_KEY), (self.get(OWES_CODE_KEY) or {}).get("who")
 
 
 class BrokenSession(ServerSession):
@@ -104,7 +111,7 @@ class DatabaseSessions(SessionInterface):
             return
         response.vary.add("Cookie")
         try:
-            if session.opened_for != session.get(USER_KEY):
+            if session.opened_for != session.whose:
                 self._renew(session)
             self._store(app, session, response)
         except DATABASE_ERRORS as error:
@@ -140,15 +147,26 @@ class DatabaseSessions(SessionInterface):
 
 
 def open_sessions(user_id: int) -> list[Row]:
-    """The open sessions of an account, last used first: `since`, `last_seen_at`, `ip`, `user_agent`, and whether `here`."""
+    """The open sessions of an account, last used first: `since`, `last_seen_at`, `ip`, `user_agent`, whether `here`, and
+    the `name` by which one of them is ended, which opens nothing.
+    """
     here: ServerSession = current_session._get_current_object()  # type: ignore[attr-defined]
     limits: DatabaseSessions = current_app.session_interface  # type: ignore[assignment]
     rows = fetch_dicts(
-        "SELECT created_at AS since, last_seen_at, ip, user_agent, id_hash = %s AS here FROM web_sessions"
+        "SELECT created_at AS since, last_seen_at, ip, user_agent, id_hash = %s AS here, encode(id_hash, 'hex') AS name"
+        " FROM web_sessions"
         " WHERE user_id = %s AND last_seen_at > now() - %s AND created_at > now() - %s ORDER BY last_seen_at DESC",
         (hash_token(here.token), user_id, limits.idle_limit, ABSOLUTE_LIMIT),
     )
     return [*rows]
+
+
+def session_hash(name: str) -> bytes:
+    """What is stored of the session that `open_sessions` calls so; empty, and so nobody's, for what is no such name."""
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return b""
 
 
 def hash_token(token: str) -> bytes:

@@ -1,6 +1,7 @@
 """Signing in and out with Flask-Security over the staff tables. Owns its configuration, the form and the staff models.
 
-No registration, no recovery mails, no remember-me cookie: administrators make accounts with the command line.
+No registration, no recovery mails, no remember-me cookie: administrators make accounts. The second factor is a step of our
+own (`code_step`), for which Flask-Security asks once the password was right.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, abort, redirect, request, url_for
+from flask import Flask, Request, abort, current_app, redirect, request, url_for
 from flask_security import LoginForm, MailUtil, PeeweeUserDatastore, RoleMixin, Security, UserMixin
 from flask_security.signals import user_authenticated
 from werkzeug.wrappers import Response
 
-from dashboard import throttle
+from dashboard import code_step, throttle
 from dashboard.proxies import client_address
+from dispatchlog import second_factor
 from dispatchlog.engine.database import database
 from dispatchlog.engine.operator import log_action
 from dispatchlog.people import PersonError, normal_email
@@ -53,6 +55,16 @@ class StaffUser(UserMixin, User):
     def must_choose_password(self) -> bool:
         """Whether nothing but choosing an own password is open to them."""
         return self.password_chosen_at is None
+
+    @property
+    def must_set_up_second_factor(self) -> bool:
+        """Whether nothing but setting up a second factor is open to them."""
+        if not is_second_factor_mandatory():
+            return False
+        known: bool | None = self.__dict__.get("_has_second_factor")
+        if known is None:
+            known = self.__dict__["_has_second_factor"] = second_factor.is_set_up(self.id)
+        return not known
 
 
 class StaffMail(MailUtil):
@@ -118,7 +130,9 @@ def configure_sign_in(app: Flask, settings: Settings) -> None:
     security = Security(app, store, login_form=StaffLoginForm, mail_util_cls=StaffMail)
     security.want_json(_never)
     security.unauthn_handler(_to_sign_in)
+    security.two_factor_plugins = code_step.CodeStep()
     app.before_request(_only_local_next)
+    app.before_request(_sign_out_half_way)
     user_authenticated.connect(_keep_in_log, app)
 
 
@@ -154,11 +168,23 @@ def is_local_path(target: str) -> bool:
     return plain and target.startswith("/") and not target.startswith("//")
 
 
+def is_second_factor_mandatory() -> bool:
+    """Whether everybody has to have one here: in production."""
+    return bool(current_app.config["DISPATCHLOG_SETTINGS"].environment == "production")
+
+
+def _sign_out_half_way() -> None:
+    """Flask-Security signs out whoever is signed in; whoever only owes a code is not."""
+    if request.endpoint == "security.logout" and request.method == "POST":
+        code_step.forget()
+
+
 def _only_local_next() -> None:
     for target in (*request.args.getlist("next"), *request.form.getlist("next")):
         if target and not is_local_path(target):
             abort(400, "The page to return to is not on this site.")
 
 
-def _keep_in_log(_: Flask, user: StaffUser, **__: Any) -> None:
-    log_action(user.email, "sign_in", detail={"address": client_address()})
+def _keep_in_log(_: Flask, user: StaffUser, authn_via: list[str] | None = None, **__: Any) -> None:
+    detail = {"user_id": user.id, "address": client_address(), "by": authn_via}
+    log_action(user.email, "sign_in", detail=detail)

@@ -40,3 +40,15 @@ def note_failure(account: bytes, address: str) -> None:
 def forgive(account: bytes, address: str) -> None:
     """Forget the failures of an account from an address that has now signed in."""
     execute("DELETE FROM sign_in_failures WHERE account_hash = %s AND address = %s", (account, address))
+
+
+def is_code_throttled(account: bytes, address: str) -> bool:
+    """Whether too many codes were wrong lately, from this address or, by whatever addresses, for this account.
+
+    Only who knows the account's password gets as far as a code, so nobody else can shut its person out by failing.
+    """
+    (for_account,) = fetch_one(
+        "SELECT count(*) FROM sign_in_failures WHERE account_hash = %s AND at > now() - %s * interval '1 minute'",
+        (account, WINDOW_MINUTES),
+    )
+    return for_account >= MOST_PER_ACCOUNT_AND_ADDRESS or is_throttled(account, address)

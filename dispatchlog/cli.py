@@ -343,7 +343,13 @@ def users_list() -> None:
     from dispatchlog.people import list_users
 
     show_table(
-        (person.email, "active" if person.active else "disabled", ", ".join(person.roles)) for person in list_users()
+        (
+            person.email,
+            "active" if person.active else "disabled",
+            ", ".join(person.roles) or "no role",
+            "second factor" if person.second_factor_at else "password only",
+        )
+        for person in list_users()
     )
 
 
@@ -389,6 +395,17 @@ def users_enable(email: str) -> None:
 
     enable_user(email)
     click.echo(f"{email}: active")
+
+
+@users.command("reset-second-factor")
+@click.argument("email")
+@on_database
+def users_reset_second_factor(email: str) -> None:
+    """Take away a lost second factor and end the sessions; in production another one is set up at the next sign-in."""
+    from dispatchlog.second_factor import reset
+
+    reset(email, actor="cli")
+    click.echo(f"{email}: no second factor any more")
 
 
 @main.group()

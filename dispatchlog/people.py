@@ -1,14 +1,15 @@
-"""Who may use the dashboard: creating, disabling and listing staff. Owns their rows; opens no session and shows no page.
+"""Who may use the dashboard: creating, changing, closing and listing accounts. Owns their rows; shows no page.
 
 A password made here opens nothing but the page on which its person chooses an own one; `password_chosen_at` says since when
-it is an own one.
+it is an own one. Nobody takes away their own rights here, and the last active administrator stays one.
 """
 
 from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -23,6 +24,10 @@ from dispatchlog.engine.operator import log_action
 from dispatchlog.passwords import check_password
 
 _hasher = PasswordHasher()
+# The permission that makes an administrator of whoever has a role with it.
+_MANAGE = "manage"
+# Any fixed number: changes that may take an administrator's rights away take turns.
+_ADMINISTRATORS_LOCK = 7_240_130
 
 
 class PersonError(DispatchlogError):
@@ -33,7 +38,9 @@ class PersonError(DispatchlogError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One account, without its password. `password_chosen_at` is None while it still has the one that was made for it."""
+    """One account, without its password. `password_chosen_at` is None while it still has the one that was made for it, and
+    `second_factor_at` while the password alone signs in.
+    """
 
     id: int
     email: str
@@ -42,6 +49,16 @@ class Person:
     password_chosen_at: datetime | None
     created_at: datetime
     last_seen_at: datetime | None
+    second_factor_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account whose row the present transaction holds."""
+
+    id: int
+    email: str
+    active: bool
 
 
 def create_user(
@@ -70,21 +87,23 @@ def create_user(
             raise PersonError(f"there is an account for {address} already", code="EMAIL_TAKEN")
         user_id = int(made[0])
         _give_roles(user_id, roles)
-        log_action(actor, "create_user", detail={"email": address, "roles": sorted(roles)})
+        detail = {"user_id": user_id, "email": address, "roles": sorted(roles)}
+        log_action(actor, "create_user", detail=detail)
     return user_id, known
 
 
-def set_password(email: str, *, actor: str = "cli") -> str:
+def set_password(email: str, *, actor: str = "cli", reason: str = "") -> str:
     """Give the account a random password, to be replaced at the next sign-in, and end its sessions; it comes back.
 
     Raises:
-        PersonError: UNKNOWN_USER.
+        PersonError: UNKNOWN_USER, or OWN_ACCOUNT: one chooses one's own on the account page.
     """
     made = random_password()
-    with transaction(actor, "password set"):
-        user_id = _user_id(email)
-        _store_password(user_id, made, chosen=False)
-        log_action(actor, "set_password", detail={"user_id": user_id})
+    with transaction(actor, reason or "password set"):
+        account = lock_account(email)
+        refuse_own(account, actor=actor)
+        _store_password(account.id, made, chosen=False)
+        log_action(actor, "set_password", reason=reason, detail={"user_id": account.id})
     return made
 
 
@@ -96,9 +115,8 @@ def choose_password(email: str, *, current: str, new: str) -> str:
         PasswordRefused: the new password is too short, too long or easily guessed.
     """
     with transaction(email, "password chosen"):
-        user_id = _user_id(email)
-        if not _is_password(user_id, current):
-            raise PersonError("this is not your current password", code="WRONG_PASSWORD")
+        user_id = lock_account(email).id
+        _require_password(user_id, current)
         if new == current:
             raise PersonError("this is the password that you have already", code="PASSWORD_UNCHANGED")
         check_password(new, email=email)
@@ -107,60 +125,111 @@ def choose_password(email: str, *, current: str, new: str) -> str:
     return session_name
 
 
-def sign_out_everywhere(email: str) -> None:
-    """End every session of the account.
+def check_own_password(email: str, password: str) -> None:
+    """Let the account's present password pass.
+
+    Raises:
+        PersonError: UNKNOWN_USER or WRONG_PASSWORD.
+    """
+    with transaction(email, "password asked for"):
+        _require_password(lock_account(email).id, password)
+
+
+def sign_out_everywhere(email: str, *, actor: str = "", reason: str = "") -> None:
+    """End every session of the account; `actor` is who does it, if not its own person.
 
     Raises:
         PersonError: UNKNOWN_USER.
     """
-    with transaction(email, "signed out everywhere"):
-        user_id = _user_id(email)
+    with transaction(actor or email, "signed out everywhere"):
+        user_id = lock_account(email).id
         _end_sessions(user_id)
-        log_action(email, "sign_out_everywhere", detail={"user_id": user_id})
+        log_action(actor or email, "sign_out_everywhere", reason=reason, detail={"user_id": user_id})
 
 
-def set_roles(email: str, roles: Sequence[str], *, actor: str = "cli") -> None:
-    """Replace the account's roles; in force at its next request.
+def end_session(user_id: int, id_hash: bytes, *, actor: str, reason: str = "") -> bool:
+    """End one session of the account; False if there is none such any more."""
+    with transaction(actor, "session ended"):
+        ended = execute("DELETE FROM web_sessions WHERE user_id = %s AND id_hash = %s", (user_id, id_hash)).rowcount
+        if ended:
+            log_action(actor, "end_session", reason=reason, detail={"user_id": user_id})
+    return bool(ended)
+
+
+def set_roles(
+    email: str, roles: Sequence[str], *, actor: str = "cli", reason: str = "", seen: Sequence[str] | None = None
+) -> None:
+    """Replace the account's roles, which are `seen` where that is given; in force at its next request.
 
     Raises:
-        PersonError: UNKNOWN_USER or UNKNOWN_ROLE.
+        PersonError: UNKNOWN_USER, UNKNOWN_ROLE, OWN_ACCOUNT, LAST_ADMIN, or STALE_VIEW: its roles are not those `seen`.
     """
-    with transaction(actor, "roles set"):
-        user_id = _user_id(email)
-        execute("DELETE FROM staff_user_roles WHERE user_id = %s", (user_id,))
-        _give_roles(user_id, roles)
-        log_action(actor, "set_roles", detail={"user_id": user_id, "roles": sorted(roles)})
+    with transaction(actor, reason or "roles set"), _somebody_stays_administrator():
+        account = lock_account(email)
+        refuse_own(account, actor=actor)
+        present = _roles_of(account.id)
+        if seen is not None and present != sorted(seen):
+            words = ", ".join(present) or "no role"
+            raise PersonError(f"the roles were changed meanwhile: {words}", code="STALE_VIEW")
+        execute("DELETE FROM staff_user_roles WHERE user_id = %s", (account.id,))
+        _give_roles(account.id, roles)
+        detail = {"user_id": account.id, "roles": sorted(set(roles)), "before": present}
+        log_action(actor, "set_roles", reason=reason, detail=detail)
 
 
-def disable_user(email: str, *, actor: str = "cli") -> None:
-    """Close the account and end its sessions; its history stays.
+def disable_user(email: str, *, actor: str = "cli", reason: str = "") -> bool:
+    """Close the account and end its sessions; its history stays. False if it was closed already.
+
+    Raises:
+        PersonError: UNKNOWN_USER, OWN_ACCOUNT or LAST_ADMIN.
+    """
+    with transaction(actor, reason or "account disabled"), _somebody_stays_administrator():
+        account = lock_account(email)
+        refuse_own(account, actor=actor)
+        _end_sessions(account.id)
+        return account.active and _set_active(account, active=False, actor=actor, reason=reason)
+
+
+def enable_user(email: str, *, actor: str = "cli", reason: str = "") -> bool:
+    """Open a closed account again; False if it was open already.
 
     Raises:
         PersonError: UNKNOWN_USER.
     """
-    _set_active(email, active=False, actor=actor)
+    with transaction(actor, reason or "account enabled"):
+        account = lock_account(email)
+        return not account.active and _set_active(account, active=True, actor=actor, reason=reason)
 
 
-def enable_user(email: str, *, actor: str = "cli") -> None:
-    """Open a closed account again.
+_PEOPLE = """
+SELECT u.id, u.email, u.active,
+    ARRAY(SELECT r.name::text FROM staff_user_roles ur JOIN staff_roles r ON r.id = ur.role_id
+          WHERE ur.user_id = u.id ORDER BY r.name),
+    u.password_chosen_at, u.created_at,
+    greatest((SELECT max(s.last_seen_at) FROM web_sessions s WHERE s.user_id = u.id),
+             (SELECT max(a.at) FROM operator_actions a WHERE a.actor = u.email AND a.action = 'sign_in')),
+    (SELECT f.since FROM staff_second_factors f WHERE f.user_id = u.id)
+FROM staff_users u
+"""
 
-    Raises:
-        PersonError: UNKNOWN_USER.
-    """
-    _set_active(email, active=True, actor=actor)
 
-
-def list_users() -> list[Person]:
-    """Every account, by e-mail address."""
+def list_users(*, text: str = "", after: int | None = None, limit: int | None = None) -> list[Person]:
+    """The accounts by e-mail address: those whose address holds `text`, behind the account `after`, at most `limit`."""
+    sql = (
+        f"{_PEOPLE} WHERE (%(after)s IS NULL OR lower(u.email) >"
+        " (SELECT lower(b.email) FROM staff_users b WHERE b.id = %(after)s))"
+        " AND strpos(lower(u.email), %(text)s) > 0 ORDER BY lower(u.email) LIMIT %(limit)s"
+    )
     with connected():
-        rows = fetch_all(
-            "SELECT u.id, u.email, u.active, array_remove(array_agg(r.name ORDER BY r.name), NULL),"
-            " u.password_chosen_at, u.created_at,"
-            " (SELECT max(s.last_seen_at) FROM web_sessions s WHERE s.user_id = u.id) FROM staff_users u"
-            " LEFT JOIN staff_user_roles ur ON ur.user_id = u.id LEFT JOIN staff_roles r ON r.id = ur.role_id"
-            " GROUP BY u.id ORDER BY lower(u.email)"
-        )
-    return [Person(row[0], row[1], row[2], tuple(row[3]), row[4], row[5], row[6]) for row in rows]
+        rows = fetch_all(sql, {"after": after, "text": text.strip().lower(), "limit": limit})
+    return [_person(row) for row in rows]
+
+
+def find_person(user_id: int) -> Person | None:
+    """One account; None where there is none of this number."""
+    with connected():
+        rows = fetch_all(f"{_PEOPLE} WHERE u.id = %s", (user_id,))
+    return _person(rows[0]) if rows else None
 
 
 def ensure_first_admin(email: str, *, actor: str = "cli") -> str | None:
@@ -206,30 +275,82 @@ def normal_email(email: str) -> str:
         raise PersonError("this is not an e-mail address", code="EMAIL_INVALID") from error
 
 
-def _user_id(email: str) -> int:
-    rows = fetch_all("SELECT id FROM staff_users WHERE lower(email) = lower(%s) FOR UPDATE", (normal_email(email),))
+def lock_account(email: str) -> Account:
+    """The account, which nobody else changes until the present transaction ends.
+
+    Raises:
+        PersonError: EMAIL_INVALID or UNKNOWN_USER.
+    """
+    rows = fetch_all(
+        "SELECT id, email, active FROM staff_users WHERE lower(email) = lower(%s) FOR UPDATE", (normal_email(email),)
+    )
     if not rows:
         raise PersonError(f"there is no account for {email}", code="UNKNOWN_USER")
-    return int(rows[0][0])
+    return Account(*rows[0])
 
 
-def _is_password(user_id: int, password: str) -> bool:
+def refuse_own(account: Account, *, actor: str) -> None:
+    """Let pass what somebody does to another one's account.
+
+    Raises:
+        PersonError: OWN_ACCOUNT.
+    """
+    if account.email.lower() == actor.lower():
+        raise PersonError("this is your own account; another administrator has to do that", code="OWN_ACCOUNT")
+
+
+def rename_sessions(user_id: int) -> str:
+    """End every session of the account, also one that is just being stored; what the next one is to name comes back."""
+    session_name = uuid4().hex
+    execute("UPDATE staff_users SET fs_uniquifier = %s, updated_at = now() WHERE id = %s", (session_name, user_id))
+    _end_sessions(user_id)
+    return session_name
+
+
+@contextmanager
+def _somebody_stays_administrator() -> Iterator[None]:
+    """Inside a transaction: let a change happen, unless it leaves nobody who may change accounts."""
+    execute("SELECT pg_advisory_xact_lock(%s)", (_ADMINISTRATORS_LOCK,))
+    before = _is_administered()
+    yield
+    if before and not _is_administered():
+        message = "this is the last active administrator; make another one first"
+        raise PersonError(message, code="LAST_ADMIN")
+
+
+def _is_administered() -> bool:
+    return bool(
+        fetch_one(
+            "SELECT EXISTS (SELECT FROM staff_users u JOIN staff_user_roles ur ON ur.user_id = u.id"
+            " JOIN staff_roles r ON r.id = ur.role_id WHERE u.active AND %s = ANY (r.permissions))",
+            (_MANAGE,),
+        )[0]
+    )
+
+
+def _require_password(user_id: int, password: str) -> None:
     known = fetch_one("SELECT password FROM staff_users WHERE id = %s", (user_id,))[0]
     try:
-        return _hasher.verify(known or "", _normal(password))
-    except (VerificationError, InvalidHashError):
-        return False
+        _hasher.verify(known or "", _normal(password))
+    except (VerificationError, InvalidHashError) as error:
+        raise PersonError("this is not your current password", code="WRONG_PASSWORD") from error
 
 
 def _store_password(user_id: int, password: str, *, chosen: bool) -> str:
-    session_name = uuid4().hex
     execute(
-        "UPDATE staff_users SET password = %s, password_chosen_at = CASE WHEN %s THEN now() END, fs_uniquifier = %s,"
-        " updated_at = now() WHERE id = %s",
-        (hash_password(password), chosen, session_name, user_id),
+        "UPDATE staff_users SET password = %s, password_chosen_at = CASE WHEN %s THEN now() END WHERE id = %s",
+        (hash_password(password), chosen, user_id),
     )
-    _end_sessions(user_id)
-    return session_name
+    return rename_sessions(user_id)
+
+
+def _roles_of(user_id: int) -> list[str]:
+    rows = fetch_all(
+        "SELECT r.name FROM staff_user_roles ur JOIN staff_roles r ON r.id = ur.role_id WHERE ur.user_id = %s"
+        " ORDER BY r.name",
+        (user_id,),
+    )
+    return sorted(row[0] for row in rows)
 
 
 def _give_roles(user_id: int, roles: Sequence[str]) -> None:
@@ -242,14 +363,17 @@ def _give_roles(user_id: int, roles: Sequence[str]) -> None:
         raise PersonError(f"a role is one of {known}", code="UNKNOWN_ROLE")
 
 
-def _set_active(email: str, *, active: bool, actor: str) -> None:
-    with transaction(actor, "account enabled" if active else "account disabled"):
-        user_id = _user_id(email)
-        execute("UPDATE staff_users SET active = %s, updated_at = now() WHERE id = %s", (active, user_id))
-        if not active:
-            _end_sessions(user_id)
-        log_action(actor, "enable_user" if active else "disable_user", detail={"user_id": user_id})
+def _set_active(account: Account, *, active: bool, actor: str, reason: str) -> bool:
+    execute("UPDATE staff_users SET active = %s, updated_at = now() WHERE id = %s", (active, account.id))
+    action = "enable_user" if active else "disable_user"
+    log_action(actor, action, reason=reason, detail={"user_id": account.id})
+    return True
 
 
 def _end_sessions(user_id: int) -> None:
     execute("DELETE FROM web_sessions WHERE user_id = %s", (user_id,))
+
+
+def _person(row: tuple[object, ...]) -> Person:
+    identity, email, active, roles, *instants = row
+    return Person(identity, email, active, tuple(roles), *instants)  # type: ignore[arg-type]  # the driver's own types

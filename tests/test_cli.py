@@ -163,6 +163,8 @@ def test_people_and_tokens_are_made_listed_and_ended(tmp_path: Path, urls: dict[
     assert dispatchlog("users", "disable", "desk@example.org", cwd=tmp_path, **urls).returncode == 0
     assert "disabled" in dispatchlog("users", "list", cwd=tmp_path, **urls).stdout
     assert dispatchlog("users", "enable", "desk@example.org", cwd=tmp_path, **urls).returncode == 0
+    none = dispatchlog("users", "reset-second-factor", "desk@example.org", cwd=tmp_path, **urls)
+    assert "NO_SECOND_FACTOR" in none.stderr
     assert "active" in dispatchlog("users", "list", cwd=tmp_path, **urls).stdout
     token = dispatchlog("tokens", "add", "vitract-orders", "--scope", "orders:write", cwd=tmp_path, **urls)
     assert token.stdout.startswith("dlk_")
@@ -181,7 +183,7 @@ def test_what_is_copied_and_piped_is_whole_however_narrow_the_terminal(tmp_path:
     assert re.fullmatch(rf"{email} \(support, admin\): \S{{12,}}", one_time)
     assert re.fullmatch(rf"{email}: \S{{12,}}", password)
     [person] = dispatchlog("users", "list", cwd=tmp_path, **urls).stdout.splitlines()
-    assert person.split(maxsplit=2) == [email, "active", "admin, support"]
+    assert re.split(r"\s{2,}", person) == [email, "active", "admin, support", "password only"]
     [token] = dispatchlog("tokens", "list", cwd=tmp_path, **urls).stdout.splitlines()
     assert [name, "active"] == token.split()[:2]
     assert all(scope in token for scope in scopes)

@@ -321,7 +321,13 @@ class OperatorAction(Table):
 
     class Meta:
         table_name = "operator_actions"
-        indexes = ((("dispatch_id", "id"), False), (("actor", "id"), False))
+        indexes = (
+            (("dispatch_id", "id"), False),
+            (("at", "id"), False),
+            (("actor", "at", "id"), False),
+            (("action", "at", "id"), False),
+            (("actor", "action", "at", "id"), False),
+        )
 
 
 class ScheduleOccurrence(Table):

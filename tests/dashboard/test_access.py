@@ -8,11 +8,15 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
 
+from dashboard import create_app
 from dashboard.access import needs, permission_of
 from dashboard.headers import POLICY
-from tests.dashboard.browsing import ROLES, Dashboard, Visitor
+from dispatchlog.settings import Settings
+from tests.dashboard.browsing import PASSWORD, ROLES, Dashboard, Visitor
 from tests.dashboard.samples import form_in
+from tests.dashboard.second_factors import give_second_factor, half_signed_in
 
 EVERYBODY = ("", *ROLES)
 STAFF = ROLES
@@ -35,6 +39,14 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "account.show": STAFF,
     "account.choose_password": STAFF,
     "account.sign_out_everywhere": STAFF,
+    "account.end_session": STAFF,
+    # Open to whoever has given the password and owes the code, and to nobody else; tested below.
+    "code.ask": (),
+    "code.check": (),
+    "second_factor.show": STAFF,
+    "second_factor.prove": STAFF,
+    "second_factor.confirm": STAFF,
+    "second_factor.abandon": STAFF,
     "overview.show": STAFF,
     "dispatches.every_lane": STAFF,
     "dispatches.one_lane": STAFF,
@@ -75,6 +87,22 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "act.correct_recipient": ACTING,
     "act.reveal": ACTING,
     "act.unmask_content": ACTING,
+    "roles.show": STAFF,
+    "people.every_person": MANAGING,
+    "people.search": MANAGING,
+    "people.new": MANAGING,
+    "people.create": MANAGING,
+    "people.show": MANAGING,
+    "people.set_roles": MANAGING,
+    "people.disable": MANAGING,
+    "people.enable": MANAGING,
+    "people.reset_password": MANAGING,
+    "people.reset_second_factor": MANAGING,
+    "people.end_session": MANAGING,
+    "people.end_sessions": MANAGING,
+    "audit.show": AUDITING,
+    "audit.search": AUDITING,
+    "audit.export": AUDITING,
     "mailbox.every_mail": ACTING,
     "mailbox.one_mail": ACTING,
     "mailbox.mail_html": ACTING,
@@ -86,6 +114,7 @@ VALUES = {
     "order_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),
+    "user_id": 0,
     "token": "none",
     "key": "none",
     "filename": "app.css",
@@ -115,12 +144,56 @@ def test_every_role_reaches_what_the_matrix_says_and_nothing_else(dash: Dashboar
 
 
 def allowed(dash: Dashboard, visitor: Visitor, rule: Rule, method: str) -> bool:
+    answer = asked(dash, visitor, rule, method)
+    to_sign_in = answer.status_code == 303 and answer.location.startswith("/sign-in")
+    return answer.status_code != 403 and not to_sign_in
+
+
+def asked(dash: Dashboard, visitor: Visitor, rule: Rule, method: str) -> TestResponse:
     with dash.app.test_request_context():
         path = dash.app.url_map.bind("localhost").build(rule.endpoint, {name: VALUES[name] for name in rule.arguments})
     answer = visitor.get(path) if method == "GET" else visitor.post(path)
     assert answer.status_code < 500, (method, path)
-    to_sign_in = answer.status_code == 303 and answer.location.startswith("/sign-in")
-    return answer.status_code != 403 and not to_sign_in
+    return answer
+
+
+def test_a_session_without_its_second_factor_reaches_the_code_page_and_sign_out_only(dash: Dashboard) -> None:
+    app = give_second_factor("admin@example.org")
+    visitor = half_signed_in(dash, "admin@example.org")
+    open_to = {endpoint for endpoint, roles in MATRIX.items() if "" in roles}
+    reached = set()
+    for rule in pages(dash.app):
+        if rule.endpoint in open_to:
+            continue  # what every stranger may open, signing out among it
+        for method in sorted((rule.methods or set()) & {"GET", "POST"}):
+            answer = asked(dash, visitor, rule, method)
+            if (answer.status_code, (answer.location or "").partition("?")[0]) != (303, "/sign-in/code"):
+                reached.add(rule.endpoint)
+    assert reached == {"code.ask", "code.check"}
+    assert visitor.post("/sign-in/code", code=app.code()).location == "/"
+    half = half_signed_in(dash, "admin@example.org")
+    half.post("/sign-out")
+    assert half.get("/sign-in/code").location == "/sign-in"
+
+
+def test_a_session_that_has_to_set_up_its_second_factor_reaches_nothing_else(
+    dash: Dashboard, settings_env: Settings
+) -> None:
+    production = Dashboard(create_app(settings_env.model_copy(update={"environment": "production"})))
+    visitor = production.visitor()
+    visitor.get("/sign-in")
+    visitor.post("/sign-in", email="admin@example.org", password=PASSWORD)
+    visitor.get("/account/second-factor")
+    open_to = {endpoint for endpoint, roles in MATRIX.items() if "" in roles or not roles}
+    reached = set()
+    for rule in pages(production.app):
+        if rule.endpoint in open_to:
+            continue
+        for method in sorted((rule.methods or set()) & {"GET", "POST"}):
+            answer = asked(production, visitor, rule, method)
+            if (answer.status_code, (answer.location or "").partition("?")[0]) != (303, "/account/second-factor"):
+                reached.add(rule.endpoint)
+    assert reached == {"second_factor.show", "second_factor.confirm"}
 
 
 def test_a_route_that_declares_nothing_is_refused(dash: Dashboard) -> None:

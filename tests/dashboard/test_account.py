@@ -140,7 +140,7 @@ def test_the_account_lists_the_open_sessions_of_this_person_only(dash: Dashboard
     elsewhere.client.environ_base["HTTP_USER_AGENT"] = "Mozilla/5.0 (Windows NT 10.0) Gecko/20100101 Firefox/143.0"
     elsewhere.sign_in("support@example.org")
     dash.as_("viewer")
-    item = r'<li><strong[^>]*>(.*?)</strong>\s*(?:<span class="badge.*?</svg>(This one)</span>)?'
+    item = r'<li class="session"><div><strong[^>]*>(.*?)</strong>\s*(?:<span class="badge.*?</svg>(This one)</span>)?'
     shown = re.findall(item, here.get("/account").text, re.S)
     assert sorted(shown) == [("Another browser", "This one"), ("Firefox on Windows", "")]
 

@@ -10,7 +10,7 @@ from dispatchlog.engine.database import connected, fetch_all, fetch_one
 from dispatchlog.passwords import PasswordRefused
 from dispatchlog.people import PersonError
 from dispatchlog.settings import Settings
-from tests.dashboard.browsing import Dashboard
+from tests.dashboard.browsing import ROLES, Dashboard
 
 GOOD = "eleven geese at dawn"
 
@@ -52,7 +52,7 @@ def test_a_new_password_from_an_administrator_is_to_be_replaced(dash: Dashboard)
 def test_a_weak_password_makes_no_account(dash: Dashboard) -> None:
     with pytest.raises(PasswordRefused):
         people.create_user("new@example.org", roles=["viewer"], password="new123456789")
-    assert len(people.list_users()) == 4
+    assert len(people.list_users()) == len(ROLES)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_accounts_that_cannot_be_made(dash: Dashboard, email: str, roles: list[s
     with pytest.raises(PersonError) as refused:
         people.create_user(email, roles=roles, password=GOOD)
     assert refused.value.code == code
-    assert len(people.list_users()) == 4
+    assert len(people.list_users()) == len(ROLES)
 
 
 def test_passwords_are_stored_with_argon2id(dash: Dashboard) -> None:

@@ -14,6 +14,7 @@ from dispatchlog import people
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one
 from dispatchlog.settings import Settings
 from tests.dashboard.browsing import PASSWORD, Dashboard
+from tests.dashboard.second_factors import give_second_factor, with_code
 
 
 def cookie_of(answer: TestResponse) -> str:
@@ -136,7 +137,10 @@ def test_over_https_the_cookie_is_bound_to_the_host(settings_env: Settings, dash
 def test_a_session_ends_when_idle_and_after_a_day_of_work(
     settings_env: Settings, dash: Dashboard, environment: str, column: str, good_for: timedelta
 ) -> None:
-    visitor = Dashboard(create_app(settings_env.model_copy(update={"environment": environment}))).as_("viewer")
+    app = give_second_factor("viewer@example.org")
+    visitor = with_code(
+        Dashboard(create_app(settings_env.model_copy(update={"environment": environment}))), "viewer", app
+    )
     for age, status in ((good_for - timedelta(minutes=1), 200), (good_for + timedelta(minutes=1), 303)):
         with connected():
             execute(f"UPDATE web_sessions SET {column} = now() - %s WHERE user_id IS NOT NULL", (age,))

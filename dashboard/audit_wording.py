@@ -1,0 +1,101 @@
+"""What people and services did, in words, for the page that lists it. Owns the vocabulary; reads no table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from dashboard.masking import mask_values
+from dashboard.wording import ACTIONS, verb_of
+
+# Those of dispatches are in `wording.ACTIONS`; what is in neither is shown by its own name.
+_ACTIONS = MappingProxyType(
+    {
+        "sign_in": "Signed in",
+        "code_refused": "Gave a wrong code",
+        "use_recovery_code": "Used a recovery code",
+        "choose_password": "Chose a password",
+        "set_up_second_factor": "Set up a second factor",
+        "replace_second_factor": "Replaced the second factor",
+        "remove_second_factor": "Removed the second factor",
+        "renew_recovery_codes": "Made new recovery codes",
+        "sign_out_everywhere": "Ended all sessions",
+        "end_session": "Ended a session",
+        "create_user": "Made an account",
+        "set_roles": "Set roles",
+        "disable_user": "Closed an account",
+        "enable_user": "Opened an account again",
+        "set_password": "Reset a password",
+        "reset_second_factor": "Reset a second factor",
+        "export_audit": "Exported who did what",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Several actions under one name, for the filter."""
+
+    key: str
+    title: str
+    actions: tuple[str, ...]
+
+
+KINDS = (
+    Kind("kind-dispatches", "Anything done to dispatches", tuple(action for action in ACTIONS if action != "reveal")),
+    Kind(
+        "kind-accounts",
+        "Any change of accounts",
+        (
+            "create_user",
+            "set_roles",
+            "disable_user",
+            "enable_user",
+            "set_password",
+            "reset_second_factor",
+            "choose_password",
+            "set_up_second_factor",
+            "replace_second_factor",
+            "remove_second_factor",
+            "renew_recovery_codes",
+        ),
+    ),
+    Kind(
+        "kind-sign-in",
+        "Signing in and out",
+        ("sign_in", "code_refused", "use_recovery_code", "sign_out_everywhere", "end_session"),
+    ),
+)
+
+
+def title_of(action: str, lane_name: str | None = None) -> str:
+    """What was done, as a title; in the words of its lane, where it has one."""
+    words = _ACTIONS.get(action) or ACTIONS.get(action) or action.replace("_", " ").capitalize()
+    return words.replace("{past}", verb_of(lane_name or "").past)
+
+
+def about(detail: Mapping[str, Any], emails: Mapping[int, str], *, actor: str) -> str:
+    """Whom or what it was about, as far as the entry says: the account, its roles, the network address, and what else."""
+    known = dict(detail)
+    whom = known.pop("email", None) or emails.get(known.pop("user_id", 0), "")
+    known.pop("user_id", None)
+    parts = [] if not whom or whom == actor else [str(whom)]
+    if "roles" in known:
+        parts.append(_roles(known.pop("roles"), known.pop("before", None)))
+    if address := known.pop("address", ""):
+        parts.append(f"from {address}")
+    if by := known.pop("by", None):
+        parts.append(f"by {' and '.join(by)}")
+    parts += [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in mask_values(known).items()]
+    return ", ".join(parts)
+
+
+def _roles(roles: list[str], before: list[str] | None) -> str:
+    now = " and ".join(roles) or "no role"
+    return f"as {now}" if before is None else f"{now} instead of {' and '.join(before) or 'no role'}"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

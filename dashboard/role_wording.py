@@ -1,0 +1,36 @@
+"""What each permission opens, in plain words. Owns the vocabulary; who has which role is data, and decides nothing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboard.access import ACT, AUDIT, CONTROL, EXPORT, MANAGE, READ, REVEAL
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing that a role may allow: its key in the data, and what it means to people."""
+
+    key: str
+    title: str
+    meaning: str
+
+
+PERMISSIONS = (
+    Permission(READ, "See what is sent", "Every dispatch and order and how they stand, with recipients masked."),
+    Permission(ACT, "Act on dispatches", "Retry, cancel, correct a recipient, and settle what is in doubt."),
+    Permission(REVEAL, "Look at recipients", "See a recipient unmasked. Each look is kept."),
+    Permission(EXPORT, "Export lists", "Download lists as files. Each export is kept."),
+    Permission(CONTROL, "Pause and resume", "Hold back and release lanes and providers."),
+    Permission(AUDIT, "See who did what", "Everything that people and services did, and why."),
+    Permission(MANAGE, "Manage people", "Make accounts, set roles, reset passwords and second factors, end sessions."),
+)
+_KNOWN = {permission.key: permission for permission in PERMISSIONS}
+
+
+def in_words(keys: list[str]) -> list[Permission]:
+    """These permissions in the usual order; one that has no words here, of a later version say, goes by its key."""
+    known = [permission for permission in PERMISSIONS if permission.key in keys]
+    return known + [
+        Permission(key, key, "This version of the dashboard has no page for it.") for key in keys if key not in _KNOWN
+    ]
