@@ -276,6 +276,13 @@ class StandInWaker:
         return False
 
 
+class StandInHolds:
+    """Nothing is paused."""
+
+    def keeps(self, lane: Lane) -> bool:
+        return False
+
+
 class StandInBreaker:
     """Always closed."""
 
