@@ -12,9 +12,11 @@ from flask_wtf import CSRFProtect
 from dashboard import api, errors
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
+from dashboard.guide import KEYS
 from dashboard.headers import install_headers
-from dashboard.navigation import OFFICE, WORK, visible
+from dashboard.navigation import OFFICE, WORK, pages_by_key, visible
 from dashboard.pages import register_pages
+from dashboard.preferences import keys_are_on, theme
 from dashboard.presentation import install_presentation
 from dashboard.proxies import install_proxies
 from dashboard.sessions import IDLE_LIMIT, DatabaseSessions
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _register_api(app, csrf)
     install_presentation(app)
     app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
+    app.jinja_env.globals.update(KEYS=KEYS, pages_by_key=pages_by_key, theme=theme, keys_are_on=keys_are_on)
     return app
 
 

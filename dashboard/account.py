@@ -10,7 +10,7 @@ from flask_login import current_user
 from flask_security.utils import logout_user
 from werkzeug.wrappers import Response
 
-from dashboard import throttle
+from dashboard import preferences, throttle
 from dashboard.access import SIGNED_IN, needs
 from dashboard.context import acting_person, settings
 from dashboard.presentation import upper_first
@@ -91,6 +91,9 @@ def _page(problem: str = "", *, field: str = "") -> str:
         second_factor=second_factor.find(current_user.id) if own else None,
         mandatory=is_second_factor_mandatory(),
         browser=browser,
+        themes=preferences.THEMES,
+        zone_name=str(preferences.zone()),
+        zone_names=preferences.zone_names(),
     )
 
 

@@ -16,7 +16,7 @@ class Entry:
     """One line of the menu: the page it opens, its words and icon, and who sees it.
 
     It is marked as the present one on every page of its blueprint, or only on its own where `exact`. `count` is what
-    stands behind it (falsy: nothing).
+    stands behind it (falsy: nothing), `key` what opens it after a "g".
     """
 
     endpoint: str
@@ -25,6 +25,7 @@ class Entry:
     permission: str = READ
     exact: bool = False
     count: Callable[[], object] | None = None
+    key: str = ""
 
     @property
     def address(self) -> str:
@@ -38,24 +39,29 @@ class Entry:
 
 
 WORK = (
-    Entry("overview.show", "Overview", "home"),
-    Entry("doubts.show", "In doubt", "help", count=number_in_doubt),
-    Entry("incidents.show", "Incidents", "alert"),
-    Entry("dispatches.every_lane", "All dispatches", "list", exact=True),
-    Entry("upcoming.show", "What leaves next", "clock"),
-    Entry("subjects.find", "Stories", "pulse"),
-    Entry("bulk.every_run", "Bulk actions", "stack"),
-    Entry("kit_orders.every_order", "Kit orders", "box"),
-    Entry("pausing.show", "Pausing", "pause"),
-    Entry("alerts.show", "Alerts", "alert"),
+    Entry("overview.show", "Overview", "home", key="o"),
+    Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
+    Entry("incidents.show", "Incidents", "alert", key="i"),
+    Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),
+    Entry("upcoming.show", "What leaves next", "clock", key="n"),
+    Entry("subjects.find", "Stories", "pulse", key="s"),
+    Entry("bulk.every_run", "Bulk actions", "stack", key="b"),
+    Entry("kit_orders.every_order", "Kit orders", "box", key="k"),
+    Entry("pausing.show", "Pausing", "pause", key="p"),
+    Entry("alerts.show", "Alerts", "alert", key="l"),
 )
 OFFICE: tuple[Entry, ...] = (
-    Entry("audit.show", "Who did what", "journal", AUDIT),
-    Entry("people.every_person", "People", "people", MANAGE),
-    Entry("roles.show", "Roles", "shield", MANAGE),
+    Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
+    Entry("people.every_person", "People", "people", MANAGE, key="e"),
+    Entry("roles.show", "Roles", "shield", MANAGE, key="r"),
 )
 
 
 def visible(entries: Sequence[Entry]) -> list[Entry]:
     """Those whose page exists in this application and whoever is signed in may open."""
     return [entry for entry in entries if entry.endpoint in current_app.view_functions and may(entry.permission)]
+
+
+def pages_by_key() -> dict[str, str]:
+    """The addresses of the pages that a key opens, for whoever is signed in."""
+    return {entry.key: entry.address for entry in visible((*WORK, *OFFICE)) if entry.key}

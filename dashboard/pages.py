@@ -16,6 +16,7 @@ from dashboard import (
     doubts,
     export,
     form_page,
+    guide,
     incidents,
     kit_orders,
     live,
@@ -24,6 +25,7 @@ from dashboard import (
     overview,
     pausing,
     people,
+    preferences,
     probes,
     roles,
     second_factor,
@@ -40,6 +42,7 @@ def register_pages(app: Flask) -> None:
     modules += [bulk, export]
     modules += [pausing, live, metrics, alerts]
     modules += [code_page, second_factor, people, roles, audit]
+    modules += [guide, preferences]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

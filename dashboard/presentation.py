@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from dashboard import wording
+from dashboard import preferences, wording
 from dashboard.masking import mask, mask_text, mask_values
 from dispatchlog.systems import registry
 
@@ -22,6 +22,7 @@ def install_presentation(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
         instant=instant,
+        exact=exact,
         ago=ago,
         mask=mask,
         mask_text=mask_text,
@@ -50,15 +51,21 @@ def _layout() -> dict[str, Any]:
     }
 
 
+def exact(at: datetime) -> str:
+    """`14 Mar 2026, 10:22:07 UTC`, whatever the viewer's time zone."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b} {at.year}, {at:%H:%M:%S} UTC"
+
+
 def instant(at: datetime | None, *, short: bool = False, seconds: bool = False) -> str:
-    """`14 Mar 2026, 10:22 UTC`; short: `14 Mar, 10:22`; with seconds: `14 Mar 2026, 10:22:07 UTC`."""
+    """In the viewer's zone: `14 Mar 2026, 10:22 UTC`, with seconds `14 Mar 2026, 10:22:07 UTC`, short `14 Mar, 10:22`."""
     if at is None:
         return "\N{EN DASH}"
-    at = at.astimezone(UTC)
+    at = at.astimezone(preferences.zone())
     day = f"{at.day} {at:%b}"
     if short:
         return f"{day}, {at:%H:%M}"
-    return f"{day} {at.year}, {at:%H:%M:%S} UTC" if seconds else f"{day} {at.year}, {at:%H:%M} UTC"
+    return f"{day} {at.year}, {at:%H:%M:%S %Z}" if seconds else f"{day} {at.year}, {at:%H:%M %Z}"
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:

@@ -47,6 +47,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "second_factor.prove": STAFF,
     "second_factor.confirm": STAFF,
     "second_factor.abandon": STAFF,
+    "guide.show": STAFF,
+    "preferences.keep": STAFF,
     "overview.show": STAFF,
     "dispatches.every_lane": STAFF,
     "dispatches.one_lane": STAFF,

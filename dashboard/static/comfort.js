@@ -1,0 +1,78 @@
+// Keys for people who work here all day, and the browser's own time zone. Every page works without it.
+"use strict";
+
+const keysAreOn = document.documentElement.dataset.keys !== "off";
+const pagesByKey = JSON.parse(document.currentScript.dataset.pages);
+const SECOND_KEY_MS = 1500;
+
+// Without a choice, times are shown as this browser has them from the next page on.
+if (!/(?:^|; )zone=/.test(document.cookie)) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+}
+
+const rowsOf = () => [...document.querySelectorAll("table.rows tbody tr, [data-key-row]")];
+let firstKeyAt = 0;
+
+function step(by) {
+  const rows = rowsOf();
+  if (!rows.length) return false;
+  const at = rows.findIndex((row) => row.classList.contains("is-current"));
+  const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + by))];
+  for (const row of rows) row.classList.toggle("is-current", row === next);
+  const link = next.querySelector("a.row-link, a");
+  if (link) link.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+  return true;
+}
+
+function tick() {
+  const row = rowsOf().find((each) => each.contains(document.activeElement) || each.classList.contains("is-current"));
+  const box = row && row.querySelector("input[type=checkbox]");
+  if (!box) return false;
+  box.click();
+  return true;
+}
+
+function backToList() {
+  const link = document.querySelector("[data-back-to-list], a.crumb, .crumb a");
+  if (!link) return false;
+  link.click();
+  return true;
+}
+
+function openPage(key) {
+  const address = pagesByKey[key];
+  if (!address) return false;
+  location.assign(address);
+  return true;
+}
+
+function showKeys() {
+  const sheet = document.getElementById("keys");
+  if (!sheet) return false;
+  if (!sheet.open) sheet.showModal();
+  return true;
+}
+
+function onKey(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+  const second = Date.now() - firstKeyAt < SECOND_KEY_MS;
+  firstKeyAt = 0;
+  let done = false;
+  if (second) done = openPage(event.key);
+  else if (event.key === "g") { firstKeyAt = Date.now(); done = true; }
+  else if (event.key === "?") done = showKeys();
+  else if (event.key === "j") done = step(1);
+  else if (event.key === "k") done = step(-1);
+  else if (event.key === "x") done = tick();
+  else if (event.key === "u") done = backToList();
+  if (done) event.preventDefault();
+}
+
+if (keysAreOn) document.addEventListener("keydown", onKey);
+for (const button of document.querySelectorAll("[data-show-keys]")) {
+  button.hidden = false;
+  button.addEventListener("click", showKeys);
+}
