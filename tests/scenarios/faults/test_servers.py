@@ -150,7 +150,7 @@ def test_for_a_frozen_postgresql_nobody_waits_for_ever_nothing_is_sent_and_no_an
     for kind in GatewayKind:
         stage.enqueue(kind, [f"held_reply-frozen{kind.lower()}"])
     until(lambda: len(stage.proxy.held) == 3, seconds=PATIENCE_SECONDS, what="every send is accepted")
-    assert installation.call("GET", path).status == 404  # over a connection that is kept
+    until(lambda: installation.call("GET", path).status == 404, what="it answers, over a connection that is kept")
     due_at = database_now() + timedelta(seconds=1)
     for kind in (LOOKUP, BLIND):  # the third lane waits for a scheduler's sweep
         stage.enqueue(kind, [f"good-frozen{kind.lower()}"], due_at=due_at)
