@@ -151,9 +151,7 @@ def test_pages_follow_each_other_without_gaps_or_repeats_and_back(
                 seen += [row["id"] for row in page.rows]
                 if page.older is None:
                     break
-                before, page = page, audit_queries.list_actions(
-                    AuditFilter(action=wanted.action, place=page.older), {}
-                )
+                before, page = page, audit_queries.list_actions(AuditFilter(action=wanted.action, place=page.older), {})
                 back = audit_queries.list_actions(AuditFilter(action=wanted.action, place=page.newer), {})
                 assert [row["id"] for row in back.rows] == [row["id"] for row in before.rows]
             assert seen == ids
@@ -236,7 +234,9 @@ def test_whoever_may_audit_but_not_export_sees_no_button(dash: Dashboard, databa
 
 def test_the_log_cannot_be_changed_by_the_application(dash: Dashboard) -> None:
     with connected():
-        assert not fetch_one("SELECT has_table_privilege(current_user, 'operator_actions', 'UPDATE, DELETE, TRUNCATE')")[0]
+        assert not fetch_one(
+            "SELECT has_table_privilege(current_user, 'operator_actions', 'UPDATE, DELETE, TRUNCATE')"
+        )[0]
 
 
 # --- speed

@@ -65,7 +65,7 @@ def test_an_administrator_makes_and_closes_an_account(site: Site) -> None:
     page.get_by_role("navigation", name="Main").get_by_role("link", name="People").click()
     page.get_by_role("link", name="New account").click()
     page.get_by_label("E-mail address").fill("new@example.org")
-    page.get_by_label(re.compile("^support")).check()
+    page.get_by_label(re.compile(r"^\s*support")).check()
     page.get_by_role("button", name="Make the account").click()
     given = page.locator("#one-time-password").text_content()
     assert given
@@ -76,7 +76,9 @@ def test_an_administrator_makes_and_closes_an_account(site: Site) -> None:
     page.get_by_role("button", name="Close the account", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("new@example.org is closed and signed out.")
     page.get_by_role("link", name="Who did what").click()
-    expect(page.get_by_role("row", name=re.compile("Closed an account.*made by mistake.*new@example.org"))).to_be_visible()
+    expect(
+        page.get_by_role("row", name=re.compile("Closed an account.*made by mistake.*new@example.org"))
+    ).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export as CSV").click()
     assert download.value.suggested_filename.endswith(".csv")
