@@ -17,6 +17,7 @@ from dashboard.audit_filter import name_of_actor
 from dashboard.context import acting_person
 from dashboard.people_queries import every_role
 from dashboard.presentation import upper_first
+from dashboard.role_wording import in_words
 from dashboard.sessions import open_sessions, session_hash
 from dashboard.sign_in import is_second_factor_mandatory
 from dispatchlog import people, second_factor
@@ -83,11 +84,13 @@ def create() -> str | tuple[str, int]:
 def show(user_id: int) -> str:
     """One account, what may be done to it, and where its person is signed in."""
     person = _person(user_id)
+    roles = every_role()
     return render_template(
         "person.html",
         person=person,
+        allowed=in_words(sorted({key for role in roles if role.name in person.roles for key in role.permissions})),
         own=person.email == acting_person(),
-        roles=every_role(),
+        roles=roles,
         second_factor=second_factor.find(user_id),
         mandatory=is_second_factor_mandatory(),
         sessions=open_sessions(user_id),

@@ -28,6 +28,8 @@ from dispatchlog.people import PersonError
 
 pages = Blueprint("second_factor", __name__, url_prefix="/account/second-factor")
 
+TOO_LATE = "That took too long, or it is done already. Nothing was changed."
+TOO_LATE_FIRST = "That took too long, so this is another key. Scan it, then enter the code of it."
 _PENDING = "second_factor_to_confirm"
 _PENDING_SECONDS = 1200
 _Answer = Response | str | tuple[str, int]
@@ -66,8 +68,7 @@ def confirm() -> _Answer:
     """With a code of the new secret: it is the second factor from now on. The recovery codes are shown this once."""
     secret = _pending()
     if secret is None:
-        flash("That took too long, or it is done already. Nothing was changed.", "warn")
-        return redirect(url_for("second_factor.show", next=request.form.get("next") or None), 303)
+        return (_set_up_page(TOO_LATE_FIRST) if _is_first() else _prove_page(TOO_LATE)), 409
     try:
         name, codes = factors.set_up(
             acting_person(), secret=secret, code=request.form.get("code", ""), secret_key=secret_key()

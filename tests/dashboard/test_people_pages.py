@@ -351,3 +351,10 @@ def test_only_administrators_and_auditors_see_the_office(dash: Dashboard) -> Non
         "auditor": (False, True),
         "admin": (True, True),
     }
+
+
+def test_a_persons_page_says_what_their_roles_allow_together(admin: Visitor) -> None:
+    people.set_roles(SUPPORT, ["viewer", "auditor"])
+    page = admin.get(f"/people/{id_of(SUPPORT)}").text
+    shown = re.findall(r"<span>(.*?)</span>", page.partition('class="may-list"')[2].partition("</ul>")[0])
+    assert shown == ["See what is sent", "Export lists", "See who did what"]

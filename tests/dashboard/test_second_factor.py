@@ -354,7 +354,9 @@ def test_leaving_everything_as_it_is_forgets_the_new_secret(dash: Dashboard) -> 
     new = App(typed_key(visitor.get("/account/second-factor").text), [])
     assert visitor.post("/account/second-factor/abandon").location == "/account"
     visitor.get("/account")
-    assert visitor.post("/account/second-factor", code=new.code()).status_code == 303
+    late = visitor.post("/account/second-factor", code=new.code())
+    assert late.status_code == 409
+    assert problem_of(late.text) == "That took too long, or it is done already. Nothing was changed."
     forget_used_codes()
     assert half_signed_in(dash, VIEWER).post("/sign-in/code", code=app.code()).status_code == 303
 
