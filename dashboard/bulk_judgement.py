@@ -47,7 +47,7 @@ RETRY_CAUSES: Mapping[str, Cause] = MappingProxyType(
             REVIEW, "Of use for less than an hour", "They leave at once, but may arrive too late to be of use."
         ),
         "BEFORE_ITS_TIME": Cause(
-            REVIEW, "Waiting for their time", "They would leave now, before the time set for them."
+            REVIEW, "Waiting for their time", "They would be due now and leave before the time set for them."
         ),
         "WORKERS_DIED": Cause(
             REVIEW,

@@ -77,7 +77,9 @@ def tally(run_id: UUID) -> dict[str, int]:
 
 
 def report(run_id: UUID, *, result: str, after: int) -> Report:
-    """What became of each dispatch, in the run's order, from behind position `after` on; of one result, or "" of all."""
+    """What became of each dispatch, in the run's order, from behind position `after` on: of one result, or of all that
+    it is about (""), without what was left out.
+    """
     items = _items(run_id, result=result, after=after, limit=REPORT_ROWS + 1)
     page = items[:REPORT_ROWS]
     now = _now(page)
@@ -90,7 +92,7 @@ def whole_report(run_id: UUID) -> Iterator[Row]:
     after = 0
     while True:
         with connected():
-            items = _items(run_id, result="", after=after, limit=_FILE_ROWS)
+            items = _items(run_id, result="", after=after, limit=_FILE_ROWS, everything=True)
             now = _now(items)
         for item in items:
             yield {**item, "row": now.get((item["lane"], item["dispatch_id"]))}
@@ -117,8 +119,8 @@ def _at(run: Row) -> datetime:
     return at
 
 
-def _items(run_id: UUID, *, result: str, after: int, limit: int) -> list[dict[str, Any]]:
-    where, params = "", []
+def _items(run_id: UUID, *, result: str, after: int, limit: int, everything: bool = False) -> list[dict[str, Any]]:
+    where, params = ("" if everything else " AND result IS DISTINCT FROM 'LEFT_OUT'"), []
     if result == "OPEN":
         where = " AND result IS NULL"
     elif result:

@@ -116,12 +116,12 @@ def list_query(wanted: ListFilter, lanes: Sequence[Lane], *, limit: int, whole: 
     for lane in lanes:
         for state in wanted.shown_states:
             key = _key(wanted, state)
-            where, values = _where(wanted, lane, state)
+            where, values = _where(wanted, state)
             if position is not None:
                 where += f" AND ({key}, t.id) {'<' if falling else '>'} (%s, %s)"
                 values += [position.at, position.id]
             branches.append(
-                f"(SELECT {_columns(lane, key)} FROM {lane.table} t WHERE {where}"
+                f"(SELECT {_columns(lane, key)} FROM {_source(wanted, lane)} t WHERE {where}"
                 f" ORDER BY {key} {ways}, t.id {ways} LIMIT %s)"
             )
             params += [lane.name, *values, limit]
@@ -171,12 +171,13 @@ def export_query(wanted: ListFilter, lane: Lane, *, before: UUID | None, limit: 
     whole = set(shown) == set(STATES)
     branches, params = [], []
     for state in ("",) if whole else shown:
-        where, values = _where(wanted, lane, state)
+        where, values = _where(wanted, state)
         if before is not None:
             where += " AND t.id < %s"
             values.append(before)
         branches.append(
-            f"(SELECT {_columns(lane, 't.updated_at')} FROM {lane.table} t WHERE {where} ORDER BY t.id DESC LIMIT %s)"
+            f"(SELECT {_columns(lane, 't.updated_at')} FROM {_source(wanted, lane)} t"
+            f" WHERE {where} ORDER BY t.id DESC LIMIT %s)"
         )
         params += [lane.name, *values, limit]
     if not branches:
@@ -199,8 +200,8 @@ def causes_query(lane: Lane) -> Query:
 
 def _counted(wanted: ListFilter, lane: Lane, state: str, limit: int) -> Query:
     """Ordered only so that its index is walked: a table of a million rows would be read for a thousand otherwise."""
-    where, values = _where(wanted, lane, state)
-    return f"SELECT FROM {lane.table} t WHERE {where} ORDER BY {_key(wanted, state)} LIMIT {limit}", values
+    where, values = _where(wanted, state)
+    return f"SELECT FROM {_source(wanted, lane)} t WHERE {where} ORDER BY {_key(wanted, state)} LIMIT {limit}", values
 
 
 def _columns(lane: Lane, key: str) -> str:
@@ -221,7 +222,7 @@ def _key(wanted: ListFilter, state: str) -> str:
     return "t.updated_at"
 
 
-def _where(wanted: ListFilter, lane: Lane, state: str) -> Query:
+def _where(wanted: ListFilter, state: str) -> Query:
     """The conditions on rows of one state, "" being any."""
     parts: list[str] = []
     values: list[Any] = []
@@ -242,10 +243,6 @@ def _where(wanted: ListFilter, lane: Lane, state: str) -> Query:
         if about_time:
             parts.append(about_time)
             values += instants
-    if wanted.text:
-        parts.append("t.id = ANY (ARRAY(SELECT f.dispatch_id FROM found f WHERE f.lane = %s) || %s::uuid[])")
-        identity = _as_uuid(wanted.text)
-        values += [lane.name, [identity] if identity else []]
     return " AND ".join(parts) or "true", values
 
 
@@ -266,17 +263,24 @@ def _time_left(wanted: ListFilter) -> Query:
 
 
 def _found(wanted: ListFilter, lanes: Sequence[Lane]) -> Query:
-    """What the search finds, looked up once for all branches."""
+    """What the search finds in each lane, read once for all branches; no more than SEARCH_LIMIT rows of a lane."""
     if not wanted.text or not lanes:
         return "", []
-    matches = (
-        "(SELECT s.lane, s.dispatch_id FROM dispatch_search s WHERE s.key LIKE %s AND s.lane = %s"
-        f" ORDER BY s.key, s.dispatch_id LIMIT {SEARCH_LIMIT})"
-    )
-    values: list[Any] = []
+    identity = _as_uuid(wanted.text)
+    hits, values = [], []
     for lane in lanes:
-        values += [f"{_literal(wanted.text.lower())}%", lane.name]
-    return f"WITH found AS MATERIALIZED ({' UNION ALL '.join([matches] * len(lanes))}) ", values
+        hits.append(
+            f"{_source(wanted, lane)} AS MATERIALIZED (SELECT t.* FROM {lane.table} t WHERE t.id = ANY (ARRAY("
+            "SELECT s.dispatch_id FROM dispatch_search s WHERE s.key LIKE %s AND s.lane = %s"
+            f" ORDER BY s.key, s.dispatch_id LIMIT {SEARCH_LIMIT}) || %s::uuid[]))"
+        )
+        values += [f"{_literal(wanted.text.lower())}%", lane.name, [identity] if identity else []]
+    return f"WITH {', '.join(hits)} ", values
+
+
+def _source(wanted: ListFilter, lane: Lane) -> str:
+    """What the branches of a lane read: its table, or what the search has found of it."""
+    return f"found_{lane.table}" if wanted.text else lane.table
 
 
 def _literal(text: str) -> str:

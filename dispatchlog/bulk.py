@@ -156,7 +156,12 @@ def go_on(*, stopping: Callable[[], bool] = lambda: False) -> None:
     with connected():
         running = fetch_dicts("SELECT id FROM bulk_runs WHERE state = 'RUNNING' ORDER BY started_at, id")
     for run in running:
-        carry_out(run["id"], stopping=stopping)
+        try:
+            carry_out(run["id"], stopping=stopping)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            log.exception("BULK_RUN_FAILED", bulk_run=str(run["id"]))  # the others go on
     with transaction("service:bulk"):
         execute(
             "DELETE FROM bulk_runs WHERE id IN (SELECT id FROM bulk_runs WHERE state = 'PREVIEW'"

@@ -196,6 +196,8 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
             page.set_viewport_size({"width": width, "height": 844})
             found[f"{name} {width}"] = violations(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            for card in page.locator(".table-card").all():  # nothing of a row is cut off
+                assert card.evaluate("card => card.scrollWidth - card.clientWidth") <= 0, (name, width)
         page.set_viewport_size({"width": 1280, "height": 844})
 
     page.goto(f"{site.url}/bulk")
