@@ -75,7 +75,7 @@ def receiver(settings_env: Settings) -> Iterator[Receiver]:
             """Nothing to be printed."""
 
     web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
-    thread = threading.Thread(target=web.serve_forever)
+    thread = threading.Thread(target=web.serve_forever, daemon=True)
     thread.start()
     port = free_port()
     mail = Controller(here, hostname="127.0.0.1", port=port)
