@@ -79,7 +79,7 @@ def show() -> str:
 def told(alert: Row) -> str:
     """What became of the alert's notices."""
     if not alert["notices"]:
-        return "Nobody is told: no receiver is set."
+        return "Nobody was told: no receiver is set."
     if alert["given_up"]:
         return f"{alert['given_up']} of {alert['notices']} notices could not be delivered."
     if alert["sent"] < alert["notices"]:

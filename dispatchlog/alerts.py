@@ -1,8 +1,8 @@
 """What somebody has to look at, and since when: starts and ends alerts. Owns `dispatch_alerts`; sends no message itself.
 
 Every long-running process looks now and then, so that a missing worker is noticed by a scheduler or a dashboard, and the
-other way round. One look at a time: whoever has the row of `dispatch_alert_checks` looks, the others see that it was done.
-An alert and its notices are written in one transaction, so that each starts once and ends once, whatever restarts.
+other way round. One look at a time: whoever has the row of `dispatch_alert_checks` looks, the others see it was done. An
+alert and its notices are written in one transaction, so that each starts once and ends once, whatever restarts.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.samples import form_in, make_due, scheduler_alive, worker_alive
 from tests.engine.processes import until
+from tests.gateways.servers import free_port
 
 ADDRESSES = "on-call@example.org, desk@example.org"
 SECRET = "shared with the receiver"
@@ -74,11 +75,11 @@ def receiver(settings_env: Settings) -> Iterator[Receiver]:
             """Nothing to be printed."""
 
     web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
-    thread = threading.Thread(target=web.serve_forever)
+    thread = threading.Thread(target=web.serve_forever, daemon=True)
     thread.start()
-    mail = Controller(here, hostname="127.0.0.1", port=0)
+    port = free_port()
+    mail = Controller(here, hostname="127.0.0.1", port=port)
     mail.start()
-    port = mail.server.sockets[0].getsockname()[1]
     here.settings = settings_env.model_copy(
         update={
             "smtp_url": f"smtp://127.0.0.1:{port}?tls=none",
@@ -140,7 +141,7 @@ def test_a_mail_says_what_and_since_when_and_shows_no_recipient(receiver: Receiv
         form_in("IN_DOUBT", email="ada.lovelace@example.org")
     check(receiver)
     _, mail = receiver.mails[0]
-    assert mail["Subject"] == "[dispatchlog] Health-information forms: 1 in doubt; somebody has to decide."
+    assert mail["Subject"].strip() == "[dispatchlog] Health-information forms: 1 in doubt; somebody has to decide."
     text = mail.get_content()
     assert "Since 20" in text
     assert "https://desk.example.org/alerts" in text

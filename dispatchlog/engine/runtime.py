@@ -18,12 +18,19 @@ from dispatchlog.engine.wakeup import Waker
 class Runtime:
     """One per worker process. Thread-safe."""
 
-    def __init__(self, presence: Presence, waker: Waker, breaker: Breaker, rates: Rates | None = None) -> None:
+    def __init__(
+        self,
+        presence: Presence,
+        waker: Waker,
+        breaker: Breaker,
+        rates: Rates | None = None,
+        holds: HoldsInForce | None = None,
+    ) -> None:
         self.presence = presence
         self.waker = waker
         self.breaker = breaker
         self.rates = rates or Rates(waker.redis_url)
-        self.holds = HoldsInForce()
+        self.holds = holds or HoldsInForce()
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._live: set[UUID] = set()

@@ -214,6 +214,18 @@ def test_somebody_who_writes_is_not_disturbed_and_then_sees_what_changed(site: S
     expect(page.get_by_text("“maintenance”")).to_be_visible()
 
 
+def test_a_lane_is_paused_from_its_own_page(site: Site) -> None:
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/lanes/health_information")
+    page.get_by_role("link", name="Pause…").click()
+    page.get_by_label("Why?").fill("wrong template")
+    page.get_by_role("button", name="Pause Health-information forms").click()
+    expect(page.get_by_role("status")).to_contain_text("Health-information forms is paused.")
+    page.goto(f"{site.url}/lanes/health_information")
+    expect(page.get_by_text("“wrong template”")).to_be_visible()
+    expect(page.get_by_role("link", name="Pause…")).to_have_count(0)
+
+
 def test_it_recovers_when_postgresql_was_away(
     chromium: Any, settings_env: Settings, cheap_passwords: None, tmp_path: Path
 ) -> None:
