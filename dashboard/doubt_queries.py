@@ -1,8 +1,8 @@
 """The in-doubt desk's queries: which doubts there are, in the order in which they should be settled. Owns their SQL;
 changes nothing.
 
-Escalated ones come first, then those that are of use for the shortest time, then the oldest. Each lane's doubts have an
-index in this order, so a page of them costs the same on ten and on a hundred thousand.
+Escalated ones come first, then those that are of use for the shortest time, then the oldest; what is of no use any more
+comes last. Each lane's doubts have an index in this order, so a page costs the same on ten and on a hundred thousand.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.systems import registry
 
 PAGE_DOUBTS = 10
+# The parts of the desk, as they follow each other.
+ESCALATED, OF_USE, EXPIRED = 2, 1, 0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DEADLINE = "coalesce(t.expires_at, 'infinity'::timestamptz)"
 _SINCE = "coalesce(t.claimed_at, t.created_at)"
@@ -29,14 +31,14 @@ _SINCE = "coalesce(t.claimed_at, t.created_at)"
 class Place:
     """After which doubt a page begins."""
 
-    escalated: bool
+    part: int
     deadline: datetime | None
     since: datetime
     id: UUID
 
     def __str__(self) -> str:
         deadline = "never" if self.deadline is None else str(_microseconds(self.deadline))
-        return f"{int(self.escalated)}.{deadline}.{_microseconds(self.since)}.{self.id.hex}"
+        return f"{self.part}.{deadline}.{_microseconds(self.since)}.{self.id.hex}"
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -46,9 +48,9 @@ class Place:
             ValueError: it is none of ours.
         """
         try:
-            escalated, deadline, since, identity = text.split(".")
+            part, deadline, since, identity = text.split(".")
             return cls(
-                {"1": True, "0": False}[escalated],
+                {"2": ESCALATED, "1": OF_USE, "0": EXPIRED}[part],
                 None if deadline == "never" else _instant(deadline),
                 _instant(since),
                 UUID(hex=identity),
@@ -103,39 +105,42 @@ _OTHERS = """FROM {table} t WHERE t.in_doubt AND NOT EXISTS (SELECT FROM dispatc
 
 
 def list_doubts(lanes: Sequence[Lane], *, only_escalated: bool = False, after: Place | None = None) -> Doubts:
-    """One page of the doubts of these lanes: escalated ones, then by time left, then the oldest."""
+    """One page of the doubts of these lanes: escalated ones, then by time left, then the oldest, then the expired."""
     branches: list[str] = []
     params: list[Any] = []
     for lane in lanes:
-        if after is None or after.escalated:
-            _add(branches, params, lane, _ESCALATED, [lane.name], after)
-        if not only_escalated:
-            _add(branches, params, lane, _OTHERS, [], after if after and not after.escalated else None)
+        for part in (ESCALATED,) if only_escalated else (ESCALATED, OF_USE, EXPIRED):
+            if after is None or after.part >= part:
+                _add(branches, params, lane, part, after if after and after.part == part else None)
     if not branches:
         return Doubts([], None)
     found = fetch_dicts(
-        "SELECT lane, id, escalated, nullif(deadline, 'infinity') AS deadline, since"
-        f" FROM ({' UNION ALL '.join(branches)}) d ORDER BY escalated DESC, d.deadline, d.since, id LIMIT %s",
+        "SELECT lane, id, part, nullif(deadline, 'infinity') AS deadline, since"
+        f" FROM ({' UNION ALL '.join(branches)}) d ORDER BY part DESC, d.deadline, d.since, id LIMIT %s",
         [*params, PAGE_DOUBTS + 1],
     )
     page = found[:PAGE_DOUBTS]
     last = page[-1] if len(found) > PAGE_DOUBTS else None
-    place = Place(last["escalated"], last["deadline"], last["since"], last["id"]) if last else None
+    place = Place(last["part"], last["deadline"], last["since"], last["id"]) if last else None
     return Doubts(_whole(page, lanes), place)
 
 
-def _add(
-    branches: list[str], params: list[Any], lane: Lane, source: str, values: Sequence[Any], after: Place | None
-) -> None:
-    escalated = source is _ESCALATED
+_PARTS = {
+    ESCALATED: _ESCALATED,
+    OF_USE: f"{_OTHERS} AND {_DEADLINE} > now()",
+    EXPIRED: f"{_OTHERS} AND {_DEADLINE} <= now()",
+}
+
+
+def _add(branches: list[str], params: list[Any], lane: Lane, part: int, after: Place | None) -> None:
     where = ""
-    params += [lane.name, *values]
+    params += [lane.name, lane.name] if part == ESCALATED else [lane.name]
     if after is not None:
         where = f" AND ({_DEADLINE}, {_SINCE}, t.id) > (%s::timestamptz, %s, %s)"
         params += [after.deadline or "infinity", after.since, after.id]
     branches.append(
-        f"(SELECT %s::text AS lane, t.id, {escalated} AS escalated, {_DEADLINE} AS deadline, {_SINCE} AS since"
-        f" {source.format(table=lane.table)}{where} ORDER BY {_DEADLINE}, {_SINCE}, t.id LIMIT %s)"
+        f"(SELECT %s::text AS lane, t.id, {part} AS part, {_DEADLINE} AS deadline, {_SINCE} AS since"
+        f" {_PARTS[part].format(table=lane.table)}{where} ORDER BY {_DEADLINE}, {_SINCE}, t.id LIMIT %s)"
     )
     params.append(PAGE_DOUBTS + 1)
 

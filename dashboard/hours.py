@@ -73,7 +73,7 @@ class Hours:
         """What the drawing shows, for who cannot see it."""
         if not self.all_sent and not self.all_failed:
             return "Nothing was sent and nothing failed in the last 24 hours."
-        said = f"Last 24 hours: {self.all_sent:,} sent, {self.all_failed:,} failed."
+        said = f"Last 24 hours: {self.all_sent:,} sent, {self.all_failed:,} failed or in doubt."
         if self.all_sent:
             said += f" Most were sent in the hour from {self._at(self.sent)} ({max(self.sent):,})."
         if self.all_failed:

@@ -16,10 +16,13 @@ from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
-MOST_CAUSES = 100
+# Of more causes than this those are looked at whose codes come first.
+MOST_CAUSES = 200
+PAGE_INCIDENTS = 20
 PAGE_REPLAY_ROWS = 50
 LATEST_REPLAYS = 20
 
+# What failed lately, by cause, with the latest of each.
 _CAUSES = """
 WITH RECURSIVE causes AS (
     (SELECT last_error_code AS cause FROM {table} WHERE status = 'FAILED' AND NOT in_doubt
@@ -28,10 +31,14 @@ WITH RECURSIVE causes AS (
     SELECT (SELECT f.last_error_code FROM {table} f WHERE f.status = 'FAILED' AND NOT f.in_doubt
         AND f.last_error_code > c.cause ORDER BY f.last_error_code LIMIT 1)
     FROM causes c WHERE c.cause IS NOT NULL)
-SELECT c.cause, n.number, first.at AS first_at, last.at AS last_at, last.id, last.last_error, last.search_keys
-FROM (SELECT cause FROM causes WHERE cause IS NOT NULL LIMIT %(causes)s) c
+SELECT c.cause, last.at, last.id, last.last_error, last.search_keys
+FROM (SELECT cause FROM causes WHERE cause IS NOT NULL LIMIT %(most)s) c
 CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, f.search_keys FROM {table} f WHERE {same}
     ORDER BY f.updated_at DESC, f.id DESC LIMIT 1) last
+"""
+# The first of some causes and how many there are, which is what costs.
+_MEASURES = """
+SELECT c.cause, first.at, n.number FROM unnest(%(causes)s::text[]) AS c (cause)
 CROSS JOIN LATERAL (SELECT f.updated_at AS at FROM {table} f WHERE {same} ORDER BY f.updated_at, f.id LIMIT 1) first
 CROSS JOIN LATERAL (SELECT count(*) AS number FROM (SELECT FROM {table} f WHERE {same} LIMIT %(most)s) x) n
 """
@@ -85,24 +92,29 @@ def window_since(days: int) -> datetime:
     return datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=days)
 
 
-def incidents(lanes: Sequence[Lane], *, since: datetime) -> list[Incident]:
-    """What failed (and is not in doubt) since then, by provider and cause, the latest first."""
-    found: dict[tuple[str, str], Incident] = {}
-    values = {"since": since, "causes": MOST_CAUSES, "most": COUNT_LIMIT + 1}
+def incidents(lanes: Sequence[Lane], *, since: datetime, most: int = PAGE_INCIDENTS) -> list[Incident]:
+    """What failed (and is not in doubt) since then, by provider and cause: the latest incidents, `most` at the most."""
+    latest: dict[tuple[str, str], Row] = {}
     for lane in lanes:
+        values = {"since": since, "most": MOST_CAUSES}
         for row in fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME), values):
-            _add(found, lane, row)
-    return sorted(found.values(), key=lambda incident: incident.last_at, reverse=True)
+            key = lane.gateway.name, row["cause"]
+            if key not in latest or row["at"] > latest[key]["at"]:
+                latest[key] = {**row, "lane": lane.name}
+    shown = sorted(latest, key=lambda key: latest[key]["at"], reverse=True)[:most]
+    found = {key: Incident(*key, latest[key]["at"], latest[key]["at"], latest[key]) for key in shown}
+    for lane in lanes:
+        _measure(lane, found, since)
+    return [*found.values()]
 
 
-def _add(found: dict[tuple[str, str], Incident], lane: Lane, row: dict[str, Any]) -> None:
-    key = lane.gateway.name, row["cause"]
-    sample: Row = {**row, "lane": lane.name}
-    incident = found.setdefault(key, Incident(*key, row["first_at"], row["last_at"], sample))
-    incident.first_at = min(incident.first_at, row["first_at"])
-    if row["last_at"] > incident.last_at:
-        incident.last_at, incident.sample = row["last_at"], sample
-    incident.shares.append(Share(lane, Count(int(row["number"]))))
+def _measure(lane: Lane, found: dict[tuple[str, str], Incident], since: datetime) -> None:
+    causes = [cause for gateway, cause in found if gateway == lane.gateway.name]
+    values = {"since": since, "causes": causes, "most": COUNT_LIMIT + 1}
+    for row in fetch_dicts(_MEASURES.format(table=lane.table, same=_SAME), values) if causes else ():
+        incident = found[lane.gateway.name, row["cause"]]
+        incident.first_at = min(incident.first_at, row["at"])
+        incident.shares.append(Share(lane, Count(int(row["number"]))))
 
 
 def open_replays() -> dict[tuple[str, str], Row]:

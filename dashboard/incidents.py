@@ -14,6 +14,7 @@ from dashboard.context import acting_person
 from dashboard.dispatch_actions import reason_given
 from dashboard.health import broker_health
 from dashboard.incident_queries import (
+    PAGE_INCIDENTS,
     find_replay,
     incidents,
     keys_of,
@@ -75,6 +76,7 @@ def show() -> str:
         circuits={lane.gateway.name: broker.circuit(lane) for lane in lanes},
         titles={lane.name: lane.title for lane in lanes},
         states=REPLAY_STATES,
+        most=PAGE_INCIDENTS,
         stages=replay.STAGES,
         hopeless=NEEDS_RECIPIENT,
         advice=advice,

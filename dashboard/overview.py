@@ -44,7 +44,7 @@ def show() -> str:
         in_doubt=sum(card.counts["IN_DOUBT"].number for card in cards),
         failed=sum(card.counts["FAILED"].number for card in cards),
         gateways=[(name, titles, broker.circuits.get(name)) for name, titles in gateways.items()],
-        incidents=incidents(lanes, since=since)[:MOST_INCIDENTS],
+        incidents=incidents(lanes, since=since, most=MOST_INCIDENTS),
         since=since.date().isoformat(),
         replays=[*open_replays().values()],
         replay_states=REPLAY_STATES,

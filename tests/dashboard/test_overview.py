@@ -43,7 +43,7 @@ def test_the_success_rate_never_rounds_a_failure_away(
 def test_the_drawing_has_words() -> None:
     assert made({}, {}).words == "Nothing was sent and nothing failed in the last 24 hours."
     words = made({3: 10, 14: 1200}, {5: 2}).words
-    assert "1,210 sent, 2 failed" in words
+    assert "1,210 sent, 2 failed or in doubt" in words
     assert "in the hour from 14:00 UTC (1,200)" in words
     assert "Most failed in the hour from 05:00 UTC (2)" in words
 
@@ -89,8 +89,8 @@ def test_the_overview_shows_the_rate_and_the_day(dash: Dashboard) -> None:
     form_in("FAILED", number="VO-2")
     text = dash.as_("viewer").get("/").text
     assert "<strong>50 %</strong>" in text
-    assert 'role="img" aria-label="Last 24 hours: 1 sent, 1 failed.' in text
-    assert "1 sent (up), 1 failed (down)" in text
+    assert 'role="img" aria-label="Last 24 hours: 1 sent, 1 failed or in doubt.' in text
+    assert "1 sent (up), 1 failed or in doubt (down)" in text
 
 
 def test_incidents_and_providers_stand_on_the_overview(dash: Dashboard, settings_env: Settings) -> None:

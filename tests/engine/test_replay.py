@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,8 +27,9 @@ from dispatchlog.engine.replay import STAGES, ReplayRefused
 from dispatchlog.engine.wakeup import Waker, flag, redis_client
 from dispatchlog.gateways.fake import FakeGateway
 
-from .lane import change, enqueue, parcel_lane, read
+from .lane import change, enqueue, owner, parcel_lane, read
 
+ROOT = Path(__file__).parents[2]
 SINCE = datetime.now(UTC) - timedelta(days=1)
 Answer = Receipt | DispatchlogError
 
@@ -233,20 +238,54 @@ def test_each_is_retried_once_however_many_advance_it_at_once(lane: Lane, monkey
     assert {row["dispatch_id"]: row["n"] for row in retried} == dict.fromkeys(ids, 1)
 
 
-def test_a_step_that_breaks_off_leaves_neither_retry_nor_mark(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_killed_in_mid_step_leaves_neither_retry_nor_mark(
+    lane: Lane, parcels_url: str, connections: Callable[[], Any]
+) -> None:
     ids = failed(lane, 2)
     replay_id = start(lane)
-
-    def end(*_: object) -> None:
-        raise ConnectionError("the scheduler ends here")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(replay._Step, "_write", end)
-        with pytest.raises(ConnectionError):
-            replay.advance(replay_id, [lane])
+    in_its_way = connections()
+    with in_its_way.cursor() as cursor:
+        cursor.execute("SELECT FROM dispatch_replay_rows FOR UPDATE")
+    child = subprocess.Popen([sys.executable, "-c", REPLAYER, parcels_url, str(replay_id)], cwd=ROOT)
+    try:
+        wait_until(lambda: sessions(parcels_url, "wait_event_type = 'Lock'") == 1)  # it has retried the row and is about to mark it
+    finally:
+        child.kill()
+        child.wait()
+    in_its_way.rollback()
+    wait_until(lambda: sessions(parcels_url, "true") == 0)
     assert in_state(lane, ids, "FAILED") == 2
+    assert states(replay_id) == {"WAITING": 2}
     replay.advance_all([lane])
     assert states(replay_id) == {"RELEASED": 1, "WAITING": 1}
+
+
+REPLAYER = """
+import sys
+from dispatchlog.engine.database import configure
+from dispatchlog.engine.gateway import GatewayKind
+from dispatchlog.engine.replay import advance
+from dispatchlog.gateways.fake import FakeGateway
+from tests.engine.lane import APPLICATION_ROLE, parcel_lane
+configure(sys.argv[1], role=APPLICATION_ROLE, name="replayer")
+advance(int(sys.argv[2]), [parcel_lane(FakeGateway(GatewayKind.BLIND, name="post"))])
+"""
+
+
+def sessions(url: str, condition: str) -> int:
+    with owner(url) as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'replayer'"
+            f" AND datname = current_database() AND {condition}"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def test_only_this_cause_and_no_doubt_is_on_the_list(lane: Lane) -> None:
