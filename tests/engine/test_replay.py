@@ -248,9 +248,8 @@ def test_a_process_killed_in_mid_step_leaves_neither_retry_nor_mark(
         cursor.execute("SELECT FROM dispatch_replay_rows FOR UPDATE")
     child = subprocess.Popen([sys.executable, "-c", REPLAYER, parcels_url, str(replay_id)], cwd=ROOT)
     try:
-        wait_until(
-            lambda: sessions(parcels_url, "wait_event_type = 'Lock'") == 1
-        )  # it has retried the row and is about to mark it
+        # It has retried the row and is about to mark it.
+        wait_until(lambda: sessions(parcels_url, "wait_event_type = 'Lock'") == 1)
     finally:
         child.kill()
         child.wait()
