@@ -30,6 +30,19 @@ _ACTIONS = MappingProxyType(
         "set_password": "Reset a password",
         "reset_second_factor": "Reset a second factor",
         "export_audit": "Exported who did what",
+        "export": "Began to export dispatches",
+        "export_ended": "The export ended",
+        "bulk_retry": "Asked to try many again",
+        "bulk_cancel": "Cancelled many",
+        "bulk_run": "Exported the report of many",
+        "replay_start": "Began a replay",
+        "replay_stop": "Stopped a replay",
+        "replay_resume": "Let a replay go on",
+        "replay_end": "Gave a replay up",
+        "pause": "Paused",
+        "resume": "Resumed",
+        "service_token_created": "Made a service's token",
+        "service_token_revoked": "Revoked a service's token",
     }
 )
 
@@ -45,6 +58,13 @@ class Kind:
 
 KINDS = (
     Kind("kind-dispatches", "Anything done to dispatches", tuple(action for action in ACTIONS if action != "reveal")),
+    Kind(
+        "kind-many",
+        "Many dispatches at once",
+        ("bulk_retry", "bulk_cancel", "replay_start", "replay_stop", "replay_resume", "replay_end"),
+    ),
+    Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit", "bulk_run")),
+    Kind("kind-pauses", "Pausing", ("pause", "resume")),
     Kind(
         "kind-accounts",
         "Any change of accounts",
