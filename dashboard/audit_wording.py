@@ -34,7 +34,6 @@ _ACTIONS = MappingProxyType(
         "export_ended": "The export ended",
         "bulk_retry": "Asked to try many again",
         "bulk_cancel": "Cancelled many",
-        "bulk_run": "Exported the report of many",
         "replay_start": "Began a replay",
         "replay_stop": "Stopped a replay",
         "replay_resume": "Let a replay go on",
@@ -63,7 +62,7 @@ KINDS = (
         "Many dispatches at once",
         ("bulk_retry", "bulk_cancel", "replay_start", "replay_stop", "replay_resume", "replay_end"),
     ),
-    Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit", "bulk_run")),
+    Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
     Kind(
         "kind-accounts",
