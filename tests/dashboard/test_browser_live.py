@@ -218,7 +218,7 @@ def test_a_lane_is_paused_from_its_own_page(site: Site) -> None:
     page = site.signed_in("support")
     page.goto(f"{site.url}/lanes/health_information")
     page.get_by_role("link", name="Pause…").click()
-    page.get_by_label("Why?").fill("wrong template")
+    page.locator("#lane-health_information").get_by_label("Why?").fill("wrong template")
     page.get_by_role("button", name="Pause Health-information forms").click()
     expect(page.get_by_role("status")).to_contain_text("Health-information forms is paused.")
     page.goto(f"{site.url}/lanes/health_information")
