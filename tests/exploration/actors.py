@@ -64,8 +64,8 @@ def _deliver(actor: Actor, lane: Lane) -> bool:
     breaker: Any = seam.StandInBreaker()
     waker: Any = seam.StandInWaker()
     unused: Any = object()  # the lane has no rate
-    runtime = Runtime(presence, waker, breaker, unused)
-    runtime.holds = seam.StandInHolds()  # type: ignore[assignment]  # asks no table that the explorer does not know
+    holds: Any = seam.StandInHolds()
+    runtime = Runtime(presence, waker, breaker, unused, holds)
     seam.Run.current.token = actor.token
     with contextlib.suppress(*delivery.DATABASE_ERRORS), connected():
         delivery.deliver_batch(lane, runtime)
