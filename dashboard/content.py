@@ -1,5 +1,5 @@
 """What a dispatch says, as a person may read it: the stored bytes taken apart, with addresses, numbers and links masked.
-Owns the taking apart; sends nothing, and composes only where composing is copying.
+Owns the taking apart; sends and stores nothing.
 """
 
 from __future__ import annotations
@@ -7,15 +7,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 
+import structlog
+
+from dashboard.connection import DATABASE_ERRORS
 from dashboard.dispatch_queries import stored_body
 from dashboard.masking import mask_text
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.lanes import Lane, Row
+
+log = structlog.get_logger(__name__)
 
 # More than this of a body is not shown.
 LONGEST_BODY = 262_144
@@ -26,22 +32,31 @@ _SHOWN_HEADERS = ("Subject", "From", "To", "Reply-To", "Date", "Message-ID")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was stored, taken apart. `text` is the plain part; `html` stands in a frame of its own."""
+    """What was stored, taken apart. `text` is the plain part; `html` stands in a frame of its own.
+
+    A `preview` was written for the page alone, as it would be written now; nothing of it is stored or sent.
+    """
 
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
     text: str = ""
     html: str = ""
     cut: bool = False
+    preview: bool = False
 
 
 def content_of(lane: Lane, row: Row, *, revealed: bool = False) -> Content | None:
-    """The newest content of the dispatch, masked unless it was revealed; None where nothing is written yet."""
+    """The newest content of the dispatch, masked unless it was revealed; of one that is not written yet a preview, which
+    is always masked, for its links would work. None where nothing was or can be written.
+    """
     found = _bytes_of(lane, row)
-    if found is None:
-        return None
-    content_type, body = found
-    hide: Callable[[str], str] = (lambda text: text) if revealed else mask_content
+    if found is not None:
+        return _taken_apart(*found, (lambda text: text) if revealed else mask_content)
+    found = _preview(lane, row)
+    return replace(_taken_apart(*found, mask_content), preview=True) if found is not None else None
+
+
+def _taken_apart(content_type: str, body: bytes, hide: Callable[[str], str]) -> Content:
     cut = len(body) >= LONGEST_BODY
     if content_type == "message/rfc822":
         return _mail(body, hide, cut=cut)
@@ -65,6 +80,22 @@ def _bytes_of(lane: Lane, row: Row) -> tuple[str, bytes] | None:
     try:
         letter = lane.compose(row)  # it only copies what the row holds
     except CannotCompose:
+        return None
+    return letter.content_type, letter.body[:LONGEST_BODY]
+
+
+def _preview(lane: Lane, row: Row) -> tuple[str, bytes] | None:
+    """As the lane would write it at this moment, where it still may be sent; composing has no effects."""
+    if row["status"] not in ("PENDING", "FAILED") or row["in_doubt"]:
+        return None
+    try:
+        letter = lane.compose({**row, "claimed_at": datetime.now(UTC)})
+    except CannotCompose:
+        return None  # the page says elsewhere what is wrong with it
+    except DATABASE_ERRORS:
+        raise
+    except Exception:
+        log.exception("PREVIEW_FAILED", lane=lane.name, dispatch_id=str(row["id"]))
         return None
     return letter.content_type, letter.body[:LONGEST_BODY]
 

@@ -14,20 +14,24 @@ if (!/(?:^|; )zone=/.test(document.cookie)) {
 const rowsOf = () => [...document.querySelectorAll("table.rows tbody tr, [data-key-row]")];
 let firstKeyAt = 0;
 
+// The line one is at is the one that has the focus, which stays when the page refreshes itself.
+const rowAt = (rows) => rows.findIndex((row) => row.contains(document.activeElement));
+
 function step(by) {
   const rows = rowsOf();
   if (!rows.length) return false;
-  const at = rows.findIndex((row) => row.classList.contains("is-current"));
+  const at = rowAt(rows);
   const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 ? 0 : at + by))];
-  for (const row of rows) row.classList.toggle("is-current", row === next);
   const link = next.querySelector("a.row-link, a");
-  if (link) link.focus({ preventScroll: true });
+  if (!link) return false;
+  link.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
   return true;
 }
 
 function tick() {
-  const row = rowsOf().find((each) => each.contains(document.activeElement) || each.classList.contains("is-current"));
+  const rows = rowsOf();
+  const row = rows[rowAt(rows)];
   const box = row && row.querySelector("input[type=checkbox]");
   if (!box) return false;
   box.click();

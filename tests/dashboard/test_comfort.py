@@ -67,7 +67,7 @@ def test_keys_open_pages_walk_lists_and_show_themselves(site: Site) -> None:
     expect(page.get_by_role("heading", name="All dispatches", level=1)).to_be_visible()
     for key, current in (("j", 0), ("j", 1), ("k", 0)):
         page.keyboard.press(key)
-        expect(page.locator("table.rows tbody tr").nth(current)).to_have_class(re.compile("is-current"))
+        expect(page.locator("table.rows tbody tr").nth(current).locator("a.row-link")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Where it is")).to_be_visible()
     page.keyboard.press("u")

@@ -14,7 +14,7 @@ from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.browsing import Dashboard, action, page_of
-from tests.dashboard.samples import form_in, place_order, the_row
+from tests.dashboard.samples import form_in, form_without_recipient, place_order, the_row
 from tests.engine.lane import enqueue, install, parcel_lane
 
 EMAIL = "ada.lovelace@example.org"
@@ -65,8 +65,24 @@ def test_it_is_masked_again_after_a_minute_and_for_every_other_dispatch(
     assert EMAIL not in support.get(page_of(first)).text
 
 
-def test_what_is_not_written_yet_says_so(dash: Dashboard) -> None:
-    row = form_in("PENDING")
+def test_what_is_not_written_yet_is_shown_as_it_would_be_written_and_stored_nowhere(dash: Dashboard) -> None:
+    row = form_in("PENDING", email=EMAIL)
+    admin = dash.as_("admin")
+    card = content_card(admin.get(page_of(row)).text)
+    assert "What will be sent" in card
+    assert "A preview: it is written when it is sent" in card
+    assert "<dt>Subject</dt>" in card
+    frame = admin.get(f"{page_of(row)}/content").text
+    admin.post(action(row, "reveal-content"), reason="its links would work")
+    for text in (card, frame, admin.get(page_of(row)).text, admin.get(f"{page_of(row)}/content").text):
+        assert EMAIL not in text
+        assert "/form/" not in text
+    with connected():
+        assert fetch_dicts("SELECT FROM dispatch_payloads WHERE dispatch_id = %s", (row["id"],)) == []
+
+
+def test_what_cannot_be_written_has_no_preview(dash: Dashboard) -> None:
+    row = form_without_recipient()
     viewer = dash.as_("viewer")
     assert "It is written when it is sent" in content_card(viewer.get(page_of(row)).text)
     assert viewer.get(f"{page_of(row)}/content").status_code == 404
