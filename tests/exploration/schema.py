@@ -102,7 +102,5 @@ def _key(meta: Any, identity: str) -> tuple[str, ...]:
     names = tuple(column.column_name for column in meta.get_primary_keys())
     if names != (identity,):
         return names
-    for columns, unique in meta.indexes or ():
-        if unique:
-            return tuple(columns)
-    return names
+    whole = [index for index in meta.indexes or () if isinstance(index, tuple)]  # a partial one is no key
+    return next((tuple(columns) for columns, unique in whole if unique), names)
