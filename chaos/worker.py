@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 
 import dramatiq
 from dramatiq import Worker
@@ -17,6 +18,7 @@ from chaos.lanes import Outside, chaos_lanes
 from dispatchlog.broker import make_broker
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.delivery import drain
+from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.settings import get_settings
 from dispatchlog.worker import WorkerProcess
@@ -28,18 +30,23 @@ BREAKER_PAUSE_SECONDS = 0.2
 
 def main() -> None:
     """Run until SIGTERM; end at once where PostgreSQL cannot be reached, to be started again."""
+    lanes = chaos_lanes(Outside(**json.loads(sys.argv[1])))
+    work(lanes, threads=THREADS, breaker_pause_seconds=BREAKER_PAUSE_SECONDS)
+
+
+def work(lanes: Mapping[str, Lane], *, threads: int, breaker_pause_seconds: float) -> None:
+    """Deliver these lanes until SIGTERM, as the settings say where."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = get_settings()
-    lanes = chaos_lanes(Outside(**json.loads(sys.argv[1])))
     redis_url = settings.effective_redis_url
     broker = make_broker(settings.effective_broker_url)
     process = WorkerProcess(
         settings,
         lambda: tuple(lanes.values()),
         waker=Waker(broker, redis_url),
-        threads=THREADS,
-        breaker=Breaker(redis_url, pause_seconds=BREAKER_PAUSE_SECONDS),
+        threads=threads,
+        breaker=Breaker(redis_url, pause_seconds=breaker_pause_seconds),
     )
 
     def drain_lane(lane_name: str) -> None:
@@ -47,7 +54,7 @@ def main() -> None:
             drain(lanes[lane_name], process.runtime)
 
     dramatiq.actor(broker=broker, actor_name="chaos_drain", queue_name="chaos")(drain_lane)
-    worker = Worker(broker, worker_threads=THREADS)
+    worker = Worker(broker, worker_threads=threads)
     process.start()
     worker.start()
     while not stop.wait(1.0):

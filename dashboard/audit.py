@@ -21,7 +21,7 @@ from dashboard.audit_queries import (
 )
 from dashboard.audit_wording import KINDS, about, title_of
 from dashboard.context import acting_person
-from dashboard.csv_export import download
+from dashboard.csv_file import csv_pages
 from dashboard.masking import mask_text
 from dashboard.presentation import business_keys
 from dashboard.wording import actor
@@ -82,7 +82,9 @@ def export() -> Response:
     actors = known_actors()
     log_action(acting_person(), "export_audit", detail={"filter": _said(wanted, actors)} if wanted.is_narrowed else {})
     name = f"who-did-what-{datetime.now(UTC):%Y%m%d-%H%M}.csv"
-    return download(name, HEADER, _lots(every_action(wanted, actors)))
+    answer = Response(csv_pages(HEADER, _lots(every_action(wanted, actors))), mimetype="text/csv")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
 
 
 def _link(wanted: AuditFilter, **changes: Any) -> str:
@@ -100,7 +102,7 @@ def _lots(lots: Iterable[list[Row]]) -> Iterator[list[tuple[object, ...]]]:
         emails, keys = emails_of(rows), keys_of(rows)
         yield [
             (
-                row["at"],
+                f"{row['at']:%Y-%m-%dT%H:%M:%SZ}",
                 actor(row["actor"]),
                 title_of(row["action"], row["lane"]),
                 about(row["detail"], emails, actor=row["actor"]),

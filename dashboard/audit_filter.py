@@ -10,14 +10,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from dashboard.audit_wording import KINDS
+from dashboard.days import begin_of, end_of, instant_of, microseconds_of, parse_day
 
 LEAST_KEY_CHARACTERS = 2
 MOST_KEY_CHARACTERS = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {kind.key: kind for kind in KINDS}
 NO_ADDRESS = "Search by order number, kit or dispatch id here, not by the address of a person."
 
@@ -31,8 +31,7 @@ class Place:
     newer: bool = False
 
     def __str__(self) -> str:
-        microseconds = (self.at - _EPOCH) // timedelta(microseconds=1)
-        return f"{'newer' if self.newer else 'older'}.{microseconds}.{self.id}"
+        return f"{'newer' if self.newer else 'older'}.{microseconds_of(self.at)}.{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,11 @@ class AuditFilter:
 
     @property
     def from_at(self) -> datetime | None:
-        return _midnight(self.since) if self.since else None
+        return begin_of(self.since) if self.since else None
 
     @property
     def before_at(self) -> datetime | None:
-        return _midnight(self.until) + timedelta(days=1) if self.until else None
+        return end_of(self.until) if self.until else None
 
     @property
     def is_narrowed(self) -> bool:
@@ -92,8 +91,8 @@ def parse_audit_filter(arguments: Mapping[str, str]) -> AuditFilter:
         by=_actor(arguments.get("by", ""), problems),
         action=_action(arguments.get("action", ""), problems),
         key=_key(arguments.get("q", ""), problems),
-        since=_day("From", arguments.get("from", ""), problems),
-        until=_day("To", arguments.get("to", ""), problems),
+        since=parse_day("From", arguments.get("from", ""), problems),
+        until=parse_day("To", arguments.get("to", ""), problems),
         place=_place(arguments.get("at", ""), problems),
         problems=tuple(problems),
     )
@@ -124,34 +123,15 @@ def _key(value: str, problems: list[str]) -> str:
     return value
 
 
-def _day(label: str, value: str, problems: list[str]) -> date | None:
-    if not value:
-        return None
-    try:
-        found = date.fromisoformat(value)
-    except ValueError:
-        problems.append(f"{label} “{value[:40]}” is not a date; write it like 2026-03-31.")
-        return None
-    if not 1970 <= found.year <= 9000:
-        problems.append(f"{label} “{value[:40]}” is too far away.")
-        return None
-    return found
-
-
 def _place(value: str, problems: list[str]) -> Place | None:
     if not value:
         return None
     try:
         direction, microseconds, identity = value.split(".")
-        at = _EPOCH + timedelta(microseconds=int(microseconds))
-        place = Place(at, int(identity), newer={"newer": True, "older": False}[direction])
+        place = Place(instant_of(microseconds), int(identity), newer={"newer": True, "older": False}[direction])
         if not 0 < place.id < 2**63:
             raise ValueError
     except (ValueError, KeyError, OverflowError):
         problems.append("The place in the list could not be read; showing its beginning.")
         return None
     return place
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

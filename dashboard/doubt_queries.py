@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from dashboard.connection import DATABASE_ERRORS
+from dashboard.days import instant_of, microseconds_of
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import database, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -22,7 +23,6 @@ from dispatchlog.systems import registry
 PAGE_DOUBTS = 10
 # The parts of the desk, as they follow each other.
 ESCALATED, OF_USE, EXPIRED = 2, 1, 0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DEADLINE = "coalesce(t.expires_at, 'infinity'::timestamptz)"
 _SINCE = "coalesce(t.claimed_at, t.created_at)"
 
@@ -37,8 +37,8 @@ class Place:
     id: UUID
 
     def __str__(self) -> str:
-        deadline = "never" if self.deadline is None else str(_microseconds(self.deadline))
-        return f"{self.part}.{deadline}.{_microseconds(self.since)}.{self.id.hex}"
+        deadline = "never" if self.deadline is None else str(microseconds_of(self.deadline))
+        return f"{self.part}.{deadline}.{microseconds_of(self.since)}.{self.id.hex}"
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -51,8 +51,8 @@ class Place:
             part, deadline, since, identity = text.split(".")
             return cls(
                 {"2": ESCALATED, "1": OF_USE, "0": EXPIRED}[part],
-                None if deadline == "never" else _instant(deadline),
-                _instant(since),
+                None if deadline == "never" else instant_of(deadline),
+                instant_of(since),
                 UUID(hex=identity),
             )
         except (ValueError, KeyError, OverflowError) as error:
@@ -165,11 +165,3 @@ def escalations_of(rows: Sequence[Row]) -> dict[UUID, Row]:
     )
     tries = {row["id"]: row["claim_token"] for row in rows if row["in_doubt"]}
     return {note["dispatch_id"]: note for note in found if tries.get(note["dispatch_id"]) == note["claim_token"]}
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _instant(text: str) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(text))

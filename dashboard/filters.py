@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
+from dashboard.days import begin_of, end_of, instant_of, microseconds_of, parse_day
 from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.lanes import Lane
 
 LEAST_SEARCH_CHARACTERS = 2
 MOST_SEARCH_CHARACTERS = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CAUSE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 # By last change, by what is left of the time in which it is of use, or by how long it has been waiting.
@@ -61,8 +61,7 @@ class Position:
     newer: bool = False
 
     def __str__(self) -> str:
-        microseconds = (self.at - _EPOCH) // timedelta(microseconds=1)
-        return f"{'newer' if self.newer else 'older'}.{microseconds}.{self.id.hex}"
+        return f"{'newer' if self.newer else 'older'}.{microseconds_of(self.at)}.{self.id.hex}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,11 @@ class ListFilter:
 
     @property
     def from_at(self) -> datetime | None:
-        return datetime(self.since.year, self.since.month, self.since.day, tzinfo=UTC) if self.since else None
+        return begin_of(self.since) if self.since else None
 
     @property
     def before_at(self) -> datetime | None:
-        if self.until is None:
-            return None
-        return datetime(self.until.year, self.until.month, self.until.day, tzinfo=UTC) + timedelta(days=1)
+        return end_of(self.until) if self.until else None
 
     @property
     def order(self) -> str:
@@ -157,8 +154,8 @@ def parse_filter(
     return ListFilter(
         lane=lane,
         states=_states(arguments.getlist("status"), problems),
-        since=_day("From", arguments.get("from", ""), problems),
-        until=_day("To", arguments.get("to", ""), problems),
+        since=parse_day("From", arguments.get("from", ""), problems),
+        until=parse_day("To", arguments.get("to", ""), problems),
         text=_search(text, problems),
         found=found if text else "",
         cause=_cause(arguments.get("cause", "").strip(), problems),
@@ -195,16 +192,6 @@ def _cause(value: str, problems: list[str]) -> str:
     return value
 
 
-def _day(label: str, value: str, problems: list[str]) -> date | None:
-    if not value:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        problems.append(f"{label} “{value[:40]}” is not a date; write it like 2026-03-31.")
-        return None
-
-
 def _search(text: str, problems: list[str]) -> str:
     if text and len(text) < LEAST_SEARCH_CHARACTERS:
         problems.append(f"Search for at least {LEAST_SEARCH_CHARACTERS} characters.")
@@ -218,8 +205,7 @@ def parse_position(value: str, problems: list[str]) -> Position | None:
         return None
     try:
         direction, microseconds, identity = value.split(".")
-        at = _EPOCH + timedelta(microseconds=int(microseconds))
-        return Position(at, UUID(hex=identity), newer={"newer": True, "older": False}[direction])
+        return Position(instant_of(microseconds), UUID(hex=identity), newer={"newer": True, "older": False}[direction])
     except (ValueError, KeyError, OverflowError):
         problems.append("The place in the list could not be read; showing its beginning.")
         return None

@@ -14,7 +14,7 @@ import pytest
 
 from dashboard import audit_queries
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
-from dashboard.csv_export import cell
+from dashboard.csv_file import safe_cell as cell
 from dispatchlog import people
 from dispatchlog.engine import database as engine_database
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one

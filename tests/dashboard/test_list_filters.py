@@ -189,3 +189,10 @@ def test_the_number_of_all_that_match_is_exact_until_it_says_so(
     assert "Act on all 6 matching…" in support.get("/dispatches").text
     crowd("kit_registration", 1, first=7)
     assert "Act on all 6+ matching…" in support.get("/dispatches").text
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+def test_a_day_at_the_end_of_the_calendar_is_named_and_left_out(dash: Dashboard, day: str) -> None:
+    shown = dash.as_("viewer").get(f"/dispatches?from={day}&to={day}")
+    assert shown.status_code == 200
+    assert shown.text.count("is too far away") == 2
