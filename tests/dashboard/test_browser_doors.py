@@ -74,8 +74,10 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
     look(visitor, "api docs")
     visitor.goto(f"{site.url}/sign-in")
     sign_in(visitor, "viewer@example.org", "a wrong password")
+    expect(visitor.get_by_role("alert")).to_be_visible()
     look(visitor, "refused")
     sign_in(visitor, "viewer@example.org", given)
+    expect(visitor.get_by_role("heading", name="Choose your own password")).to_be_visible()
     look(visitor, "choose a password")
     page = site.signed_in("admin", scheme=scheme)
     for path in ("/account", "/kit-orders", *[f"/kit-orders/{order}" for order in orders]):
@@ -86,6 +88,7 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
     page.get_by_label("New password", exact=True).fill("Password1234!")
     page.get_by_label("New password, once more").fill("Password1234!")
     page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("alert")).to_be_visible()
     look(page, "not accepted")
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
