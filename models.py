@@ -13,16 +13,28 @@ from peewee import (
     CharField,
     Check,
     CompositeKey,
+    DoubleField,
     ForeignKeyField,
     IdentityField,
     IntegerField,
+    SmallIntegerField,
     TextField,
     UUIDField,
     fn,
 )
-from playhouse.postgres_ext import ArrayField, DateTimeTZField
+from playhouse.postgres_ext import ArrayField, BinaryJSONField, DateTimeTZField
 
-from dispatchlog.engine.tables import ENGINE_TABLES, NOW, AlwaysBigIdentityField, Dispatch, Table, lane_table, new_id
+from dispatchlog.engine.tables import (
+    ENGINE_TABLES,
+    NOW,
+    AlwaysBigIdentityField,
+    Dispatch,
+    RoutedDispatch,
+    Table,
+    lane_table,
+    new_id,
+    routed_lane_table,
+)
 from dispatchlog.settings import get_settings
 
 _settings = get_settings()
@@ -456,13 +468,144 @@ class DispatchCounted(Table):
         table_name = "dispatch_counted"
 
 
-LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog)
+class School(Table):
+    """A school with a clinic; `code` names its endpoint in the log, in addresses and on pages."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    code = CharField(max_length=40, unique=True, constraints=[Check("code ~ '^[A-Za-z0-9][A-Za-z0-9._-]*$'")])
+    name = CharField(max_length=255)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "schools"
+
+
+def _text(most: int, default: str = "", *checks: SQL) -> CharField:
+    return CharField(max_length=most, default=default, constraints=[SQL(f"DEFAULT '{default}'"), *checks])
+
+
+class Hl7Endpoint(Table):
+    """Where and how a school's messages leave. Keys are sealed; `version` grows with every change."""
+
+    school = ForeignKeyField(School, primary_key=True, column_name="school_id", on_delete="RESTRICT")
+    enabled = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    transport = _text(8, "MLLP", Check("transport IN ('MLLP', 'HTTPS')"))
+    host = _text(255)
+    port = IntegerField(default=2575, constraints=[SQL("DEFAULT 2575"), Check("port BETWEEN 1 AND 65535")])
+    url = _text(2048)
+    tls = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    server_name = _text(255)
+    ca_pem = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    client_certificate_pem = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    client_key_sealed = BlobField(null=True)
+    api_key_sealed = BlobField(null=True)
+    sending_application = _text(227, "DISPATCHLOG")
+    sending_facility = _text(227)
+    receiving_application = _text(227)
+    receiving_facility = _text(227)
+    patient_authority = _text(227)
+    national_authority = _text(227)
+    visit_authority = _text(227)
+    message_type_form = _text(8, "FULL", Check("message_type_form IN ('FULL', 'SHORT')"))
+    control_id_length = SmallIntegerField(
+        default=20, constraints=[SQL("DEFAULT 20"), Check("control_id_length BETWEEN 12 AND 20")]
+    )
+    processing_id = _text(1, "P", Check("processing_id IN ('P', 'T', 'D')"))
+    acknowledgements = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+    messages = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+    rate_per_second = DoubleField(null=True, default=1.0, constraints=[SQL("DEFAULT 1"), Check("rate_per_second > 0")])
+    batch = SmallIntegerField(default=10, constraints=[SQL("DEFAULT 10"), Check("batch BETWEEN 1 AND 1000")])
+    max_retries = SmallIntegerField(default=5, constraints=[SQL("DEFAULT 5"), Check("max_retries BETWEEN 0 AND 100")])
+    first_retry_seconds = DoubleField(default=30.0, constraints=[SQL("DEFAULT 30"), Check("first_retry_seconds > 0")])
+    dedupes = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    in_line = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    deadline_seconds = DoubleField(
+        default=15.0, constraints=[SQL("DEFAULT 15"), Check("deadline_seconds BETWEEN 0.1 AND 120")]
+    )
+    connect_seconds = DoubleField(
+        default=5.0, constraints=[SQL("DEFAULT 5"), Check("connect_seconds BETWEEN 0.1 AND 60")]
+    )
+    idle_seconds = DoubleField(default=60.0, constraints=[SQL("DEFAULT 60"), Check("idle_seconds BETWEEN 0 AND 3600")])
+    max_reply_bytes = IntegerField(
+        default=65536, constraints=[SQL("DEFAULT 65536"), Check("max_reply_bytes BETWEEN 256 AND 16777216")]
+    )
+    version = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    updated_by = CharField(max_length=128)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "hl7_endpoints"
+
+
+class Visit(Table):
+    """What a clinic reported of one visit, as it was reported; never changed."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    school = ForeignKeyField(School, column_name="school_id", on_delete="RESTRICT", index=False)
+    number = CharField(max_length=20)
+    kind = CharField(
+        max_length=16,
+        constraints=[
+            Check("kind IN ('REGISTRATION', 'UPDATE', 'ASSESSMENT', 'IMMUNISATION', 'APPOINTMENT', 'PROBLEM')")
+        ],
+    )
+    visited_at = DateTimeTZField()
+    student_number = CharField(max_length=64)
+    student_name = CharField(max_length=255)
+    record = BinaryJSONField(index=False)
+    record_sha256 = BlobField()
+    warnings = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
+    source = CharField(max_length=128)
+    trace_id = CharField(max_length=64, default="", constraints=[SQL("DEFAULT ''")])
+    created_at = DateTimeTZField(index=True, constraints=NOW)
+
+    class Meta:
+        table_name = "visits"
+        indexes = ((("school", "student_number"), False),)
+
+
+@routed_lane_table
+class Hl7Message(RoutedDispatch):
+    """Lane `hl7`: one message of a visit to its school's endpoint, byte for byte as it leaves."""
+
+    visit = ForeignKeyField(Visit, column_name="visit_id", null=True, on_delete="RESTRICT")
+    school = ForeignKeyField(School, column_name="school_id", on_delete="RESTRICT", index=False)
+    message_type = CharField(max_length=16)
+    control_id = CharField(max_length=20, unique=True)
+    body = BlobField()
+    student_number = CharField(max_length=64)
+    student_name = CharField(max_length=255)
+    replaces_id = UUIDField(null=True)
+    written_by = CharField(max_length=128, default="", constraints=[SQL("DEFAULT ''")])
+
+    class Meta:
+        table_name = "hl7_messages"
+        indexes = (
+            (("seq",), False),
+            (("status", "seq"), False),
+            (("school", "seq"), False),
+            (("school", "status", "seq"), False),
+            (("created_at",), False),
+        )
+
+
+Hl7Message.add_index(
+    Hl7Message.index(Hl7Message.replaces_id, where=Hl7Message.replaces_id.is_null(False), name="hl7_messages_replaces")
+)
+
+
+LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog, Hl7Message)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
     Practitioner,
     Order,
     OrderKit,
     OrderRegistration,
+    School,
+    Hl7Endpoint,
+    Visit,
     *LANE_TABLES,
     Role,
     User,

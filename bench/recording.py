@@ -68,7 +68,7 @@ def record_batch(url: str, redis_url: str, *, batch: int) -> list[Statement]:
     finally:
         presence.close()
         database.close_all()
-    if delivered != (batch, batch):
+    if (delivered.claimed, delivered.sent) != (batch, batch):
         raise MeasuringFailed(f"a batch of {batch} was to be recorded; claimed and sent: {delivered}")
     return statements
 

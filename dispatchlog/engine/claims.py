@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from uuid import UUID
 
-from dispatchlog.engine.database import fetch_dicts, fetch_one, require_transaction
+from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one, require_transaction
 from dispatchlog.engine.lanes import Lane, Row
 
 # A claim is later than the try before it also where its transaction began earlier: else that try's doubt was forgotten.
@@ -81,17 +81,91 @@ def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
     )
 
 
+# What holds later rows of its key (or of its route): a row that waits for its next attempt, one that must go alone, and,
+# where the lane says so, one that failed. It is looked for, never skipped: a later row must not overtake it.
+_WAITS = "{o}.status = 'PENDING' AND ({o}.due_at > now() OR {o}.rescues >= 2)"
+_WAITS_FOR_SUSPECT = "{o}.status = 'PENDING' AND {o}.due_at > now()"
+
+
+@lru_cache(maxsize=256)
+def _run_sql(table: str, *, in_line: bool, failed_blocks: bool, suspects: bool) -> str:
+    """The oldest due rows of one route, up to the first that something holds; no SKIP LOCKED, which would overtake."""
+    waits = (_WAITS_FOR_SUSPECT if suspects else _WAITS).format(o="o")
+    holding = f"({waits})" + (" OR o.status = 'FAILED'" if failed_blocks else "")
+    held = (
+        f"t.seq < coalesce((SELECT min(o.seq) FROM {table} o WHERE o.route = %(route)s"
+        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding})), 9223372036854775807)"
+        if in_line
+        else f"NOT EXISTS (SELECT FROM {table} o WHERE o.ordering_key = t.ordering_key AND o.seq < t.seq"
+        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding}))"
+    )
+    suspect = _SUSPECT if suspects else _BATCHABLE
+    return (
+        f"WITH due AS MATERIALIZED (SELECT t.id FROM {table} t WHERE t.route = %(route)s AND {_DUE}{suspect} AND {held}"
+        " ORDER BY t.seq LIMIT %(limit)s FOR UPDATE)" + _TAKE.format(table=table)
+    )
+
+
+def claim_run(lane: Lane, *, token: UUID, worker_id: int, limit: int) -> list[Row]:
+    """Claim the next rows of the lane's route, in the order in which they were inserted; none while another run is on
+    its way by it.
+
+    Raises:
+        NotInTransaction: outside a transaction.
+    """
+    require_transaction()
+    assert lane.route is not None  # noqa: S101  (for the type checker: only a lane through a route is claimed so)
+    route = lane.route
+    params = {"token": token, "worker_id": worker_id, "route": route.name}
+    # Whoever holds this claims for the route alone, and sees what was claimed before it.
+    taken = fetch_one(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 7240120))", {"name": f"{lane.name}:{route.name}"}
+    )[0]
+    if not taken or _is_busy(lane, route.name):
+        return []
+    rows: list[Row] = []
+    for suspects, most in ((False, limit), (True, 1)):
+        if not rows:
+            sql = _run_sql(lane.table, in_line=route.in_line, failed_blocks=lane.failed_blocks, suspects=suspects)
+            rows = [*fetch_dicts(sql, {**params, "limit": most})]
+    return sorted(rows, key=lambda row: row["seq"])
+
+
+def _is_busy(lane: Lane, route: str) -> bool:
+    sql = f"SELECT EXISTS (SELECT FROM {lane.table} q WHERE q.route = %(route)s AND q.status = 'QUEUED')"
+    return bool(fetch_one(sql, {"route": route})[0])
+
+
+def due_routes(lane: Lane) -> list[str]:
+    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
+
+    A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
+    """
+    table = lane.table
+    next_route = f"SELECT o.route FROM {table} o WHERE o.status = 'PENDING'{{after}} ORDER BY o.route LIMIT 1"
+    found = fetch_all(
+        f"WITH RECURSIVE r AS (({next_route.format(after='')}) UNION ALL SELECT n.route FROM r CROSS JOIN LATERAL"
+        f" ({next_route.format(after=' AND o.route > r.route')}) n) SELECT r.route FROM r"
+        f" WHERE (SELECT min(o.due_at) FROM {table} o WHERE o.status = 'PENDING' AND o.route = r.route) <= now()"
+        f" AND NOT EXISTS (SELECT FROM {table} q WHERE q.route = r.route AND q.status = 'QUEUED')"
+    )
+    return [row[0] for row in found]
+
+
 def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key: str = "") -> list[Row]:
     """Claim up to `limit` due rows of the lane, urgent ones first; the claimed rows come back as they now stand.
 
     The caller makes the token first and keeps it, so a claim whose COMMIT reply was lost can be found again. An ordered
-    lane gives the head of each key, searching keys greater than `after_key` first and then from the beginning.
+    lane gives the head of each key, searching keys greater than `after_key` first and then from the beginning. A lane
+    through a route gives that route's next run.
 
     Raises:
         NotInTransaction: outside a transaction.
         peewee.IntegrityError: an ordering key is already held by another claim; roll back and try again.
     """
     require_transaction()
+    if lane.route is not None:
+        return claim_run(lane, token=token, worker_id=worker_id, limit=limit)
     params = {"token": token, "worker_id": worker_id, "sweep_job": lane.sweep_job}
     rows: list[Row] = []
     if lane.ordered:

@@ -26,6 +26,7 @@ from dispatchlog.engine.ledger import Result
 from dispatchlog.engine.outcome import Outcome, Verdict
 from dispatchlog.engine.payloads import prepare
 from dispatchlog.engine.runtime import Runtime
+from dispatchlog.engine.states import Status
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class Drained:
 
     claimed: int = 0
     sent: int = 0
+    wait_seconds: float = 0.0
 
 
 def crash_point(name: str) -> None:
@@ -85,19 +87,50 @@ def _drain_slot(lane: Lane, runtime: Runtime, total: Drained) -> None:
     with connected():
         with transaction(f"worker:{runtime.presence.worker_id}"):
             ledger.expire_due(lane)
+            if lane.goes_stale:
+                ledger.fail_stale(lane)
         while not runtime.stopping.is_set():
-            claimed, sent = deliver_batch(lane, runtime)
-            total.claimed += claimed
-            total.sent += sent
-            if claimed == 0:
-                return
-            if boottime() >= ends:
+            did = deliver_routes(lane, runtime) if lane.is_routed else deliver_batch(lane, runtime)
+            total.claimed += did.claimed
+            total.sent += did.sent
+            if did.claimed == 0:
+                if not 0 < did.wait_seconds < ends - boottime():
+                    return
+                runtime.stopping.wait(did.wait_seconds)
+            elif boottime() >= ends:
                 runtime.waker.wake(lane)
                 return
 
 
-def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
-    """Claim one batch and see it through; (claimed, sent) comes back.
+def deliver_routes(lane: Lane, runtime: Runtime) -> Drained:
+    """One batch by each route that has something due; how long until the soonest of them may be used again comes back
+    where their rates, and nothing else, kept them all.
+
+    Raises:
+        peewee.DatabaseError: as from `deliver_batch`.
+    """
+    total = Drained()
+    waits: list[float] = []
+    routes = lane.routes() if lane.routes else {}
+    last = runtime.last_key(lane)
+    for name in sorted(claims.due_routes(lane), key=lambda name: (name <= last, name)):
+        if runtime.stopping.is_set():
+            break
+        route = routes.get(name)
+        if route is None or route.closed:
+            continue
+        did = deliver_batch(lane.through(route), runtime)
+        runtime.claimed_key(lane, name)
+        total.claimed += did.claimed
+        total.sent += did.sent
+        if did.wait_seconds:
+            waits.append(did.wait_seconds)
+    total.wait_seconds = min(waits, default=0.0) if total.claimed == 0 else 0.0
+    return total
+
+
+def deliver_batch(lane: Lane, runtime: Runtime) -> Drained:
+    """Claim one batch and see it through; what it did comes back, and for how long its rate keeps it from more.
 
     Raises:
         peewee.DatabaseError: PostgreSQL went away; what was claimed is rescued, what was sent is proved later.
@@ -106,25 +139,25 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
     try:
         runtime.presence.check(worker_id)
     except FenceLost:
-        return 0, 0  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
+        return Drained()  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
     if runtime.holds.keeps(lane):
-        return 0, 0  # a person paused it; whoever lets it go on wakes the lane
+        return Drained()  # a person paused it; whoever lets it go on wakes the lane
     gateway = lane.gateway.name
     allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=BATCH_SECONDS))
     if allowance.calls == 0:
-        return 0, 0
+        return Drained()
     with runtime.claim_token() as token:
         batch = _Batch(lane, runtime, token, worker_id)
         granted = 0
         try:
-            granted = _within_rate(lane, runtime, allowance.calls)
+            granted, wait_seconds = _within_rate(lane, runtime, allowance.calls)
             rows = _claim(lane, runtime, token, worker_id=worker_id, limit=granted) if granted else []
             if rows:
                 crash_point("claimed")
-                if len(rows) == granted:
+                if len(rows) == granted and lane.route is None:
                     runtime.waker.wake(lane)  # there may be more, for another slot to begin with while this one sends
                 batch.deliver(rows)
-            return len(rows), batch.sent
+            return Drained(len(rows), batch.sent, 0.0 if granted else wait_seconds)
         finally:
             runtime.breaker.give_back(gateway, allowance, used=batch.called)
             if lane.rate_per_second is not None:
@@ -133,11 +166,17 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> tuple[int, int]:
                 )
 
 
-def _within_rate(lane: Lane, runtime: Runtime, wanted: int) -> int:
-    """How many calls the lane's rate allows now; the watch looks again in a moment for the rest."""
+def _within_rate(lane: Lane, runtime: Runtime, wanted: int) -> tuple[int, float]:
+    """How many calls the lane's rate allows now, and the seconds until one more.
+
+    A route waits for that, since something is due by it; for a lane the watch looks again in a moment.
+    """
     if lane.rate_per_second is None:
-        return wanted
-    return runtime.rates.take(lane.gateway.name, wanted, per_second=lane.rate_per_second, burst=lane.burst)
+        return wanted, 0.0
+    granted, wait_seconds = runtime.rates.take_or_wait(
+        lane.gateway.name, wanted, per_second=lane.rate_per_second, burst=lane.burst
+    )
+    return granted, wait_seconds if lane.route is not None else 0.0
 
 
 def _claim(lane: Lane, runtime: Runtime, token: UUID, *, worker_id: int, limit: int) -> Sequence[Row]:
@@ -149,7 +188,8 @@ def _claim(lane: Lane, runtime: Runtime, token: UUID, *, worker_id: int, limit: 
                 )
         except peewee.IntegrityError:
             continue  # two claims met at one ordering key; the other one has it, and the next look sees that
-        runtime.claimed_key(lane, max((row["ordering_key"] or "" for row in rows), default=""))
+        if lane.route is None:
+            runtime.claimed_key(lane, max((row["ordering_key"] or "" for row in rows), default=""))
         return rows
     return []
 
@@ -166,6 +206,7 @@ class _Batch:
         self.called = 0
         self._claimed = boottime()
         self._results: list[Result] = []
+        self._stuck: set[str | None] = set()
         # Where a resend is harmless, outcomes are recorded together; elsewhere each at once, to leave no needless doubt.
         self._together = lane.gateway.kind is GatewayKind.IDEMPOTENT
 
@@ -179,18 +220,35 @@ class _Batch:
             raise
         crash_point("composed")
         ends = boottime() + DRAIN_SECONDS
+        held: list[Row] = []
         for position, row in enumerate(rows):
             if position and (self.runtime.stopping.is_set() or boottime() >= ends):
                 self._flush()
-                self._release(rows[position:], "not begun in time, given back")
+                self._release([*held, *rows[position:]], "not begun in time, given back")
                 return
+            if self._is_held(row):
+                held.append(row)
+                continue
             error = failed.get(row["id"])
             result = Result(row, self._judge(error, row)) if error else self._send(row, parcels[row["id"]])
+            if result is None or self._holds_others(result.verdict.status):
+                self._stuck.add(row["ordering_key"])
             if result is not None:
                 self._results.append(result)
                 if not self._together:
                     self._flush()
         self._flush()
+        if held:
+            self._release(held, "an earlier one has not left")
+
+    def _holds_others(self, status: Status) -> bool:
+        return status is Status.PENDING or (status is Status.FAILED and self.lane.failed_blocks)
+
+    def _is_held(self, row: Row) -> bool:
+        """Whether an earlier row of its run that must leave first has not left."""
+        if self.lane.route is None or not self._stuck:
+            return False
+        return self.lane.route.in_line or row["ordering_key"] in self._stuck
 
     def _send(self, row: Row, parcel: Parcel) -> Result | None:
         gateway = self.lane.gateway

@@ -43,7 +43,9 @@ class Target:
 
     def lanes_of(self, lanes: Sequence[Lane]) -> list[Lane]:
         """Those of `lanes` that it is about."""
-        return [lane for lane in lanes if self.name == (lane.name if self.scope == LANE else lane.gateway.name)]
+        if self.scope == LANE:
+            return [lane for lane in lanes if lane.name == self.name]
+        return [lane for lane in lanes if any(gateway.name == self.name for gateway in lane.gateways())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def parse_target(text: str, lanes: Sequence[Lane]) -> Target:
 
 def targets(lanes: Sequence[Lane]) -> list[Target]:
     """Everything that can be held: each lane, then each gateway."""
-    gateways = dict.fromkeys(lane.gateway.name for lane in lanes)
+    gateways = dict.fromkeys(gateway.name for lane in lanes for gateway in lane.gateways())
     return [*(Target(LANE, lane.name) for lane in lanes), *(Target(GATEWAY, name) for name in gateways)]
 
 

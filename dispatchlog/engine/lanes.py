@@ -1,9 +1,13 @@
-"""What a lane is: a dispatch log table and how to send one row of it. Owns the shape; knows no system."""
+"""What a lane is: a dispatch log table and how to send one row of it. Owns the shape; knows no system.
+
+A lane whose rows go to many endpoints of one kind is divided into routes. Sent through one of its routes, a lane is a lane
+like any other (`through`), with that route's gateway, pace and retries; so nothing but the claim knows of routes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +27,28 @@ class Letter:
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint among those a lane's rows go to: its rows leave in the order of their insertion, one run at a time.
+
+    Attributes:
+        name: what the rows' column `route` holds.
+        gateway: the endpoint; its name is that of its breaker, its rate and its holds.
+        retry, batch, rate_per_second, burst: as a lane has them.
+        in_line: a row that waits for its next attempt, or failed, holds all later ones; else only those of its key.
+        closed: why nothing may leave by it now, in a sentence for people; "" while it is open.
+    """
+
+    name: str
+    gateway: Gateway
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    batch: int = 10
+    rate_per_second: float | None = None
+    burst: int = 1
+    in_line: bool = False
+    closed: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +72,10 @@ class Lane:
         ordered: rows with an ordering key leave strictly one at a time, oldest first, per key.
         failed_blocks: in an ordered lane, a FAILED row holds the later ones of its key; such a lane's table needs an index
             on (ordering_key, seq) where status = 'FAILED' and ordering_key is not null.
+        routes: the routes in force by name, where the rows are divided among endpoints by their column `route`; the lane's
+            own gateway then only stands for all of them in words, and its table is a `routed_lane_table`.
+        goes_stale: a row that waits longer than its `stale_at` fails as TOO_OLD; a person's retry lifts that limit.
+        route: the route that this lane is sent through; None for the lane as a whole.
         queue, actor: where a wake-up for this lane goes.
         recipient_column: the column an operator may correct, or "" where there is none.
         caution: what speaks against sending the row as things stand, in a sentence for people; "" where nothing does. It
@@ -67,6 +97,9 @@ class Lane:
     waits_for_sweep: bool = False
     ordered: bool = False
     failed_blocks: bool = False
+    routes: Callable[[], Mapping[str, Route]] | None = None
+    goes_stale: bool = False
+    route: Route | None = None
     queue: str = "dispatch"
     actor: str = "drain"
     recipient_column: str = ""
@@ -80,6 +113,36 @@ class Lane:
     @cached_property
     def gateway(self) -> Gateway:
         return self.build_gateway()
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether its rows are divided among routes and it is not yet one of them."""
+        return self.routes is not None and self.route is None
+
+    def through(self, route: Route) -> Lane:
+        """This lane, sent by that route."""
+        return replace(
+            self,
+            build_gateway=lambda: route.gateway,
+            retry=route.retry,
+            batch=route.batch,
+            rate_per_second=route.rate_per_second,
+            burst=route.burst,
+            route=route,
+        )
+
+    def of(self, row: Row) -> Lane:
+        """The lane as this row is sent: itself, or through the row's route where it has one that is known."""
+        if self.routes is None or self.route is not None:
+            return self
+        route = self.routes().get(row["route"])
+        return self if route is None else self.through(route)
+
+    def gateways(self) -> list[Gateway]:
+        """Every gateway by which its rows may leave: its own, or its routes'."""
+        if self.routes is None or self.route is not None:
+            return [self.gateway]
+        return [route.gateway for route in self.routes().values()]
 
     @property
     def sweep_job(self) -> str:

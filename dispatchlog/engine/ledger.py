@@ -323,6 +323,24 @@ def expire_due(lane: Lane) -> int:
     )
 
 
+def fail_stale(lane: Lane) -> int:
+    """Give up on waiting rows that have waited for too long: FAILED as TOO_OLD, for a person to decide about.
+
+    Nothing was attempted or counted by this; what an earlier try without a known outcome left is still in doubt.
+    """
+    require_transaction()
+    return int(
+        execute(
+            f"WITH old AS MATERIALIZED (SELECT id FROM {lane.table} WHERE status = 'PENDING' AND stale_at IS NOT NULL"
+            " AND stale_at <= now() ORDER BY stale_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"
+            f" UPDATE {lane.table} t SET status = 'FAILED', in_doubt = t.first_claimed_at IS NOT NULL,"
+            " last_error = 'not sent by ' || to_char(t.stale_at, 'YYYY-MM-DD HH24:MI \"UTC\"')"
+            " || coalesce('; the last try ended with: ' || t.last_error, ''),"
+            " last_error_code = 'TOO_OLD', updated_at = clock_timestamp() FROM old WHERE t.id = old.id"
+        ).rowcount
+    )
+
+
 def hold(lane: Lane, ids: Sequence[UUID], *, code: str, reason: str) -> int:
     """Fail waiting rows that cannot be sent as they stand (NO_RECIPIENT, TOO_OLD); nothing was attempted or counted."""
     require_transaction()

@@ -53,7 +53,7 @@ def find(lane: Lane, dispatch_id: UUID) -> Row:
 
 def key_still_known(lane: Lane, row: Row) -> bool:
     """Whether a resend under the same key is recognised by the provider, so that it cannot take effect twice."""
-    gateway = lane.gateway
+    gateway = lane.of(row).gateway
     if gateway.kind is not GatewayKind.IDEMPOTENT:
         return False
     if gateway.key_retention is None or row["first_claimed_at"] is None:
@@ -200,10 +200,16 @@ UPDATE {table} SET status = 'PENDING', in_doubt = false, lookup_at = NULL, looku
 _NEW_KEY = ", generation = generation + 1, first_claimed_at = NULL"
 
 
+def _no_limit(lane: Lane) -> str:
+    """What a person asks for again is not given up on for its age."""
+    return ", stale_at = NULL" if lane.goes_stale else ""
+
+
 def _retry_one(lane: Lane, row: Row) -> ActionResult:
     if row["status"] == "PENDING":
         hastened = execute(
-            f"UPDATE {lane.table} SET due_at = clock_timestamp() WHERE id = %s AND due_at > clock_timestamp()",
+            f"UPDATE {lane.table} SET due_at = least(due_at, clock_timestamp()), attempts_forgiven = attempts"
+            f"{_no_limit(lane)} WHERE id = %s AND (due_at > clock_timestamp() OR attempts_forgiven < attempts)",
             (row["id"],),
         )
         if hastened.rowcount:
@@ -222,7 +228,8 @@ def _retry_one(lane: Lane, row: Row) -> ActionResult:
     if row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC):
         message = f"it was of use until {row['expires_at']:%Y-%m-%d %H:%M} UTC only, so it would not be sent"
         return ActionResult(row["id"], changed=False, status="FAILED", code="EXPIRED", message=message)
-    execute(_AGAIN.format(table=lane.table, more="" if row["in_doubt"] else _NEW_KEY), (row["id"],))
+    more = ("" if row["in_doubt"] else _NEW_KEY) + _no_limit(lane)
+    execute(_AGAIN.format(table=lane.table, more=more), (row["id"],))
     return ActionResult(row["id"], changed=True, status="PENDING")
 
 
@@ -253,5 +260,5 @@ def _confirm_sent_one(lane: Lane, row: Row) -> ActionResult:
 
 
 def _confirm_not_sent_one(lane: Lane, row: Row) -> ActionResult:
-    execute(_AGAIN.format(table=lane.table, more=_NEW_KEY), (row["id"],))
+    execute(_AGAIN.format(table=lane.table, more=_NEW_KEY + _no_limit(lane)), (row["id"],))
     return ActionResult(row["id"], changed=True, status="PENDING")

@@ -25,7 +25,7 @@ local granted = math.min(wanted, math.floor(tokens))
 tokens = math.min(size, tokens - granted)
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', math.max(now, at)))
 redis.call('PEXPIRE', KEYS[1], math.ceil(size / rate * 1000) + 60000)
-return granted
+return {{granted, tostring(math.max(0, 1 - tokens) / rate)}}
 """
 
 
@@ -39,21 +39,27 @@ class Rates:
 
     def take(self, gateway: str, wanted: int, *, per_second: float, burst: int = 1) -> int:
         """How many of `wanted` calls may be made now, at most `burst` at once; the rest has to wait."""
+        return self.take_or_wait(gateway, wanted, per_second=per_second, burst=burst)[0]
+
+    def take_or_wait(self, gateway: str, wanted: int, *, per_second: float, burst: int = 1) -> tuple[int, float]:
+        """As `take`, with the seconds until one more call may be made."""
         try:
-            return int(self._take(keys=[f"dispatchlog:rate:{gateway}"], args=[per_second, max(1, burst), wanted]))
+            granted, wait = self._take(keys=[f"dispatchlog:rate:{gateway}"], args=[per_second, max(1, burst), wanted])
         except redis.RedisError:
             return self._take_own(gateway, wanted, per_second, max(1, burst))
+        return int(granted), float(wait)
 
     def give_back(self, gateway: str, unused: int, *, per_second: float, burst: int = 1) -> None:
         """Return what was taken and not used, because fewer rows were due."""
         if unused > 0:
             self.take(gateway, -unused, per_second=per_second, burst=burst)
 
-    def _take_own(self, gateway: str, wanted: int, per_second: float, burst: int) -> int:
+    def _take_own(self, gateway: str, wanted: int, per_second: float, burst: int) -> tuple[int, float]:
         with self._guard:
             now = boottime()
             tokens, at = self._own.get(gateway, (float(burst), now))
             tokens = min(burst, tokens + (now - at) * per_second)
             granted = min(wanted, int(tokens))
-            self._own[gateway] = (min(burst, tokens - granted), now)
-            return granted
+            left = min(burst, tokens - granted)
+            self._own[gateway] = (left, now)
+            return granted, max(0.0, 1 - left) / per_second

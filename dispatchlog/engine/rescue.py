@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
+from itertools import groupby
 from uuid import UUID
 
 import structlog
@@ -19,6 +20,9 @@ from dispatchlog.engine.ledger import prove_sent
 from dispatchlog.engine.presence import LOCK_CLASS, note_if_gone
 
 log = structlog.get_logger(__name__)
+
+Held = tuple[UUID, UUID, bool, str | None]
+"""Of a QUEUED row: its id, its claim's token, whether it is marked as perhaps sent, and its route."""
 
 # A row that was rescued this often is taken to be what kills its workers.
 MOST_RESCUES = 5
@@ -69,7 +73,8 @@ def rescue(lane: Lane, *, worker_id: int, live_tokens: Collection[UUID]) -> int:
             rows = _held_by(lane, holder, lost_only=holder == worker_id)
             rows = [row for row in rows if row[1] not in live_tokens]
             if rows and (holder == worker_id or _is_dead(holder)):
-                moved += _take_over(lane, rows)
+                for route, held in groupby(rows, key=lambda row: row[3]):
+                    moved += _take_over(lane.of({"route": route}), [*held])
         if rows and holder != worker_id:
             note_if_gone(holder)
     if moved:
@@ -77,14 +82,14 @@ def rescue(lane: Lane, *, worker_id: int, live_tokens: Collection[UUID]) -> int:
     return moved
 
 
-def _held_by(lane: Lane, holder: int, *, lost_only: bool) -> list[tuple[UUID, UUID, bool]]:
+def _held_by(lane: Lane, holder: int, *, lost_only: bool) -> list[Held]:
     age = f" AND claimed_at < clock_timestamp() - interval '{LOST_CLAIM_SECONDS} s'" if lost_only else ""
     rows = fetch_all(
-        f"SELECT id, claim_token, sending_at IS NOT NULL FROM {lane.table}"
-        f" WHERE status = 'QUEUED' AND claimed_by = %s{age} ORDER BY id LIMIT 5000",
+        f"SELECT id, claim_token, sending_at IS NOT NULL, {'route' if lane.is_routed else 'NULL'} FROM {lane.table}"
+        f" WHERE status = 'QUEUED' AND claimed_by = %s{age} ORDER BY 4, id LIMIT 5000",
         (holder,),
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def _is_dead(holder: int) -> bool:
@@ -92,7 +97,7 @@ def _is_dead(holder: int) -> bool:
     return bool(fetch_one("SELECT pg_try_advisory_xact_lock_shared(%s, %s)", (LOCK_CLASS, holder))[0])
 
 
-def _take_over(lane: Lane, rows: list[tuple[UUID, UUID, bool]]) -> int:
+def _take_over(lane: Lane, rows: list[Held]) -> int:
     gateway = lane.gateway
     unmarked = [row for row in rows if not row[2]]
     marked = [row for row in rows if row[2]]
@@ -104,7 +109,8 @@ def _take_over(lane: Lane, rows: list[tuple[UUID, UUID, bool]]) -> int:
                 "ids": [row[0] for row in unmarked],
                 "tokens": [row[1] for row in unmarked],
                 "most": MOST_RESCUES,
-                "may_have_left": gateway.kind is GatewayKind.IDEMPOTENT,
+                # An endpoint may have become another kind since the row was claimed.
+                "may_have_left": gateway.kind is GatewayKind.IDEMPOTENT or lane.route is not None,
             },
         ).rowcount
     if marked:

@@ -80,11 +80,11 @@ class Runtime:
 
     def batch_limit(self, lane: Lane, *, seconds: float) -> int:
         """How many rows fit into `seconds` at the pace seen lately; at least one, at most the lane's batch."""
-        pace = self._seconds_per_row.get(lane.name, 0.0)
+        pace = self._seconds_per_row.get(lane.gateway.name, 0.0)
         return max(1, min(lane.batch, int(seconds / pace))) if pace else lane.batch
 
     def last_key(self, lane: Lane) -> str:
-        """The ordering key after which the lane's next claim begins, so that no key is always served last."""
+        """The ordering key, or the route, after which the lane's next look begins, so that none is always served last."""
         return self._last_key.get(lane.name, "")
 
     def claimed_key(self, lane: Lane, key: str) -> None:
@@ -92,5 +92,5 @@ class Runtime:
 
     def saw_pace(self, lane: Lane, seconds_per_row: float) -> None:
         """Remember how long one row took; a plain race between threads only blurs the average."""
-        known = self._seconds_per_row.get(lane.name, seconds_per_row)
-        self._seconds_per_row[lane.name] = 0.7 * known + 0.3 * seconds_per_row
+        known = self._seconds_per_row.get(lane.gateway.name, seconds_per_row)
+        self._seconds_per_row[lane.gateway.name] = 0.7 * known + 0.3 * seconds_per_row

@@ -96,6 +96,42 @@ class Dispatch(Table):
     updated_at = DateTimeTZField(constraints=NOW)
 
 
+class RoutedDispatch(Dispatch):
+    """What a row has besides where its lane is divided into routes."""
+
+    route = CharField(max_length=64)
+    stale_at = DateTimeTZField(null=True)
+
+
+def routed_lane_table(model: Any) -> Any:
+    """Class decorator: as `lane_table`, for a lane divided into routes, by each of which a run of rows leaves at a time."""
+    lane_table(model)
+    meta = model._meta
+    meta.indexes = [index for index in meta.indexes if getattr(index, "_name", "") != f"{meta.table_name}_one_per_key"]
+    pending = model.status == SQL("'PENDING'")
+    name = meta.table_name
+    for index in (
+        model.index(model.route, model.seq, where=pending, name=f"{name}_run"),
+        model.index(model.route, model.due_at, where=pending, name=f"{name}_routes"),
+        model.index(model.route, where=model.status == SQL("'QUEUED'"), name=f"{name}_busy"),
+        model.index(model.stale_at, where=pending & model.stale_at.is_null(False), name=f"{name}_stale"),
+        model.index(
+            model.route,
+            model.seq,
+            where=model.status.in_([SQL("'PENDING'"), SQL("'FAILED'")]),
+            name=f"{name}_in_line",
+        ),
+        model.index(
+            model.ordering_key,
+            model.seq,
+            where=model.status.in_([SQL("'PENDING'"), SQL("'FAILED'")]) & model.ordering_key.is_null(False),
+            name=f"{name}_holding",
+        ),
+    ):
+        model.add_index(index)
+    return model
+
+
 def lane_table(model: Any) -> Any:
     """Class decorator: adds the indexes and checks that every lane has (`dispatch_template` in the first migration)."""
     meta = model._meta

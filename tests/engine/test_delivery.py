@@ -575,7 +575,7 @@ def test_while_the_breaker_is_open_rows_wait_uncounted_and_then_probe_one_five_a
 
 def batch(lane: Lane, runtime: Runtime) -> int:
     with connected():
-        return deliver_batch(lane, runtime)[1]
+        return deliver_batch(lane, runtime).sent
 
 
 def test_probes_that_found_nothing_to_send_are_not_lost(presence: Presence, waker: Waker, redis_url: str) -> None:
