@@ -5,6 +5,8 @@ Moves, triggers and grants live in the migrations; the rules live in `dispatchlo
 
 from __future__ import annotations
 
+from typing import Any
+
 from peewee import (
     SQL,
     BigIntegerField,
@@ -481,7 +483,7 @@ class School(Table):
         table_name = "schools"
 
 
-def _text(most: int, default: str = "", *checks: SQL) -> CharField:
+def _text(most: int, default: str = "", *checks: Any) -> CharField:
     return CharField(max_length=most, default=default, constraints=[SQL(f"DEFAULT '{default}'"), *checks])
 
 
@@ -500,6 +502,7 @@ class Hl7Endpoint(Table):
     client_certificate_pem = TextField(default="", constraints=[SQL("DEFAULT ''")])
     client_key_sealed = BlobField(null=True)
     api_key_sealed = BlobField(null=True)
+    api_key_header = _text(64, "X-API-Key")
     sending_application = _text(227, "DISPATCHLOG")
     sending_facility = _text(227)
     receiving_application = _text(227)

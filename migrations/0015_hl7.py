@@ -47,6 +47,7 @@ CREATE TABLE hl7_endpoints (
     client_certificate_pem text NOT NULL DEFAULT '',
     client_key_sealed bytea,
     api_key_sealed bytea,
+    api_key_header varchar(64) NOT NULL DEFAULT 'X-API-Key',
     sending_application varchar(227) NOT NULL DEFAULT 'DISPATCHLOG',
     sending_facility varchar(227) NOT NULL DEFAULT '',
     receiving_application varchar(227) NOT NULL DEFAULT '',

@@ -383,6 +383,7 @@ _CALLS = {
 _OF_NULLS: dict[str, Callable[..., Any]] = {
     "coalesce": lambda *values: next((value for value in values if value is not None), None),
     "greatest": lambda *values: max((value for value in values if value is not None), default=None),
+    "least": lambda *values: min((value for value in values if value is not None), default=None),
     "jsonb_build_object": _built,
 }
 _NAMES: dict[str, Any] = {
