@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from passlib.exc import TokenError, UsedTokenError
 from passlib.totp import TOTP
 
-from dispatchlog import people
+from dispatchlog import people, sealing
 from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.people import PersonError
@@ -33,7 +28,8 @@ RECOVERY_CODES = 10
 TOLERANCE_SECONDS = 30
 # Without 0, 1, i, l and o, which are mistaken for each other.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-_NONCE_BYTES = 12
+_SECRETS = "second factor: secrets"
+_RECOVERY_CODES = "second factor: recovery codes"
 
 
 class Answer(Enum):
@@ -89,9 +85,8 @@ def address_of(secret: str, *, email: str) -> str:
 
 
 def seal(secret: str, *, user_id: int, secret_key: str) -> bytes:
-    """The secret as it may be stored (AES-256-GCM); it opens for this account only."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(_key(secret_key, "secrets")).encrypt(nonce, secret.encode(), str(user_id).encode())
+    """The secret as it may be stored; it opens for this account only."""
+    return sealing.seal(secret, purpose=_SECRETS, owner=str(user_id), secret_key=secret_key)
 
 
 def unseal(sealed: bytes, *, user_id: int, secret_key: str) -> str:
@@ -100,10 +95,9 @@ def unseal(sealed: bytes, *, user_id: int, secret_key: str) -> str:
     Raises:
         SecondFactorUnreadable: it was sealed for another account or under another secret key.
     """
-    nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     try:
-        return AESGCM(_key(secret_key, "secrets")).decrypt(nonce, body, str(user_id).encode()).decode()
-    except (InvalidTag, ValueError) as error:
+        return sealing.unseal(sealed, purpose=_SECRETS, owner=str(user_id), secret_key=secret_key)
+    except sealing.CannotUnsealError as error:
         message = "the stored second factor cannot be read; an administrator has to reset it"
         raise SecondFactorUnreadable(message) from error
 
@@ -238,7 +232,7 @@ def _accept_recovery_code(user_id: int, plain: str, secret_key: str) -> Answer:
 
 
 def _hash(user_id: int, plain: str, secret_key: str) -> bytes:
-    return hmac.new(_key(secret_key, "recovery codes"), f"{user_id}:{plain}".encode(), hashlib.sha256).digest()
+    return hmac.new(sealing.derive_key(secret_key, _RECOVERY_CODES), f"{user_id}:{plain}".encode(), hashlib.sha256).digest()
 
 
 def _matching_step(secret: str, code: str) -> int | None:
@@ -256,9 +250,3 @@ def _step(secret: str, code: str, *, after: int | None) -> int:
 
 def _totp(secret: str) -> TOTP:
     return TOTP(key=secret, format="base32")
-
-
-def _key(secret_key: str, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"dispatchlog second factor: {purpose}".encode()).derive(
-        secret_key.encode()
-    )

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     health_information_max_attempts: int = Field(5, ge=1, le=50)
     sweep_seconds: int = Field(3_600, ge=1, le=86_400)
 
+    hl7_max_age_seconds: int = Field(86_400, ge=1)
+
     orders_table: str = "orders"
     order_kits_table: str = "order_kits"
     practitioners_table: str = "practitioners"
