@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 import peewee
@@ -444,6 +444,40 @@ def tokens_revoke(name: str) -> None:
 
     revoke_token(name)
     click.echo(f"{name}: revoked")
+
+
+@main.group()
+def hl7() -> None:
+    """HL7 messages and the exchanges that take them."""
+
+
+@hl7.command("listen")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=2575, show_default=True, help="MLLP; 0 takes a free one.")
+@click.option("--http-port", type=click.IntRange(0, 65_535), help="The same over HTTP, or HTTPS with a certificate.")
+@click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Speak TLS with it.")
+@click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The certificate's key.")
+@click.option(
+    "--client-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask clients for a certificate of this authority.",
+)
+@click.option(
+    "--script",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='What to answer, as JSON: {"rules": [{"patient": "S-1", "answer": {"code": "AE", "error": "207"}}]}.',
+)
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Append what was taken to this file.")
+@click.option("--api-key", default="", help="What the HTTP side wants in X-API-Key.")
+@click.option("--dedupe/--no-dedupe", "dedupes", default=True, help="Whether a resend is recognised by its control id.")
+def hl7_listen(**options: Any) -> None:
+    """Run a test exchange: it takes HL7 messages and prints a line for each, without patient data."""
+    from dispatchlog.gateways.hl7_exchange import Options, run
+
+    try:
+        run(Options(**options), say=click.echo)
+    except (OSError, ValueError) as error:
+        fail(f"The exchange cannot start ({error}).", code="CANNOT_LISTEN")
 
 
 if __name__ == "__main__":

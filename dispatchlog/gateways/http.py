@@ -62,6 +62,9 @@ class HttpClient:
         ca_file: PEM file of the only authorities to trust (default: the machine's).
         connect_seconds: the most one connect or TLS handshake may take, within the deadline.
         keepalive_seconds: how long an idle connection is kept.
+        tls: for https, instead of `ca_file`: a context with everything in it, a client's certificate too.
+        server_name: the name the server's certificate bears, where that is not the host's.
+        settle_seconds: how long to wait for a server's word on our certificate (`wire.start_tls`).
     """
 
     def __init__(
@@ -72,11 +75,19 @@ class HttpClient:
         connect_seconds: float = 5.0,
         keepalive_seconds: float = 20.0,
         max_connections: int = 64,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+        settle_seconds: float = 0.0,
     ) -> None:
         self._base = _Base.parse(base_url)
         self._connect_seconds = connect_seconds
-        self._backend = DeadlineBackend()
-        context = ssl.create_default_context(cafile=ca_file) if self._base.scheme == "https" else None
+        self._max_reply_bytes = max_reply_bytes
+        self._extensions = {"sni_hostname": server_name} if server_name else {}
+        self._backend = DeadlineBackend(settle_seconds=settle_seconds)
+        context = tls
+        if context is None and self._base.scheme == "https":
+            context = ssl.create_default_context(cafile=ca_file)
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=max_connections,
@@ -129,9 +140,9 @@ class HttpClient:
             self._base.url(path),
             headers=[("Host", self._base.host_header), ("User-Agent", "dispatchlog"), *headers.items()],
             content=content,
-            extensions={"timeout": timeout},
+            extensions={"timeout": timeout, **self._extensions},
         ) as response:
-            body = _read_capped(response.iter_stream())
+            body = _read_capped(response.iter_stream(), self._max_reply_bytes)
         return HttpReply(
             response.status,
             {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers},
@@ -171,10 +182,10 @@ class HttpClient:
         self._pool.close()
 
 
-def _read_capped(chunks: Iterable[bytes]) -> bytes:
+def _read_capped(chunks: Iterable[bytes], max_bytes: int) -> bytes:
     body = bytearray()
     for chunk in chunks:
         body += chunk
-        if len(body) > MAX_REPLY_BYTES:
-            raise OutcomeUnknown(f"The answer is longer than {MAX_REPLY_BYTES} bytes.", code="REPLY_TOO_LARGE")
+        if len(body) > max_bytes:
+            raise OutcomeUnknown(f"The answer is longer than {max_bytes} bytes.", code="REPLY_TOO_LARGE")
     return bytes(body)

@@ -35,7 +35,8 @@ class Exchange:
 class DeadlineBackend(httpcore.NetworkBackend):
     """Opens streams that obey the exchange bound to the calling thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, settle_seconds: float = 0.0) -> None:
+        self.settle_seconds = settle_seconds
         self._bound = threading.local()
 
     @contextmanager
@@ -86,7 +87,14 @@ class DeadlineStream(httpcore.NetworkStream):
         host = server_hostname or ""
         deadline = self._backend.current().deadline
         try:
-            sock = wire.start_tls(self._socket, ssl_context, host=host, deadline=deadline, limit_seconds=timeout)
+            sock = wire.start_tls(
+                self._socket,
+                ssl_context,
+                host=host,
+                deadline=deadline,
+                limit_seconds=timeout,
+                settle_seconds=self._backend.settle_seconds,
+            )
         except ssl.SSLCertVerificationError as error:
             raise Transient(
                 f"{host} shows a certificate that cannot be trusted ({error.verify_message}); nothing was sent.",

@@ -94,19 +94,47 @@ def _resolve(host: str, port: int, *, deadline: Deadline) -> Sequence[_Address]:
 
 
 def start_tls(
-    sock: socket.socket, context: ssl.SSLContext, *, host: str, deadline: Deadline, limit_seconds: float | None = None
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    *,
+    host: str,
+    deadline: Deadline,
+    limit_seconds: float | None = None,
+    settle_seconds: float = 0.0,
 ) -> ssl.SSLSocket:
-    """The same connection under TLS; `sock` is closed when the handshake fails.
+    """The same connection under TLS; it is closed when the handshake fails.
+
+    A TLS 1.3 client is done before the server has judged the client's certificate (RFC 8446 section 4.4.2.4). For at
+    most `settle_seconds` we wait for the word that most servers say next, a session ticket or a refusal, so that a
+    refusal is seen while nothing has been sent.
 
     Raises:
         OSError: ssl.SSLCertVerificationError, another ssl.SSLError, a reset, or TimeoutError.
     """
     try:
         sock.settimeout(seconds_left(deadline, limit_seconds))
-        return context.wrap_socket(sock, server_hostname=host)
+        secured = context.wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
         raise
+    if settle_seconds and secured.version() == "TLSv1.3":
+        try:
+            _hear_first_word(secured, min(settle_seconds, seconds_left(deadline)))
+        except BaseException:
+            secured.close()
+            raise
+    return secured
+
+
+def _hear_first_word(secured: ssl.SSLSocket, timeout_seconds: float) -> None:
+    if not has_news(secured, timeout_seconds=timeout_seconds):
+        return
+    secured.setblocking(False)
+    try:
+        said = secured.recv(1)
+    except ssl.SSLWantReadError:
+        return  # a ticket
+    raise ConnectionResetError("it spoke before it was asked" if said else "it closed after the handshake")
 
 
 def read_some(sock: socket.socket, max_bytes: int, *, deadline: Deadline, limit_seconds: float | None = None) -> bytes:
@@ -123,8 +151,8 @@ def write_all(sock: socket.socket, data: bytes, *, deadline: Deadline, limit_sec
         view = view[sock.send(view) :]
 
 
-def has_news(sock: socket.socket) -> bool:
+def has_news(sock: socket.socket, *, timeout_seconds: float = 0.0) -> bool:
     """Whether an idle connection became readable: its peer closed it, or said something nobody asked for."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(timeout_seconds * 1000))

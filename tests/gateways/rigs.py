@@ -12,6 +12,11 @@ from uuid import UUID, uuid4
 
 from dispatchlog.engine.gateway import Gateway, GatewayKind, Parcel
 from dispatchlog.gateways.fake import FakeGateway, NullGateway, Outcome, Play
+from dispatchlog.gateways.hl7 import open_gateway
+from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint, Transport
+from dispatchlog.gateways.hl7_exchange import Exchange
+from dispatchlog.gateways.hl7_exchange_script import Answer
+from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
 
@@ -125,6 +130,67 @@ class FakeRig:
         return fake
 
 
+class Hl7Rig:
+    """`name` is hl7-mllp, hl7-mllp-blind or hl7-https."""
+
+    def __init__(self, name: str) -> None:
+        self._blind = name.endswith("-blind")
+        self._exchange = Exchange(dedupes=not self._blind)
+        self._over_http = "https" in name
+        self._side = (HttpSide if self._over_http else MllpSide)(self._exchange)
+        self.gateway: Gateway = self._gateway(self._side.port)
+
+    def _gateway(self, port: int) -> Gateway:
+        where: dict[str, Any] = {"transport": Transport.MLLP, "host": LOOPBACK, "port": port}
+        if self._over_http:
+            where = {"transport": Transport.HTTPS, "url": f"http://{LOOPBACK}:{port}/hl7", "api_key": SECRET}
+        return open_gateway(Hl7Endpoint("hl7:SCH-01", **where, dedupes=not self._blind))
+
+    def parcel(self) -> Parcel:
+        return visit(uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        answers = {
+            Fault.BUSY: Answer(code="AE", error="207", accept=False),
+            Fault.REFUSED: Answer(code="AE", error="101", accept=False),
+            Fault.LOST_REPLY: Answer("close"),
+            Fault.RESET: Answer("close", accept=False),
+            Fault.HANG: Answer("mute"),
+            Fault.DRIP: Answer("drip"),
+            Fault.GARBAGE: Answer("garbage", accept=False),
+            Fault.TRUNCATED: Answer("truncate"),
+        }
+        self._exchange.script.set([answers[fault]])
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        return self._exchange.effects_of(control_id(parcel))
+
+    def unreachable(self) -> Gateway:
+        return self._gateway(free_port())
+
+    def close(self) -> None:
+        self._side.close()
+
+
+def visit(dispatch_id: UUID, *, patient: str = "S-1001", size: int = 0) -> Parcel:
+    """A message as it is stored for one visit."""
+    identity = dispatch_id.hex[:20]
+    lines = [
+        f"MSH|^~\\&|CLINIC|SCH-01|EXCHANGE|HIE|20260302081500+0400||ADT^A04^ADT_A01|{identity}|P|2.5.1||||||UNICODE UTF-8",
+        "EVN||20260302081500+0400",
+        f"PID|1||{patient}^^^CLINIC^MR||القاسمي^سارة||20150401|F",
+        "PV1|1|O",
+        *(["NTE|1||" + "x" * size] if size else []),
+    ]
+    return Parcel(
+        dispatch_id, identity, "hl7:SCH-01", "".join(f"{line}\r" for line in lines).encode(), "application/hl7-v2"
+    )
+
+
+def control_id(parcel: Parcel) -> str:
+    return parcel.idempotency_key
+
+
 def registration(dispatch_id: UUID, kit_id: str = "KIT-0001") -> Parcel:
     body = json.dumps({"orderId": str(dispatch_id), "kitId": kit_id}).encode()
     return Parcel(dispatch_id, f"kit-{dispatch_id}", kit_id, body, trace_id="trace-1")
@@ -150,15 +216,20 @@ def open_rig(name: str, provider: Provider) -> Iterator[Rig]:
         rig = KitRegistryRig(provider)
     elif name == "smtp":
         rig = SmtpRig(provider)
+    elif name.startswith("hl7-"):
+        rig = Hl7Rig(name)
     else:
         rig = FakeRig(GatewayKind(name.removeprefix("fake-").upper()))
     try:
         yield rig
     finally:
         rig.gateway.close()
+        if isinstance(rig, Hl7Rig):
+            rig.close()
 
 
-RIGS = ("kit-registry", "smtp", "fake-idempotent", "fake-lookup", "fake-blind")
+HL7_RIGS = ("hl7-mllp", "hl7-mllp-blind", "hl7-https")
+RIGS = ("kit-registry", "smtp", *HL7_RIGS, "fake-idempotent", "fake-lookup", "fake-blind")
 PURE = (LocalKitRegistry, NullGateway)
 
 
