@@ -1,4 +1,4 @@
-"""The code values that a visit may name, with the words that go beside them. Tables of HL7 v2.5.1, chapters 2.C, 3, 4, 10."""
+"""The code values that a visit may name, and the words beside them: tables of HL7 v2.5.1, LOINC, UCUM, ISO 3166-1."""
 
 from __future__ import annotations
 
