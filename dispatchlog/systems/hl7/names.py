@@ -110,7 +110,7 @@ def _delimiters(header: str) -> Delimiters:
     plain = len(signs) == 5 and len(set(signs)) == 5 and not any(sign.isalnum() or sign.isspace() for sign in signs)
     if not header.startswith("MSH") or not plain:
         return USUAL
-    field, component, repetition, _, subcomponent = signs
+    field, component, repetition, _, subcomponent = tuple(signs)
     return Delimiters(field, component, repetition, subcomponent)
 
 

@@ -165,6 +165,6 @@ def test_an_unknown_message_type_is_refused() -> None:
 
 
 def test_a_message_without_a_time_zone_is_refused() -> None:
+    naive = datetime(2026, 3, 9, tzinfo=UTC).replace(tzinfo=None)
     with pytest.raises(ValueError, match="time zone"):
-        naive = datetime(2026, 3, 9, tzinfo=UTC).replace(tzinfo=None)
         build(VISIT, "ADT^A04", IDENTITY, control_id=CONTROL_ID, created_at=naive)

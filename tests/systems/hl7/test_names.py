@@ -26,7 +26,8 @@ def test_a_patient_is_laid_out_by_the_names_of_the_fields() -> None:
     patient = only(found, "PID")
     assert patient.title == "Patient"
     shown = lines(patient)
-    assert shown["Patient name"] == "Al Mansoori · Maryam · Saeed · L\nالمنصوري · مريم · L"
+    arabic = f"{STUDENT.family_name_ar} · {STUDENT.given_name_ar} · L"
+    assert shown["Patient name"] == f"Al Mansoori · Maryam · Saeed · L\n{arabic}"
     assert shown["Administrative sex"] == "F"
     assert only(found, "MSH").value(10) == CONTROL_ID
 
