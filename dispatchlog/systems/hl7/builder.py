@@ -30,7 +30,7 @@ def build(visit: Visit, message_type: str, identity: Identity, *, control_id: st
 
 
 def _adt(visit: Visit, identity: Identity) -> list[str]:
-    """ADT_A01 (3.3.4, 3.3.8) after MSH and EVN."""
+    """ADT_A01 (3.3.4 and 3.3.8) after MSH and EVN."""
     observations = findings.vitals(visit) + findings.note(visit)
     return [
         segments.pid(visit, identity),
@@ -55,7 +55,7 @@ def _oru(visit: Visit, identity: Identity) -> list[str]:
 
 
 def _vxu(visit: Visit, identity: Identity) -> list[str]:
-    """VXU_V04 (4.17.6): an order group for each dose; the notes stand with the last."""
+    """VXU_V04 (4.17): an order group for each dose; the notes stand with the last."""
     return [
         segments.pid(visit, identity),
         *segments.nk1(visit),
@@ -66,7 +66,7 @@ def _vxu(visit: Visit, identity: Identity) -> list[str]:
 
 
 def _siu(visit: Visit, identity: Identity) -> list[str]:
-    """SIU_S12 (10.4.1)."""
+    """SIU_S12 (10.4)."""
     appointment = visit.appointment
     if appointment is None:
         raise VisitError("appointment is missing", code="MISSING", field="appointment")
@@ -82,7 +82,7 @@ def _siu(visit: Visit, identity: Identity) -> list[str]:
 
 
 def _ppr(visit: Visit, identity: Identity) -> list[str]:
-    """PPR_PC1 (12.2.2); the notes stand with the first problem."""
+    """PPR_PC1 (chapter 12); the notes stand with the first problem."""
     first, *others = findings.prb(visit, identity)
     return [
         segments.pid(visit, identity),

@@ -188,7 +188,7 @@ def sch(visit: Visit, appointment: Appointment, identity: Identity) -> str:
 
 
 def resources(visit: Visit, appointment: Appointment) -> list[str]:
-    """RGS, AIS, AIL and AIP (10.6.2 to 10.6.6): what, where, by whom and from when, all added (A)."""
+    """RGS, AIS, AIL and AIP (10.6): what, where, by whom and from when, all added (A)."""
     time = (timestamp(appointment.starts_at), "", "", str(appointment.duration_minutes), MINUTES)
     found = [
         segment("RGS", "1", "A"),
@@ -202,7 +202,7 @@ def resources(visit: Visit, appointment: Appointment) -> list[str]:
 
 
 def prb(visit: Visit, identity: Identity) -> list[str]:
-    """12.3.2, each problem new (AD)."""
+    """Chapter 12, each problem new (AD)."""
     at = timestamp(visit.visited_at)
     return [
         segment(

@@ -107,7 +107,7 @@ def pv1(visit: Visit, identity: Identity) -> str:
 
 
 def person(provider: Provider | None) -> str:
-    """XCN (2.A.88)."""
+    """XCN (2.A.86)."""
     if provider is None:
         return ""
     return components(text(provider.id), text(provider.family_name), text(provider.given_name))
