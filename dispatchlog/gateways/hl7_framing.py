@@ -51,6 +51,8 @@ class FrameReader:
             self._skip_between()
             if not self._buffer:
                 return None
+            if not self._buffer.startswith(START):
+                raise BrokenFrameError("bytes outside a frame")
         end = self._buffer.find(END[:1], self._searched)
         if self._buffer.find(START, max(1, self._searched), end if end >= 0 else None) >= 0:
             raise BrokenFrameError("a frame begins inside a frame")
@@ -69,5 +71,3 @@ class FrameReader:
 
     def _skip_between(self) -> None:
         self._buffer[:] = self._buffer.lstrip(_BETWEEN)
-        if self._buffer and not self._buffer.startswith(START):
-            raise BrokenFrameError("bytes outside a frame")
