@@ -47,7 +47,9 @@ _USUAL: Mapping[str, Decision] = {
     "AR": Decision.RETRY,
     "CR": Decision.RETRY,
     "*:205": Decision.FAILED,  # duplicate key identifier
-    **{f"{code}:{error}": Decision.RETRY for code in ("AE", "CE") for error in ("206", "207")},  # locked; internal error
+    **{
+        f"{code}:{error}": Decision.RETRY for code in ("AE", "CE") for error in ("206", "207")
+    },  # locked; internal error
     # Unsupported message type, event, processing id, version.
     **{f"{code}:{error}": Decision.FAILED for code in ("AR", "CR") for error in ("200", "201", "202", "203")},
 }

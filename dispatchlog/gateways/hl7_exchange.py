@@ -199,7 +199,9 @@ def main() -> None:
     parser.add_argument("--key", type=Path)
     parser.add_argument("--client-ca", type=Path, help="ask for a client certificate of this authority")
     parser.add_argument("--script", type=Path, help="JSON: answers, rules, standing")
-    parser.add_argument("--ledger", type=Path, help="append each effect to this file, on the disk before it is answered")
+    parser.add_argument(
+        "--ledger", type=Path, help="append each effect to this file, on the disk before it is answered"
+    )
     parser.add_argument("--api-key", default="", help="what the HTTP side wants in X-API-Key")
     parser.add_argument("--no-dedupe", dest="dedupes", action="store_false", help="take a resend for a new message")
     run(Options(**vars(parser.parse_args())), say=lambda line: print(line, flush=True))

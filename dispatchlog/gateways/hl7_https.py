@@ -97,9 +97,7 @@ class Hl7HttpsGateway:
             return judged
         if 400 <= status < 500:
             return Permanent(f"{self._where} refuses the message (HTTP {status}).", code=code, evidence=known)
-        return OutcomeUnknown(
-            f"{self._where} answered HTTP {status}, which proves nothing.", code=code, evidence=known
-        )
+        return OutcomeUnknown(f"{self._where} answered HTTP {status}, which proves nothing.", code=code, evidence=known)
 
     def _judged_by_acknowledgement(
         self, reply: HttpReply, message: Outgoing, evidence: dict[str, Any]

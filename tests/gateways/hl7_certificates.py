@@ -57,7 +57,11 @@ class Authority:
     def sign(self, name: str, *, days: int = 2, passphrase: bytes | None = None) -> Signed:
         """`days` below zero makes one that has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.DNSName("exchange.test"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+        names = [
+            x509.DNSName("localhost"),
+            x509.DNSName("exchange.test"),
+            x509.IPAddress(ipaddress.ip_address(LOOPBACK)),
+        ]
         certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, days=days)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
