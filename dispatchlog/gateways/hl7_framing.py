@@ -56,7 +56,7 @@ class FrameReader:
         end = self._buffer.find(END[:1], self._searched)
         if self._buffer.find(START, max(1, self._searched), end if end >= 0 else None) >= 0:
             raise BrokenFrameError("a frame begins inside a frame")
-        if len(self._buffer if end < 0 else self._buffer[:end]) > self._max_bytes:
+        if (len(self._buffer) if end < 0 else end) > self._max_bytes:
             raise FrameTooLargeError(f"a frame longer than {self._max_bytes} bytes")
         self._searched = end if end >= 0 else len(self._buffer)
         if end < 0 or len(self._buffer) < end + len(END):

@@ -23,7 +23,7 @@ from dispatchlog.gateways.hl7_framing import BrokenFrameError, FrameReader, Fram
 from dispatchlog.gateways.hl7_message import Outgoing
 from dispatchlog.gateways.hl7_turn import my_turn
 
-SETTLE_SECONDS = 0.25
+SETTLE_SECONDS = 0.5
 _READ_BYTES = 65_536
 
 
@@ -33,7 +33,6 @@ class _Connection:
     def __init__(self, sock: socket.socket, max_reply_bytes: int) -> None:
         self._socket = sock
         self._frames = FrameReader(max_reply_bytes)
-        self.used = False
         self.kept_at = 0.0
 
     @property
@@ -57,7 +56,6 @@ class _Connection:
         return True
 
     def write(self, data: bytes, *, deadline: Deadline) -> None:
-        self.used = True
         wire.write_all(self._socket, data, deadline=deadline)
 
     def read(self, *, deadline: Deadline) -> bytes:
