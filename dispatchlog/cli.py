@@ -453,7 +453,9 @@ def hl7() -> None:
 
 @hl7.command("listen")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=2575, show_default=True, help="MLLP; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=2575, show_default=True, help="MLLP; 0 takes a free one."
+)
 @click.option("--http-port", type=click.IntRange(0, 65_535), help="The same over HTTP, or HTTPS with a certificate.")
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Speak TLS with it.")
 @click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The certificate's key.")

@@ -10,4 +10,4 @@ from dispatchlog.gateways.hl7_mllp import MllpGateway
 
 def open_gateway(endpoint: Hl7Endpoint) -> Gateway:
     """A gateway that connects at its first send. Raises EndpointError: a certificate or key cannot be used."""
-    return MllpGateway(endpoint) if endpoint.transport is Transport.MLLP else Hl7HttpsGateway(endpoint)
+    return MllpGateway(endpoint) if endpoint.transport == Transport.MLLP else Hl7HttpsGateway(endpoint)

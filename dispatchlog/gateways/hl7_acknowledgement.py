@@ -47,7 +47,9 @@ _USUAL: Mapping[str, Decision] = {
     "AR": Decision.RETRY,
     "CR": Decision.RETRY,
     "*:205": Decision.FAILED,  # duplicate key identifier
-    **{f"{code}:{error}": Decision.RETRY for code in ("AE", "CE") for error in ("206", "207")},  # locked; internal error
+    **{
+        f"{code}:{error}": Decision.RETRY for code in ("AE", "CE") for error in ("206", "207")
+    },  # locked; internal error
     # Unsupported message type, event, processing id, version.
     **{f"{code}:{error}": Decision.FAILED for code in ("AR", "CR") for error in ("200", "201", "202", "203")},
 }
@@ -87,13 +89,12 @@ class DecisionTable:
                 raise BadDecisionTableError(f"The rule {rule} must say one of {', '.join(Decision)}.")
         return cls({**_USUAL, **{rule: Decision(decision) for rule, decision in changes.items()}})
 
-    def decide(self, acknowledgement: Acknowledgement) -> Decision:
-        """What the acknowledgement means. Warnings and notes (ERR-4 W and I) change nothing."""
+    def decide(self, acknowledgement: Acknowledgement) -> tuple[Decision, str]:
+        """What the acknowledgement means, and the error that decides. Warnings and notes (ERR-4 W and I) change nothing."""
         code = acknowledgement.code
-        found = [
-            self._rule(code, error.code) for error in acknowledgement.errors if error.severity.upper() not in ("W", "I")
-        ]
-        return max(found or [self.rules[code]], key=_STRICTNESS.index)
+        errors = [error.code for error in acknowledgement.errors if error.severity.upper() not in ("W", "I")]
+        found = [(self._rule(code, error), error) for error in errors]
+        return max(found or [(self.rules[code], "")], key=lambda each: _STRICTNESS.index(each[0]))
 
     def _rule(self, code: str, error: str) -> Decision:
         keys = [f"{code}:{error}", code] if code in _POSITIVE else [f"{code}:{error}", f"*:{error}", code]
@@ -166,7 +167,7 @@ def settle(
     Raises:
         Transient, Permanent: ACK_<code> or ACK_<code>_<error>.
     """
-    decision = table.decide(acknowledgement)
+    decision, deciding = table.decide(acknowledgement)
     error_codes = [error.code for error in acknowledgement.errors]
     known: dict[str, Any] = {**(evidence or {}), "code": acknowledgement.code, "acknowledgement": kept(reply)}
     if error_codes:
@@ -177,8 +178,8 @@ def settle(
         known["duplicate"] = True
     if decision in (Decision.SENT, Decision.DUPLICATE):
         return Receipt(acknowledgement.control_id, known)
-    said = " ".join([acknowledgement.code, *(f"error {code}" for code in error_codes)])
-    code = "_".join(["ACK", acknowledgement.code, *error_codes[:1]])
+    said = acknowledgement.code + (f" error {deciding}" if deciding else "")
+    code = f"ACK_{said.replace(' error ', '_')}"
     kind: type[GatewayError] = Transient if decision is Decision.RETRY else Permanent
     verb = "cannot take the message now" if decision is Decision.RETRY else "refuses the message"
     raise kind(f"The endpoint {verb} ({said}).", code=code, evidence=known)

@@ -77,7 +77,7 @@ class Hl7Endpoint:
     def __post_init__(self) -> None:
         if self.transport not in list(Transport):
             _refuse("The transport must be MLLP or HTTPS.", "transport")
-        if self.transport is Transport.MLLP:
+        if self.transport == Transport.MLLP:
             self._check_address()
         else:
             self._check_url()
@@ -128,7 +128,7 @@ class Hl7Endpoint:
 
     @property
     def secure(self) -> bool:
-        return self.tls if self.transport is Transport.MLLP else self.url.lower().startswith("https:")
+        return self.tls if self.transport == Transport.MLLP else self.url.lower().startswith("https:")
 
     def tls_context(self) -> ssl.SSLContext | None:
         """What TLS needs, None where the connection is plain. The private key never reaches the disk on Linux.
@@ -140,7 +140,7 @@ class Hl7Endpoint:
             return None
         try:
             context = ssl.create_default_context(cadata=self.ca_pem or None)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:
             raise EndpointError("The authorities' certificates cannot be read.", field="ca_pem") from error
         if self.client_certificate_pem:
             self._show_certificate(context)

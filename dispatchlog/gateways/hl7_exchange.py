@@ -25,7 +25,7 @@ from dispatchlog.gateways.hl7_exchange_script import Answer, Script
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.hl7_message import Message, field_of
 
-_MAX_KEPT = 100_000
+_MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Received:
 
 
 class Exchange:
-    """What was received, and the next answer. Thread-safe.
+    """What was received (the newest 20,000 of it), and the next answer. Thread-safe.
 
     Args:
         dedupes: whether a control id that was accepted before has no second effect.
@@ -65,6 +65,7 @@ class Exchange:
         told: Callable[[Received], None] | None = None,
     ) -> None:
         self.script = Script()
+        self.taken = 0
         self.effects = 0
         self.duplicates = 0
         self.received: deque[Received] = deque(maxlen=_MAX_KEPT)
@@ -82,6 +83,7 @@ class Exchange:
             answer = self.script.next(control_id, patient)
             known = control_id in self._accepted_ids
             effect = answer.accept and not (known and self._dedupes)
+            self.taken += 1
             if answer.accept:
                 self.duplicates += known
                 self.effects += effect
@@ -112,7 +114,7 @@ class Exchange:
 
     def counts(self) -> dict[str, int]:
         with self._lock:
-            return {"received": len(self.received), "effects": self.effects, "duplicates": self.duplicates}
+            return {"received": self.taken, "effects": self.effects, "duplicates": self.duplicates}
 
     def close(self) -> None:
         if self._ledger is not None:
@@ -199,7 +201,9 @@ def main() -> None:
     parser.add_argument("--key", type=Path)
     parser.add_argument("--client-ca", type=Path, help="ask for a client certificate of this authority")
     parser.add_argument("--script", type=Path, help="JSON: answers, rules, standing")
-    parser.add_argument("--ledger", type=Path, help="append each effect to this file, on the disk before it is answered")
+    parser.add_argument(
+        "--ledger", type=Path, help="append each effect to this file, on the disk before it is answered"
+    )
     parser.add_argument("--api-key", default="", help="what the HTTP side wants in X-API-Key")
     parser.add_argument("--no-dedupe", dest="dedupes", action="store_false", help="take a resend for a new message")
     run(Options(**vars(parser.parse_args())), say=lambda line: print(line, flush=True))

@@ -101,7 +101,9 @@ class Script:
         rules = [Rule.from_json(rule) for rule in document.get("rules", [])]
         self.set(line, rules=rules, standing=Answer.from_json(document.get("standing", {})))
 
-    def set(self, answers: Iterable[Answer] = (), *, rules: Iterable[Rule] = (), standing: Answer | None = None) -> None:
+    def set(
+        self, answers: Iterable[Answer] = (), *, rules: Iterable[Rule] = (), standing: Answer | None = None
+    ) -> None:
         with self._lock:
             self._line, self._rules, self._standing = deque(answers), list(rules), standing or Answer()
 

@@ -120,7 +120,9 @@ def _pieces(answer: Answer, whole: bytes) -> Iterator[bytes]:
 class MllpSide(_Listener):
     """Takes messages over MLLP."""
 
-    def __init__(self, exchange: Exchange, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None):
+    def __init__(
+        self, exchange: Exchange, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ):
         self._exchange = exchange
         super().__init__(host, port, tls)
 

@@ -51,10 +51,12 @@ class FrameReader:
             self._skip_between()
             if not self._buffer:
                 return None
+            if not self._buffer.startswith(START):
+                raise BrokenFrameError("bytes outside a frame")
         end = self._buffer.find(END[:1], self._searched)
         if self._buffer.find(START, max(1, self._searched), end if end >= 0 else None) >= 0:
             raise BrokenFrameError("a frame begins inside a frame")
-        if len(self._buffer if end < 0 else self._buffer[:end]) > self._max_bytes:
+        if (len(self._buffer) if end < 0 else end) > self._max_bytes:
             raise FrameTooLargeError(f"a frame longer than {self._max_bytes} bytes")
         self._searched = end if end >= 0 else len(self._buffer)
         if end < 0 or len(self._buffer) < end + len(END):
@@ -69,5 +71,3 @@ class FrameReader:
 
     def _skip_between(self) -> None:
         self._buffer[:] = self._buffer.lstrip(_BETWEEN)
-        if self._buffer and not self._buffer.startswith(START):
-            raise BrokenFrameError("bytes outside a frame")

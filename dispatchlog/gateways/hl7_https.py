@@ -5,6 +5,7 @@ The acknowledgement in the body is what counts, also under 200: servers answer 2
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,8 @@ from dispatchlog.gateways.hl7_acknowledgement import kept, match, settle
 from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint
 from dispatchlog.gateways.hl7_message import Outgoing
 from dispatchlog.gateways.hl7_mllp import SETTLE_SECONDS
-from dispatchlog.gateways.http import HttpClient
+from dispatchlog.gateways.hl7_turn import my_turn
+from dispatchlog.gateways.http import ClientTls, HttpClient
 from dispatchlog.gateways.http_replies import HttpReply, retry_after_seconds
 
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
@@ -42,22 +44,22 @@ class Hl7HttpsGateway:
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Content-Type": CONTENT_TYPE, "Accept": "application/hl7-v2", **_credentials(endpoint)}
         self._decisions = endpoint.decisions()
+        context = endpoint.tls_context()
         self._http = HttpClient(
             f"{parts.scheme}://{parts.netloc}",
             connect_seconds=endpoint.connect_seconds,
             keepalive_seconds=endpoint.idle_seconds,
             max_connections=1,
             max_reply_bytes=endpoint.max_reply_bytes,
-            tls=endpoint.tls_context(),
-            server_name=endpoint.server_name,
-            settle_seconds=SETTLE_SECONDS,
+            tls=ClientTls(context, endpoint.server_name, SETTLE_SECONDS) if context else None,
         )
+        self._turn = threading.Lock()
 
     def send(self, parcel: Parcel, *, deadline: Deadline, before_write: Callable[[], None]) -> Receipt:
         """The endpoint's acknowledgement, where it means that the message arrived.
 
         Raises:
-            Transient: not accepted, may pass: ENDPOINT_REFUSED_CREDENTIALS (401, 403), HTTP_429 and HTTP_503 (with
+            Transient: not accepted, may pass: ENDPOINT_BUSY, ENDPOINT_REFUSED_CREDENTIALS (401, 403), HTTP_429 and HTTP_503 (with
                 Retry-After), HTTP_408, HTTP_425, ACK_<code>[_<error>], and what `HttpClient.request` raises.
             Permanent: not accepted, will not pass: another HTTP_<4xx>, BAD_MESSAGE, ACK_<code>[_<error>].
             OutcomeUnknown: another status, whose sender may have accepted the message first; no or a malformed answer;
@@ -65,9 +67,15 @@ class Hl7HttpsGateway:
         """
         message = Outgoing.from_parcel(parcel)
         headers = self._headers | ({"X-Trace-Id": parcel.trace_id} if parcel.trace_id else {})
-        reply = self._http.request(
-            "POST", self._target, headers=headers, content=message.body, deadline=deadline, before_write=before_write
-        )
+        with my_turn(self._turn, deadline, where=self._where):
+            reply = self._http.request(
+                "POST",
+                self._target,
+                headers=headers,
+                content=message.body,
+                deadline=deadline,
+                before_write=before_write,
+            )
         evidence: dict[str, Any] = {"endpoint": self._where, "status": reply.status}
         if 200 <= reply.status < 300:
             acknowledgement = match(reply.body, message.control_id, evidence=evidence)
@@ -97,9 +105,7 @@ class Hl7HttpsGateway:
             return judged
         if 400 <= status < 500:
             return Permanent(f"{self._where} refuses the message (HTTP {status}).", code=code, evidence=known)
-        return OutcomeUnknown(
-            f"{self._where} answered HTTP {status}, which proves nothing.", code=code, evidence=known
-        )
+        return OutcomeUnknown(f"{self._where} answered HTTP {status}, which proves nothing.", code=code, evidence=known)
 
     def _judged_by_acknowledgement(
         self, reply: HttpReply, message: Outgoing, evidence: dict[str, Any]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,8 +21,9 @@ from dispatchlog.gateways.hl7_acknowledgement import Acknowledgement, kept, matc
 from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint
 from dispatchlog.gateways.hl7_framing import BrokenFrameError, FrameReader, FrameTooLargeError, frame
 from dispatchlog.gateways.hl7_message import Outgoing
+from dispatchlog.gateways.hl7_turn import my_turn
 
-SETTLE_SECONDS = 0.25
+SETTLE_SECONDS = 0.5
 _READ_BYTES = 65_536
 
 
@@ -33,7 +33,6 @@ class _Connection:
     def __init__(self, sock: socket.socket, max_reply_bytes: int) -> None:
         self._socket = sock
         self._frames = FrameReader(max_reply_bytes)
-        self.used = False
         self.kept_at = 0.0
 
     @property
@@ -57,7 +56,6 @@ class _Connection:
         return True
 
     def write(self, data: bytes, *, deadline: Deadline) -> None:
-        self.used = True
         wire.write_all(self._socket, data, deadline=deadline)
 
     def read(self, *, deadline: Deadline) -> bytes:
@@ -106,7 +104,7 @@ class MllpGateway:
             OutcomeUnknown: TIMEOUT, CONNECTION_LOST, MALFORMED_REPLY, REPLY_TOO_LARGE, ACKNOWLEDGEMENT_MISMATCH.
         """
         message = Outgoing.from_parcel(parcel)
-        with self._my_turn(deadline):
+        with my_turn(self._turn, deadline, where=self._where):
             connection = self._take() or self._open(deadline)
             try:
                 self._wait_for_leave(connection, deadline, before_write)
@@ -117,19 +115,6 @@ class MllpGateway:
                 raise
             self._keep(connection)
         return settle(acknowledgement, self._decisions, reply, evidence=self._evidence())
-
-    @contextmanager
-    def _my_turn(self, deadline: Deadline) -> Iterator[None]:
-        if not self._turn.acquire(timeout=deadline.remaining_seconds()):
-            raise Transient(
-                f"{self._where} was busy with other messages; nothing was sent.",
-                code="ENDPOINT_BUSY",
-                evidence=self._evidence(),
-            )
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     def _take(self) -> _Connection | None:
         connection, self._kept = self._kept, None

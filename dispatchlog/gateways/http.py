@@ -54,6 +54,21 @@ class _Base:
         return httpcore.URL(scheme=self.scheme, host=self.host, port=self.port, target=self.path + target)
 
 
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Everything TLS needs.
+
+    Attributes:
+        context: whom we trust, and a client's certificate where one is asked for.
+        server_name: the name the server's certificate bears, where that is not the host's.
+        settle_seconds: how long to wait for the server's word on our certificate (`wire.start_tls`).
+    """
+
+    context: ssl.SSLContext
+    server_name: str = ""
+    settle_seconds: float = 0.0
+
+
 class HttpClient:
     """A client of one base URL. Thread-safe; connections are kept and shared between threads.
 
@@ -62,9 +77,7 @@ class HttpClient:
         ca_file: PEM file of the only authorities to trust (default: the machine's).
         connect_seconds: the most one connect or TLS handshake may take, within the deadline.
         keepalive_seconds: how long an idle connection is kept.
-        tls: for https, instead of `ca_file`: a context with everything in it, a client's certificate too.
-        server_name: the name the server's certificate bears, where that is not the host's.
-        settle_seconds: how long to wait for a server's word on our certificate (`wire.start_tls`).
+        tls: for https, instead of `ca_file`.
     """
 
     def __init__(
@@ -76,20 +89,17 @@ class HttpClient:
         keepalive_seconds: float = 20.0,
         max_connections: int = 64,
         max_reply_bytes: int = MAX_REPLY_BYTES,
-        tls: ssl.SSLContext | None = None,
-        server_name: str = "",
-        settle_seconds: float = 0.0,
+        tls: ClientTls | None = None,
     ) -> None:
         self._base = _Base.parse(base_url)
         self._connect_seconds = connect_seconds
         self._max_reply_bytes = max_reply_bytes
-        self._extensions = {"sni_hostname": server_name} if server_name else {}
-        self._backend = DeadlineBackend(settle_seconds=settle_seconds)
-        context = tls
-        if context is None and self._base.scheme == "https":
-            context = ssl.create_default_context(cafile=ca_file)
+        if tls is None and self._base.scheme == "https":
+            tls = ClientTls(ssl.create_default_context(cafile=ca_file))
+        self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
+        self._backend = DeadlineBackend(settle_seconds=tls.settle_seconds if tls else 0.0)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            ssl_context=tls.context if tls else None,
             max_connections=max_connections,
             keepalive_expiry=keepalive_seconds,
             network_backend=self._backend,

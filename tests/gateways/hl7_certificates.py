@@ -15,6 +15,12 @@ from cryptography.x509.oid import NameOID
 from .servers import LOOPBACK
 
 
+_USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    **dict.fromkeys((*_USES, "encipher_only", "decipher_only"), False), key_cert_sign=True, crl_sign=True
+)
+
+
 @dataclass(frozen=True)
 class Signed:
     """A certificate and its key, as text."""
@@ -38,6 +44,8 @@ class Authority:
         self._certificate = (
             self._builder(self._name, self._key, days=2)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
@@ -57,10 +65,15 @@ class Authority:
     def sign(self, name: str, *, days: int = 2, passphrase: bytes | None = None) -> Signed:
         """`days` below zero makes one that has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.DNSName("exchange.test"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+        names = [
+            x509.DNSName("localhost"),
+            x509.DNSName("exchange.test"),
+            x509.IPAddress(ipaddress.ip_address(LOOPBACK)),
+        ]
         certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, days=days)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         hidden = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()

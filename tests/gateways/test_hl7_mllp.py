@@ -172,7 +172,7 @@ def test_a_restarted_exchange_costs_no_attempt(rig: Hl7Rig) -> None:
 
 
 def test_an_unused_connection_is_closed_after_a_while() -> None:
-    with mllp_rig(idle_seconds=0.3) as rig:
+    with mllp_rig(idle_seconds=1) as rig:
         rig.send(visit(uuid4()))
         rig.send(visit(uuid4()))
         assert rig.side.connections == 1

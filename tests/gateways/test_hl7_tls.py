@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,12 @@ class Pki:
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pki]:
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     folder = tmp_path_factory.mktemp("pki")
     authority, stranger = Authority("Authority"), Authority("Stranger")
     certificate, key = authority.sign("localhost").write(folder, "server")
     (folder / "ca.pem").write_text(authority.certificate)
-    yield Pki(
+    return Pki(
         authority,
         stranger,
         server_context(certificate, key),
