@@ -15,10 +15,10 @@ from werkzeug.wrappers import Response
 
 from dashboard import bulk_queries as queries
 from dashboard.access import ACT, EXPORT, READ, may, needs
+from dashboard.asked import read_filter
 from dashboard.bulk_judgement import BLOCKED, REVIEW, SAFE, causes_of, judge
 from dashboard.context import acting_person, back_or
 from dashboard.csv_file import csv_pages
-from dashboard.dispatch_list import read_filter
 from dashboard.export import attachment
 from dashboard.filter_words import in_words
 from dashboard.filters import parse_position

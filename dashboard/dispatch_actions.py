@@ -191,4 +191,6 @@ def _back(lane: Lane, dispatch_id: UUID) -> Response:
 
 
 def _page(lane: Lane, dispatch_id: UUID) -> str:
-    return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None)
+    """With the list that it was opened from, and where it stood there before what was done moved it."""
+    place = request.form.get("place") or None
+    return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None, place=place)
