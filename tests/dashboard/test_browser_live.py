@@ -284,3 +284,17 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
                 found[f"{path} {width} {paused}"] = violations(page)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_an_alert_comes_and_goes_on_the_open_overview(site: Site) -> None:
+    page = site.signed_in("viewer")
+    is_live(page)
+    banner = page.get_by_role("region", name="Alerts")
+    expect(banner).to_be_hidden()
+    with transaction("test"):
+        execute("INSERT INTO dispatch_alerts (kind, summary) VALUES ('no_worker', 'No worker is running.')")
+    expect(banner).to_contain_text("No worker is running.", timeout=SOON_MS)
+    assert violations(page) == []
+    with transaction("test"):
+        execute("UPDATE dispatch_alerts SET over_at = now()")
+    expect(banner).to_be_hidden(timeout=SOON_MS)

@@ -11,7 +11,7 @@ import pytest
 
 from dashboard import queries
 from dashboard.api.dispatch_search import Question, _query
-from dashboard.filters import AGES, SORTS, TIMES_LEFT, ListFilter, Position
+from dashboard.filters import AGES, PERIODS, SORTS, TIMES_LEFT, ListFilter, Position
 from dashboard.wording import STATES
 from dispatchlog.engine.database import configure, connected, database, fetch_all, transaction
 from dispatchlog.engine.gateway import GatewayKind
@@ -39,6 +39,7 @@ FILTERS: dict[str, ListFilter] = {
     "cause": ListFilter(cause="CODE_1"),
     "cause nobody has": ListFilter(cause="NEVER_SEEN"),
     "cause, failed, least time left": ListFilter(cause="CODE_1", states=("FAILED",), sort="left"),
+    **{f"within {within}": ListFilter(within=within) for within in PERIODS},
     "days": ListFilter(since=DAY, until=DAY),
     "days, sent": ListFilter(since=DAY, states=("SENT",)),
     "search for one": ListFilter(text="VO-1234"),
@@ -93,6 +94,7 @@ def test_a_list_reads_no_lane_from_beginning_to_end(crowded: tuple[Lane, ...], n
         "first page": queries.list_query(wanted, crowded, limit=51),
         "later page": queries.list_query(deep, crowded, limit=51),
         "page before": queries.list_query(back, crowded, limit=51),
+        "place of a row": queries.place_query(wanted, crowded, Position(NOW, new_id()), of="parcel"),
         "tabs": queries.count_query(wanted, crowded),
         "all that match": queries.matching_count_query(wanted, crowded),
         **{f"file {lane.name}": queries.export_query(wanted, lane, before=new_id(), limit=1000) for lane in crowded},
