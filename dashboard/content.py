@@ -34,7 +34,8 @@ _SHOWN_HEADERS = ("Subject", "From", "To", "Reply-To", "Date", "Message-ID")
 class Content:
     """What was stored, taken apart. `text` is the plain part; `html` stands in a frame of its own.
 
-    What cannot be read well enough to be masked is `withheld`. A `preview` was written for the page alone, as it would be written now; nothing of it is stored or sent.
+    What cannot be read well enough to be masked is `withheld`. A `preview` was written for the page alone, as it would be
+    written now; nothing of it is stored or sent.
     """
 
     content_type: str
@@ -62,7 +63,7 @@ def _masked(lane: Lane, row: Row, content_type: str, body: bytes) -> Content:
         names = [*_addressees(content_type, body), *(lane.persons(row, body) if lane.persons else ())]
     except DATABASE_ERRORS:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, what cannot be masked is not shown)
         # Without knowing whom it names nothing of it can be shown; the fault's own words may name them.
         log.error("PERSONS_NOT_READ", lane=lane.name, dispatch_id=str(row["id"]), error=type(error).__name__)
         return Content(content_type, withheld=True)

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\+\d[\d ().-]{6,18}\d")
 _OUR_KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+", re.IGNORECASE)
 _BULLETS = "•••"
 # A name's parts; what stands between them may be blanks, line breaks or a format's separators.
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+")
 _SPACES = r"(?:\s|[\^~&,])+"
 
 
@@ -60,7 +60,7 @@ def names_masker(names: Iterable[str]) -> Callable[[str], str]:
     written the same or in capitals. It finds them in plain text, in HTML and in JSON.
     """
     texts = {" ".join(_plain(name).split()) for name in names} - {""}
-    words = {word for text in texts for word in _WORD.findall(text) if len(word) > 1 or word == text}
+    words = {word for text in texts for word in (*_WORD.findall(text), *text.split()) if len(word) > 1 or word == text}
     whole = [text for text in texts if not _WORD.fullmatch(text)]
     patterns = [f"(?i:{_SPACES.join(map(_written, text.split()))})" for text in sorted(whole, key=len, reverse=True)]
     patterns += [_written(form) for word in sorted(words, key=len, reverse=True) for form in {word, word.upper()}]
