@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
 
 from flask import request, url_for
 
@@ -80,7 +80,7 @@ def walk_from(row: Row) -> Walk | None:
     )
 
 
-def place_given() -> Any:
+def place_given() -> datetime | None:
     """Where the row stood in its list when it was opened, if the request says so in a way that can be read."""
     try:
         return instant_of(request.values.get("place", ""))
