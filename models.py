@@ -248,7 +248,12 @@ class ServiceToken(Table):
     scopes = ArrayField(
         TextField,
         index=False,
-        constraints=[Check("scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act}' AND scopes <> '{}'")],
+        constraints=[
+            Check(
+                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control}'"
+                " AND scopes <> '{}'"
+            )
+        ],
     )
     created_at = DateTimeTZField(constraints=NOW)
     created_by = CharField(max_length=128)
