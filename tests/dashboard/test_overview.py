@@ -146,7 +146,7 @@ def test_a_standing_alert_is_at_the_top_with_since_when_and_a_way_to_it(
     viewer = dash.as_("viewer")
     banner = viewer.get("/").text.partition('aria-label="Alerts"')[2].partition("</section>")[0]
     assert "a•••@example.org &lt;b&gt;now" in banner
-    assert 'since <time datetime="' in banner
+    assert 'Since <time datetime="' in banner
     [link] = re.findall(r'<a href="([^"]+)"', banner)
     assert html.unescape(link) == address
     assert viewer.get(address).status_code == 200
