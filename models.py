@@ -267,8 +267,8 @@ ServiceToken.add_index(
 
 
 class BulkRun(Table):
-    """An action on many dispatches: a PREVIEW until somebody begins it (RUNNING), DONE when every row has its result, STOPPED
-    where some have none but that a person stopped it.
+    """An action on many dispatches: a PREVIEW until somebody begins it (RUNNING), DONE when every row has its result,
+    STOPPED where a person stopped it and some rows were not touched.
 
     `selection` says in words what was selected, without anybody's address; `more`: more matched than it takes. Of `total`
     rows `chosen` are acted on, so far `done` with effect and `unchanged` without. From `stopped_at` on none is taken.

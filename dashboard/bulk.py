@@ -29,7 +29,7 @@ from dashboard.queries import MATCH_LIMIT, matching_rows, rows_by_id
 from dispatchlog import bulk, bulk_end
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
 from dispatchlog.engine.lanes import Row
-from dispatchlog.engine.operator import log_action
+from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.systems import registry
 
 pages = Blueprint("bulk", __name__, url_prefix="/bulk")
@@ -142,9 +142,10 @@ def stop(run_id: UUID) -> Response:
         abort(403)
     try:
         bulk_end.stop(_run(run_id)["id"], reason=reason_given(), actor=acting_person())
+    except ReasonRequired as error:
+        flash(f"{upper_first(error.message)}.", "bad")
     except DispatchlogError as error:
-        wrong = error.code == "REASON_REQUIRED"
-        flash(f"{upper_first(error.message)}." if wrong else f"Nothing was stopped: {error.message}.", "bad" if wrong else "warn")
+        flash(f"Nothing was stopped: {error.message}.", "warn")
     else:
         flash("Stopped. What was done stays done; no further one is acted on.", "good")
     return redirect(_address(run_id), 303)

@@ -57,7 +57,7 @@ def settle_rest(run_id: UUID) -> None:
 
 
 def finish(run_id: UUID) -> None:
-    """Over, unless somebody has items of it in hand: then they come here later. STOPPED only if that left rows untouched."""
+    """Over, unless somebody has items of it in hand: they come here later. STOPPED if some are untouched."""
     execute(
         "UPDATE bulk_runs SET finished_at = clock_timestamp(), state = CASE WHEN EXISTS (SELECT FROM bulk_items"
         " WHERE run_id = %s AND result = 'STOPPED') THEN 'STOPPED' ELSE 'DONE' END"

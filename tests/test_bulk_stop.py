@@ -1,4 +1,4 @@
-"""A person stops a bulk run: what was done stays done, the rest is untouched and says who stopped it, whatever dies on the way."""
+"""A person stops a bulk run: what was done stays done, the rest is untouched and says so, whatever dies on the way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from tests.test_bulk_runs import acted, app, begun, frozen, results, state
 __all__ = ["app"]  # a fixture
 
 UNTOUCHED = ("STOPPED", "STOPPED")
-_PROCESS = (
+# The beginning of a program that works on the run whose id it is given.
+PROCESS = (
     "import os, sys, uuid; from dispatchlog import bulk, bulk_end; from dispatchlog.settings import get_settings;"
     "from dispatchlog.engine.database import configure; s = get_settings();"
     "configure(s.database_url, role=s.application_role); run = uuid.UUID(sys.argv[1]);"
@@ -88,7 +89,7 @@ def test_a_stop_that_dies_half_way_holds_and_is_finished_by_whoever_comes_next(a
     failed_forms(3)
     run_id = begun()
     died = (
-        _PROCESS + "bulk_end.settle_rest = lambda _: os.kill(os.getpid(), 9);"
+        PROCESS + "bulk_end.settle_rest = lambda _: os.kill(os.getpid(), 9);"
         "bulk_end.stop(run, reason='the wrong selection', actor='zoe@example.org')"
     )
     assert subprocess.run([sys.executable, "-c", died, str(run_id)], check=False).returncode == -9
@@ -121,7 +122,7 @@ def test_what_a_killed_worker_had_in_hand_is_untouched(app: Settings) -> None:
     failed_forms(3)
     run_id = begun()
     with held_in_the_middle(app, "VO-2"):
-        worker = subprocess.Popen([sys.executable, "-c", _PROCESS + "bulk.carry_out(run)", str(run_id)])
+        worker = subprocess.Popen([sys.executable, "-c", PROCESS + "bulk.carry_out(run)", str(run_id)])
         until(somebody_waits_there, seconds=60)
         stop(run_id)
         worker.kill()
@@ -186,7 +187,8 @@ def test_a_stopped_run_stays_stopped_when_the_schema_goes_back(app: Settings) ->
     stop(half)
     with closing(psycopg2.connect(app.database_url)) as owner, owner.cursor() as cursor:
         cursor.execute(
-            "UPDATE bulk_runs SET stopped_at = now(), stopped_by = 'zoe', stop_reason = 'w' WHERE id = %s", (str(whole),)
+            "UPDATE bulk_runs SET stopped_at = now(), stopped_by = 'zoe', stop_reason = 'w' WHERE id = %s",
+            (str(whole),),
         )
         owner.commit()
     while "0014_bulk_stops" not in migrate_down(app.database_url):
