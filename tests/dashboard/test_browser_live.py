@@ -20,7 +20,7 @@ from dispatchlog.engine.database import configure, connected, database, execute,
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import make_people, page_of
 from tests.dashboard.samples import form_in, make_due, place_order, scheduler_alive, send_due, worker_alive
@@ -247,6 +247,9 @@ def test_an_open_page_outlives_a_restart_of_every_server(
         migrate_up(postgres.url())
         monkeypatch.setenv("DATABASE_URL", postgres.url())
         monkeypatch.setenv("REDIS_URL", valkey.url())
+        get_settings.cache_clear()
+        forget_process_state()
+        stack.callback(forget_process_state)
         configure(postgres.url(), role=settings_env.application_role, name="test")
         stack.callback(database.close_all)
         make_people()
@@ -268,7 +271,7 @@ def test_an_open_page_outlives_a_restart_of_every_server(
         kill_web(web)
         is_not_reachable(page)
         with connected():
-            form_in("IN_DOUBT")
+            form_in("IN_DOUBT", number="VO-4")
         web = start_web(port)
         shows_in_doubt(page, 4)
         web.terminate()  # as a new version is put in place
@@ -283,7 +286,7 @@ def test_an_open_page_outlives_a_restart_of_every_server(
         postgres.start(same_port=True)
         database.close_all()
         with connected():
-            form_in("IN_DOUBT")
+            form_in("IN_DOUBT", number="VO-6")
         shows_in_doubt(page, 6)
         is_live(page, within_ms=AWAY_MS)
         one_more_in_doubt(page, 7)
@@ -293,7 +296,7 @@ def test_an_open_page_outlives_a_restart_of_every_server(
 
 def one_more_in_doubt(page: Page, number: int) -> None:
     with connected():
-        form_in("IN_DOUBT")
+        form_in("IN_DOUBT", number=f"VO-{number}")
     expect(page.get_by_role("link", name=f"In doubt {number}")).to_be_visible(timeout=SOON_MS)
 
 
