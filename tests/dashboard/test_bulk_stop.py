@@ -11,11 +11,8 @@ import pytest
 
 from dispatchlog import bulk
 from tests.dashboard.browsing import Dashboard, Visitor
-from tests.dashboard.crowds import failed_forms, how_many, set_all
+from tests.dashboard.crowds import failed_forms, how_many
 from tests.dashboard.test_bulk import preview
-
-FORMS = "health_information"
-
 
 def under_way(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page of a run of five of which two are done."""
@@ -92,6 +89,5 @@ def test_without_a_reason_or_twice_nothing_is_stopped(dash: Dashboard, monkeypat
     support.post(f"{address}/stop", reason="enough")
     assert "Nothing was stopped: it is over already." in support.post(f"{address}/stop", reason="x", follow=True).text
     assert how_many("operator_actions", "action = 'bulk_stop'") == 1
-    set_all(FORMS, "updated_at = now()")
     waiting = preview(support, "status=FAILED").partition("?")[0]
     assert "it has not begun" in support.post(f"{waiting}/stop", reason="x", follow=True).text

@@ -35,7 +35,7 @@ def failed(app: Settings) -> Iterator[Settings]:
     get_broker.cache_clear()
     get_waker.cache_clear()
     failed_forms(ROWS)
-    holds.hold(holds.Target("lane", "health_information"), actor="ann@example.org", reason="only the bulk action is looked at")
+    holds.hold(holds.Target("lane", "health_information"), actor="ann@example.org", reason="only the bulk action acts")
     yield app
     get_broker.cache_clear()
     get_waker.cache_clear()
