@@ -30,7 +30,7 @@ def test_every_cause_of_ours_has_words(code: str) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("SMTP_550", "The mail server refused the recipient"),
+        ("SMTP_AUTH", "The mail server did not accept our login"),
         ("SMTP_554", "The mail server refused it for good"),
         ("HTTP_502", "The provider had an error of its own"),
         ("HTTP_422", "The provider refused it"),
