@@ -30,6 +30,7 @@ _CAUSES = MappingProxyType(
         "ORDER_CANCELLED": "The order was cancelled",
         "ORDER_NOT_FOUND": "The order is no longer stored",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule",
+        "RECORD_FAILED": "It was accepted, but that could not be recorded",
         "REPLY_TOO_LARGE": "The answer of the provider made no sense",
         "SMTP_AUTH": "The mail server did not accept our login",
         "SMTP_TLS": "The mail server offered no encryption",
