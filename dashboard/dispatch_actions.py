@@ -113,10 +113,12 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
 def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     """Another address; a failed dispatch is then retried, a waiting one keeps its time."""
     lane = registry.lane(lane_name)
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why the recipient is corrected: the reason stays with the dispatch.")
     entered = request.form.get("recipient", "").strip()
     try:
         address = recipient_address(entered) if "email" in lane.recipient_column else entered
-        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=reason_given())
+        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=reason)
     except (CannotCompose, DispatchlogError) as error:
         return _refused(lane, dispatch_id, error.message)
     sentence = "Recipient corrected."
@@ -144,9 +146,9 @@ def unmask_content(lane_name: str, dispatch_id: UUID) -> Response:
     """Show the content unmasked for a minute; that it was looked at is kept."""
     lane = registry.lane(lane_name)
     operator.find(lane, dispatch_id)
-    operator.log_action(
-        acting_person(), "reveal_content", lane=lane.name, dispatch_id=dispatch_id, reason=reason_given()
-    )
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why you need to see it: the reason is kept with your name.")
+    operator.log_action(acting_person(), "reveal_content", lane=lane.name, dispatch_id=dispatch_id, reason=reason)
     reveal_content(dispatch_id)
     return _back(lane, dispatch_id)
 

@@ -57,6 +57,16 @@ def test_the_content_is_shown_unmasked_for_a_reason_and_that_is_kept(dash: Dashb
     assert kept == {"actor": "support@example.org", "reason": "the patient asks"}
 
 
+def test_without_a_reason_the_content_stays_masked(dash: Dashboard) -> None:
+    row = form_in("SENT", email=EMAIL)
+    support = dash.as_("support")
+    text = support.post(action(row, "reveal-content"), follow=True).text
+    assert "Say why you need to see it" in text
+    assert EMAIL not in text
+    with connected():
+        assert fetch_dicts("SELECT 1 FROM operator_actions WHERE action = 'reveal_content'") == []
+
+
 def test_it_is_masked_again_after_a_minute_and_for_every_other_dispatch(
     dash: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
