@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from dashboard import bulk_queries as queries
 from dashboard.access import ACT, EXPORT, READ, may, needs
 from dashboard.bulk_judgement import BLOCKED, REVIEW, SAFE, causes_of, judge
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.csv_file import csv_pages
 from dashboard.dispatch_list import read_filter
 from dashboard.export import attachment
@@ -52,7 +52,6 @@ STATES = MappingProxyType(
         "DONE": ("Done", "check", "good"),
     }
 )
-_MOST_REASON = 500
 _FILE_ROWS = 1_000
 _REPORT_HEAD = ("lane", "id", "keys", "status_before", "status_now", "group", "why", "result", "code", "message", "at")
 
@@ -111,13 +110,12 @@ def show(run_id: UUID) -> str:
 def begin(run_id: UUID) -> Response | tuple[str, int]:
     """Do it: to the safe ones, and to those under review that were ticked."""
     run = _run(run_id)
-    reason = " ".join(request.form.get("reason", "").split())[:_MOST_REASON]
     try:
         chosen = bulk.begin(
             run_id,
             causes=request.form.getlist("include"),
             expected=_typed_number(),
-            reason=reason,
+            reason=reason_given(),
             actor=acting_person(),
         )
     except DispatchlogError as error:

@@ -10,7 +10,7 @@ from flask import Blueprint, flash, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, REVEAL, needs
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.dispatch_page import REVEALED, reveal_content
 from dashboard.dispatch_queries import is_expired, is_first_try
 from dashboard.health import broker_health
@@ -163,10 +163,6 @@ def claim_seen() -> UUID:
         return UUID(request.form.get("claim_token", ""))
     except ValueError:
         return UUID(int=0)
-
-
-def reason_given() -> str:
-    return " ".join(request.form.get("reason", "").split())[:500]
 
 
 def _done(lane: Lane, result: ActionResult, sentence: str) -> Response:
