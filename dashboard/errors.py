@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from dashboard.connection import DATABASE_ERRORS, discard_connections
 from dashboard.sessions import BrokenSession
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
+from dispatchlog.logs import WithoutRows
 
 WORDS = {
     400: (
@@ -40,6 +41,7 @@ RETRY_AFTER_SECONDS = 5
 
 def register(app: Flask) -> None:
     """Answer every kind of failure in the same look."""
+    app.logger.addFilter(WithoutRows())
     app.before_request(_refuse_without_database)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, _http)
