@@ -19,9 +19,9 @@ _OF_AN_OUTAGE = ("Consumer encountered a connection error", "Restarting consumer
 
 # What PostgreSQL adds to an error may be a whole row, recipient and all.
 _ROWS = re.compile(
-    r"\n(?:DETAIL|CONTEXT|LINE \d+): .*?(?=\n[\w.]+(?:Error|Exception|Violation)\b|\nDuring handling of |\nThe above exception |\Z)",
-    re.DOTALL,
+    r"\n(?:DETAIL|CONTEXT|LINE \d+): .*?(?=\n+(?:The above exception was|During handling of the above)|\Z)", re.DOTALL
 )
+_plain = logging.Formatter()
 
 # What a person at a shell is told instead of an event.
 _NOT_WOKEN = "note: Redis or the broker does not answer: no worker was woken; they find what is due by their own clocks"
@@ -61,13 +61,10 @@ class WithoutRows(logging.Filter):
     """Takes those values out of every traceback that is logged through it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info is not True:
+        if record.exc_info:
             record.exc_text = without_rows(_plain.formatException(record.exc_info))
             record.exc_info = None
         return True
-
-
-_plain = logging.Formatter()
 
 
 def _exception_without_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
