@@ -17,7 +17,7 @@ from dashboard import bulk_queries as queries
 from dashboard.access import ACT, EXPORT, READ, may, needs
 from dashboard.asked import read_filter
 from dashboard.bulk_judgement import BLOCKED, REVIEW, SAFE, causes_of, judge
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.csv_file import csv_pages
 from dashboard.dispatch_actions import reason_given
 from dashboard.export import attachment

@@ -12,7 +12,7 @@ from dashboard.access import ACT, READ, REVEAL, may, needs
 from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
-from dashboard.dispatch_queries import is_expired, references, stored_content, timeline
+from dashboard.dispatch_queries import is_expired, mark_of, references, stored_content, timeline
 from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
@@ -79,6 +79,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         confirmed=around.confirmed,
         expired=is_expired(row),
         possible=possible,
+        shown=mark_of(row),
         main_action=main_action(row, possible),
         back=back_or(""),
         # It stands outside of what refreshes itself.

@@ -163,7 +163,10 @@ def came_from() -> str | None:
 
 def is_local_path(target: str) -> bool:
     """Whether a browser stays on this site when sent to `target`; it reads a backslash as a slash."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # such as half an IPv6 address
+        return False
     plain = not parts.scheme and not parts.netloc and "\\" not in target and target.isprintable()
     return plain and target.startswith("/") and not target.startswith("//")
 

@@ -14,6 +14,7 @@ from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.crowds import failed_forms, how_many
 from tests.dashboard.test_bulk import preview
 
+
 def under_way(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page of a run of five of which two are done."""
     monkeypatch.setattr(bulk, "BATCH", 2)
@@ -58,9 +59,7 @@ def test_untouched_ones_can_be_acted_on_anew(dash: Dashboard, monkeypatch: pytes
     assert "3 of 3 retried" in support.get(again).text
 
 
-def test_it_is_for_those_who_may_act_and_for_whoever_began_it(
-    dash: Dashboard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_for_those_who_may_act_and_for_whoever_began_it(dash: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
     support, viewer, auditor = dash.as_("support"), dash.as_("viewer"), dash.as_("auditor")
     address = under_way(support, monkeypatch)
     for other in (viewer, auditor):

@@ -295,6 +295,24 @@ def test_correcting_the_recipient_of_a_failed_row_retries_it(dash: Dashboard) ->
     assert (corrected["status"], corrected["recipient_email"]) == ("PENDING", "ada.new@example.org")
 
 
+@pytest.mark.parametrize("late", ["cancel", "recipient"])
+@pytest.mark.parametrize("state", ["FAILED", "PENDING"])
+def test_who_decides_on_a_page_that_shows_it_no_more_overrules_nobody(dash: Dashboard, state: str, late: str) -> None:
+    row = form_in(state)
+    first, second = dash.as_("support"), dash.as_("admin")
+    pages = [visitor.get(page_of(row)).text for visitor in (first, second)]
+    one, other = (re.search(r'name="shown" value="([^"]+)"', text).group(1) for text in pages)  # type: ignore[union-attr]
+    first.post(action(row, "recipient"), recipient="ada.new@example.org", reason="asked", shown=one)
+    fields = {"reason": "no address", "recipient": "ada.other@example.org"}
+    answer = second.post(action(row, late), follow=True, shown=other, **fields)
+    assert "It was changed after this page was opened" in answer.text
+    now = the_row("health_information")
+    assert (now["status"], now["recipient_email"]) == ("PENDING", "ada.new@example.org")
+    shown_now = re.search(r'name="shown" value="([^"]+)"', answer.text).group(1)  # type: ignore[union-attr]
+    second.post(action(row, "cancel"), reason="withdrawn", shown=shown_now)
+    assert the_row("health_information")["status"] == "CANCELLED"
+
+
 def test_correcting_the_recipient_of_a_waiting_row_keeps_its_time(dash: Dashboard) -> None:
     row = form_in("PENDING")
     dash.as_("support").post(action(row, "recipient"), recipient="ada.new@example.org", reason="a typing error")

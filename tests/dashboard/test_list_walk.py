@@ -121,7 +121,9 @@ def test_all_lanes_are_gone_through_as_one_list(dash: Dashboard) -> None:
     place_order("VO-2", kits=("KIT-A", "KIT-B"))
     form_in("SENT", number="VO-3")
     viewer = dash.as_("viewer")
-    links = [html.unescape(link) for link in re.findall(r'class="row-link" href="([^"]+)"', viewer.get("/dispatches").text)]
+    links = [
+        html.unescape(link) for link in re.findall(r'class="row-link" href="([^"]+)"', viewer.get("/dispatches").text)
+    ]
     assert len(links) == 8
     met, address = [], links[0]
     while address:

@@ -203,7 +203,15 @@ def test_no_typed_account_is_kept_in_the_clear(dash: Dashboard) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "/a\nb"],
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "/a\nb",
+        "//[",  # half an address of IPv6, which the standard library does not take apart
+    ],
 )
 def test_next_leads_nowhere_else(dash: Dashboard, target: str) -> None:
     assert not is_local_path(target)
