@@ -19,7 +19,6 @@ from dashboard.asked import read_filter
 from dashboard.bulk_judgement import BLOCKED, REVIEW, SAFE, causes_of, judge
 from dashboard.context import acting_person, back_or, reason_given
 from dashboard.csv_file import csv_pages
-from dashboard.dispatch_actions import reason_given
 from dashboard.export import attachment
 from dashboard.filter_words import in_words
 from dashboard.filters import parse_position

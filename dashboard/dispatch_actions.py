@@ -116,13 +116,10 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
 def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     """Another address; a failed dispatch is then retried, a waiting one keeps its time."""
     lane = registry.lane(lane_name)
-<<<<<<< HEAD
     if not (reason := reason_given()):
         return _refused(lane, dispatch_id, "Say why the recipient is corrected: the reason stays with the dispatch.")
-=======
     if _is_stale(lane, dispatch_id):
         return _refused(lane, dispatch_id, STALE)
->>>>>>> breaker
     entered = request.form.get("recipient", "").strip()
     try:
         address = recipient_address(entered) if "email" in lane.recipient_column else entered
