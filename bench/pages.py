@@ -76,7 +76,9 @@ def main() -> int:
     """0 when every page answers within its goal, else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.pages", description=__doc__)
     parser.add_argument("--orders", type=int, default=500_000, help=f"each has {KITS_PER_ORDER} kits")
-    parser.add_argument("--times", type=int, default=100, help="how often each page is asked for, besides the first time")
+    parser.add_argument(
+        "--times", type=int, default=100, help="how often each page is asked for, besides the first time"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dispatchlog-pages-") as directory:
         postgres, valkey = LocalPostgres(Path(directory) / "postgres"), LocalValkey(Path(directory) / "valkey")

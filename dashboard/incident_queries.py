@@ -1,8 +1,8 @@
 """Incidents and replays: what failed lately, by provider and cause, and how far a replay is. Owns their SQL; changes
 nothing.
 
-Each lane has an index by cause, state and last change. The causes are found by skipping from one to the next in it, and each
-is counted up to the count limit, so a page costs the same on a hundred failures and on a million.
+Each lane has an index by cause, state and last change. The causes are found by skipping from one to the next in it, and
+each is counted up to the count limit, so a page costs the same on a hundred failures and on a million.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ def with_database() -> Iterator[Metric]:
     moves = count_moves()
     yield from _counters(lanes, moves)
     yield _by_status(lanes, moves)
-    yield _one("uncounted_moves", "Newest moves that the counters leave out until they are added up.", uncounted_moves())
+    yield _one(
+        "uncounted_moves", "Newest moves that the counters leave out until they are added up.", uncounted_moves()
+    )
     yield from _queues(lanes)
     yield from _around(lanes, broker_health())
 

@@ -1,5 +1,5 @@
-"""What a process does before its first visitor comes, so that the first page takes no longer than the next. Shows nothing and
-changes nothing.
+"""What a process does before its first visitor comes, so that the first page takes no longer than the next. Shows nothing
+and changes nothing.
 
 Templates are compiled, and a few connections are opened on which the busiest pages' questions have been asked once: a new
 connection of PostgreSQL reads its catalogue anew.
@@ -41,11 +41,10 @@ def warm(app: Flask) -> None:
 
 
 def _open_one(app: Flask, together: Barrier) -> None:
-    with suppress(*DATABASE_ERRORS), app.app_context():
-        with connected():
-            with suppress(BrokenBarrierError):  # else the pool would hand one connection round
-                together.wait(PATIENCE_SECONDS)
-            _ask()
+    with suppress(*DATABASE_ERRORS), app.app_context(), connected():
+        with suppress(BrokenBarrierError):  # else the pool would hand one connection round
+            together.wait(PATIENCE_SECONDS)
+        _ask()
 
 
 def _ask() -> None:

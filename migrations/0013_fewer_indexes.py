@@ -1,7 +1,7 @@
 """One index by cause in place of two, none on a last change that nobody asks for, and one for what was tried before.
 
-A row that was tried before needs no sweep. Without an index a worker would have to pick it out of all rows that wait for the
-next sweep.
+A row that was tried before needs no sweep. Without an index a worker would have to pick it out of all rows that wait for
+the next sweep.
 """
 
 LANE_TABLES = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'log_update' ORDER BY 1"

@@ -82,7 +82,7 @@ def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
 
 
 def _released(lane: Lane) -> tuple[str, ...]:
-    """What lets a due row of the lane go, each by an index: one after the other, they are in the order of the due instants."""
+    """What lets a due row of the lane go, each by an index; one after the other, they give the order of due instants."""
     return (_SWEPT, _TRIED_BEFORE) if lane.waits_for_sweep else ("",)
 
 

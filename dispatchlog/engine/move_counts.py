@@ -1,7 +1,7 @@
 """How often each lane made each move, ever, without counting the whole log each time. Owns `dispatch_counts`.
 
-What is settled is added up once and kept; of the rest a span is counted when asked. A span of ids, not a number of rows, for
-then a move that commits late displaces no other: moves are never deleted, and numbers only grow.
+What is settled is added up once and kept; of the rest a span is counted when asked. A span of ids, not a number of rows,
+for then a move that commits late displaces no other: moves are never deleted, and numbers only grow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND
 # So many at a time, for one transaction.
 MOST_AT_ONCE = 500_000
 # How many ids after them are counted when somebody asks. More than that are left after a burst, or while no scheduler runs.
-MOST_WHEN_ASKED = 200_000
+MOST_WHEN_ASKED = 100_000
 # How long one turn of adding up goes on; what is left is the next one's.
 TURN_SECONDS = 5.0
 # How long those who write just now are waited for; an import may take longer, and then the next time does it.
