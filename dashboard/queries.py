@@ -278,10 +278,9 @@ def _where(wanted: ListFilter, state: str) -> Query:
     parts: list[str] = []
     values: list[Any] = []
     if state:
-        parts = ["t.status = %s", _BY_LIST_INDEX]
+        # No other status can be in doubt; where all say so, the index by cause gives the order too.
+        parts = ["t.status = %s", _BY_LIST_INDEX, "t.in_doubt" if state == IN_DOUBT else "NOT t.in_doubt"]
         values.append("FAILED" if state == IN_DOUBT else state)
-    if state in ("FAILED", IN_DOUBT):
-        parts.append("t.in_doubt" if state == IN_DOUBT else "NOT t.in_doubt")
     if wanted.within:
         parts.append("t.updated_at >= now() - %s")
         values.append(SPANS[wanted.within][1])
