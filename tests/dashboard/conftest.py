@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from playwright.sync_api import Browser, sync_playwright
 
 from dashboard import create_app
 from dispatchlog import people
@@ -15,6 +17,16 @@ from dispatchlog.engine.database import database
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import Dashboard, make_people
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 class CompiledOnce(BytecodeCache):
@@ -37,6 +49,17 @@ def compiled_templates() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": CompiledOnce()})
         yield
+
+
+@pytest.fixture(scope="package")
+def one_chromium() -> Iterator[Browser]:
+    """A real Chromium for all browser tests of a worker."""
+    if not CHROMIUM.exists():
+        pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
