@@ -20,7 +20,7 @@ from dashboard.proxies import client_address
 from dispatchlog import second_factor
 from dispatchlog.engine.database import database
 from dispatchlog.engine.operator import log_action
-from dispatchlog.people import PersonError, normal_email
+from dispatchlog.people import PersonError, hashing_costs, normal_email
 from dispatchlog.settings import Settings
 from models import Role, User, UserRoles
 
@@ -109,6 +109,7 @@ def configure_sign_in(app: Flask, settings: Settings) -> None:
         SECURITY_PASSWORD_HASH="argon2",  # noqa: S106  the name of a scheme
         SECURITY_PASSWORD_SCHEMES=["argon2"],
         SECURITY_PASSWORD_SINGLE_HASH=["argon2"],
+        SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=hashing_costs(),
         SECURITY_PASSWORD_LENGTH_MIN=12,
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",

@@ -260,6 +260,15 @@ def hash_password(password: str) -> str:
     return _hasher.hash(_normal(password))
 
 
+def hashing_costs() -> dict[str, int]:
+    """What a hash costs, as passlib names it: were it another where people sign in, every hash would be made anew there."""
+    return {
+        "argon2__rounds": _hasher.time_cost,
+        "argon2__memory_cost": _hasher.memory_cost,
+        "argon2__parallelism": _hasher.parallelism,
+    }
+
+
 def _normal(password: str) -> str:
     return unicodedata.normalize("NFKD", password)
 

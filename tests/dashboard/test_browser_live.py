@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from flask import Response
 from playwright.sync_api import Page, Request, expect
-from werkzeug.serving import make_server
 
 from dashboard import create_app, live_hub
 from dispatchlog.engine import holds
@@ -21,6 +19,7 @@ from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 from dispatchlog.settings import Settings, get_settings
+from tests.dashboard import browsing
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import make_people, page_of
 from tests.dashboard.samples import form_in, make_due, place_order, scheduler_alive, send_due, worker_alive
@@ -61,18 +60,13 @@ def served(chromium: Any, settings: Settings, *, rarely: bool) -> Iterator[Site]
     if rarely:
         app.after_request(_let_pages_ask_rarely)
     make_people()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Site(f"http://127.0.0.1:{server.server_port}", chromium)
-    finally:
-        for context in chromium.contexts:
-            context.close()
-        live_hub.close_all()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with browsing.served(app) as url:
+        try:
+            yield Site(url, chromium)
+        finally:
+            for context in chromium.contexts:
+                context.close()
+            live_hub.close_all()
 
 
 def _let_pages_ask_rarely(response: Response) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,7 @@ def crowded(servers: Any) -> Iterator[tuple[Lane, ...]]:
     """Two lanes with some ten thousand rows each, analysed, as the application reads them."""
     from tests.servers import fresh_database
 
-    with fresh_database(servers, "plans", migrated=True) as url:
+    with fresh_database(servers, f"test_plans_{os.getpid()}", migrated=True) as url:
         configure(url, role=APPLICATION_ROLE, name="test")
         install(url)
         lanes = (registry.lane("kit_registration"), parcel_lane(FakeGateway(GatewayKind.BLIND)))

@@ -74,6 +74,15 @@ def test_development_addresses_can_sign_in(dash: Dashboard) -> None:
     assert dash.visitor().sign_in("admin@dispatchlog.localhost").status_code == 302
 
 
+def test_signing_in_leaves_the_password_hashed_as_it_was(dash: Dashboard) -> None:
+    stored = "SELECT password FROM staff_users WHERE email = 'viewer@example.org'"
+    with connected():
+        before = fetch_one(stored)
+    dash.as_("viewer")
+    with connected():
+        assert fetch_one(stored) == before
+
+
 def test_signing_in_gives_a_new_session_id(dash: Dashboard) -> None:
     visitor = dash.visitor()
     before = cookie_of(visitor.get("/sign-in"))
