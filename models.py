@@ -262,7 +262,12 @@ class ServiceToken(Table):
     scopes = ArrayField(
         TextField,
         index=False,
-        constraints=[Check("scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act}' AND scopes <> '{}'")],
+        constraints=[
+            Check(
+                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control}'"
+                " AND scopes <> '{}'"
+            )
+        ],
     )
     created_at = DateTimeTZField(constraints=NOW)
     created_by = CharField(max_length=128)
@@ -281,10 +286,11 @@ ServiceToken.add_index(
 
 
 class BulkRun(Table):
-    """An action on many dispatches: a PREVIEW until somebody begins it (RUNNING), DONE when every row has its result.
+    """An action on many dispatches: a PREVIEW until somebody begins it (RUNNING), DONE when every row has its result,
+    STOPPED where a person stopped it and some rows were not touched.
 
     `selection` says in words what was selected, without anybody's address; `more`: more matched than it takes. Of `total`
-    rows `chosen` are acted on, so far `done` with effect and `unchanged` without.
+    rows `chosen` are acted on, so far `done` with effect and `unchanged` without. From `stopped_at` on none is taken.
     """
 
     id = UUIDField(primary_key=True, default=new_id)
@@ -292,7 +298,7 @@ class BulkRun(Table):
     state = CharField(
         max_length=16,
         default="PREVIEW",
-        constraints=[SQL("DEFAULT 'PREVIEW'"), Check("state IN ('PREVIEW', 'RUNNING', 'DONE')")],
+        constraints=[SQL("DEFAULT 'PREVIEW'"), Check("state IN ('PREVIEW', 'RUNNING', 'DONE', 'STOPPED')")],
     )
     selection = TextField(default="", constraints=[SQL("DEFAULT ''")])
     total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
@@ -306,13 +312,18 @@ class BulkRun(Table):
     started_by = CharField(max_length=128, null=True)
     reason = TextField(null=True)
     finished_at = DateTimeTZField(null=True)
+    stopped_at = DateTimeTZField(null=True)
+    stopped_by = CharField(max_length=128, null=True)
+    stop_reason = TextField(null=True)
 
     class Meta:
         table_name = "bulk_runs"
         indexes = ((("created_at", "id"), False),)
         constraints = (
             Check("state = 'PREVIEW' OR (started_at IS NOT NULL AND started_by IS NOT NULL)"),
-            Check("(finished_at IS NOT NULL) = (state = 'DONE')"),
+            Check("(finished_at IS NOT NULL) = (state IN ('DONE', 'STOPPED'))"),
+            Check("num_nulls(stopped_at, stopped_by, stop_reason) IN (0, 3)"),
+            Check("state <> 'STOPPED' OR stopped_at IS NOT NULL"),
         )
 
 
@@ -334,7 +345,9 @@ class BulkItem(Table):
     verdict = CharField(max_length=8, constraints=[Check("verdict IN ('SAFE', 'REVIEW', 'BLOCKED')")])
     cause = CharField(max_length=64)
     result = CharField(
-        max_length=16, null=True, constraints=[Check("result IN ('DONE', 'MOVED', 'REFUSED', 'GONE', 'LEFT_OUT')")]
+        max_length=16,
+        null=True,
+        constraints=[Check("result IN ('DONE', 'MOVED', 'REFUSED', 'GONE', 'LEFT_OUT', 'STOPPED')")],
     )
     code = CharField(max_length=64, null=True)
     message = TextField(null=True)

@@ -29,7 +29,7 @@ from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.escalation import close_settled
-from dispatchlog.engine.move_counts import keep_counts
+from dispatchlog.engine.move_counts import keep_all_counts
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.replay import advance_all
 from dispatchlog.engine.sweep import begin_occurrence, sweep
@@ -47,6 +47,7 @@ LEADER_SILENT_SECONDS = 30
 # How often a job asks whether its period has begun; an occurrence is then at most this late.
 CHECK_SECONDS = 60.0
 REPLAY_SECONDS = 2
+COUNT_SECONDS = 10
 WHO = f"scheduler:{socket.gethostname()}"
 
 
@@ -87,7 +88,13 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         ),
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
         Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
-        Job("count-moves", minutely, lambda: keep_counts(started_by=WHO), "metrics need not count the whole log"),
+        Job(
+            "count-moves",
+            COUNT_SECONDS,
+            lambda: keep_all_counts(started_by=WHO),
+            "metrics need not count the whole log",
+            recorded=False,
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Flask, url_for
+from flask import Flask, request, url_for
 from flask_wtf import CSRFProtect
 
 from dashboard import api, errors
@@ -74,10 +74,11 @@ def _register_api(app: Flask, csrf: CSRFProtect) -> None:
 
 def _asset(name: str) -> str:
     """A static file's address with a hash of its content, so that browsers may keep it for ever."""
-    return url_for("static", filename=name, v=_content_hash(name))
+    return _address(name, request.script_root)
 
 
-@lru_cache(maxsize=64)
-def _content_hash(name: str) -> str:
+@lru_cache(maxsize=256)
+def _address(name: str, _root: str) -> str:
+    """A page has some hundred icons, and to build an address takes longer than all else about one."""
     path = Path(__file__).parent / "static" / name
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return url_for("static", filename=name, v=hashlib.sha256(path.read_bytes()).hexdigest()[:12])

@@ -34,6 +34,7 @@ _ACTIONS = MappingProxyType(
         "export_ended": "The export ended",
         "bulk_retry": "Asked to try many again",
         "bulk_cancel": "Cancelled many",
+        "bulk_stop": "Stopped a bulk action",
         "replay_start": "Began a replay",
         "replay_stop": "Stopped a replay",
         "replay_resume": "Let a replay go on",
@@ -60,7 +61,7 @@ KINDS = (
     Kind(
         "kind-many",
         "Many dispatches at once",
-        ("bulk_retry", "bulk_cancel", "replay_start", "replay_stop", "replay_resume", "replay_end"),
+        ("bulk_retry", "bulk_cancel", "bulk_stop", "replay_start", "replay_stop", "replay_resume", "replay_end"),
     ),
     Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),

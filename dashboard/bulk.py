@@ -15,20 +15,20 @@ from werkzeug.wrappers import Response
 
 from dashboard import bulk_queries as queries
 from dashboard.access import ACT, EXPORT, READ, may, needs
+from dashboard.asked import read_filter
 from dashboard.bulk_judgement import BLOCKED, REVIEW, SAFE, causes_of, judge
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.csv_file import csv_pages
-from dashboard.dispatch_list import read_filter
 from dashboard.export import attachment
 from dashboard.filter_words import in_words
 from dashboard.filters import parse_position
 from dashboard.health import broker_health, processes
 from dashboard.presentation import business_keys, upper_first
 from dashboard.queries import MATCH_LIMIT, matching_rows, rows_by_id
-from dispatchlog import bulk
+from dispatchlog import bulk, bulk_end
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
 from dispatchlog.engine.lanes import Row
-from dispatchlog.engine.operator import log_action
+from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.systems import registry
 
 pages = Blueprint("bulk", __name__, url_prefix="/bulk")
@@ -43,16 +43,18 @@ RESULTS = MappingProxyType(
         "REFUSED": ("Not possible", "x", "bad"),
         "GONE": ("Not there", "ban", "off"),
         "LEFT_OUT": ("Left out", "pause", "off"),
+        "STOPPED": ("Not touched", "ban", "off"),
     }
 )
 STATES = MappingProxyType(
     {
         "PREVIEW": ("Preview", "eye", "wait"),
         "RUNNING": ("Running", "send", "busy"),
+        "STOPPING": ("Stopping", "clock", "doubt"),
         "DONE": ("Done", "check", "good"),
+        "STOPPED": ("Stopped", "ban", "doubt"),
     }
 )
-_MOST_REASON = 500
 _FILE_ROWS = 1_000
 _REPORT_HEAD = ("lane", "id", "keys", "status_before", "status_now", "group", "why", "result", "code", "message", "at")
 
@@ -65,7 +67,7 @@ def every_run() -> str:
     position = parse_position(request.args.get("at", ""), problems)
     runs, older = queries.list_runs(position)
     return render_template(
-        "bulk_runs.html", runs=runs, older=older, problems=problems, actions=ACTIONS, run_states=STATES
+        "bulk_runs.html", runs=runs, older=older, problems=problems, actions=ACTIONS, state_words=_state_words
     )
 
 
@@ -111,13 +113,12 @@ def show(run_id: UUID) -> str:
 def begin(run_id: UUID) -> Response | tuple[str, int]:
     """Do it: to the safe ones, and to those under review that were ticked."""
     run = _run(run_id)
-    reason = " ".join(request.form.get("reason", "").split())[:_MOST_REASON]
     try:
         chosen = bulk.begin(
             run_id,
             causes=request.form.getlist("include"),
             expected=_typed_number(),
-            reason=reason,
+            reason=reason_given(),
             actor=acting_person(),
         )
     except DispatchlogError as error:
@@ -128,6 +129,24 @@ def begin(run_id: UUID) -> Response | tuple[str, int]:
     if broker_health().answers:
         bulk.wake(run_id)
     flash(f"Begun for {chosen:,} {'dispatch' if chosen == 1 else 'dispatches'}.", "good")
+    return redirect(_address(run_id), 303)
+
+
+@pages.post("/<uuid:run_id>/stop")
+@needs(READ)
+def stop(run_id: UUID) -> Response:
+    """Act on no further one of them. Open to those who may act, and to whoever began it, whatever their role is now."""
+    run = queries.find_run(run_id)
+    if not _may_stop(run):
+        abort(403)
+    try:
+        bulk_end.stop(_run(run_id)["id"], reason=reason_given(), actor=acting_person())
+    except ReasonRequired as error:
+        flash(f"{upper_first(error.message)}.", "bad")
+    except DispatchlogError as error:
+        flash(f"Nothing was stopped: {error.message}.", "warn")
+    else:
+        flash("Stopped. What was done stays done; no further one is acted on.", "good")
     return redirect(_address(run_id), 303)
 
 
@@ -187,7 +206,8 @@ def _progress(run: Row) -> str:
         action=ACTIONS[run["action"]],
         causes=causes_of(run["action"]),
         results=RESULTS,
-        run_states=STATES,
+        state_words=_state_words,
+        may_stop=run["state"] == "RUNNING" and run["stopped_at"] is None and _may_stop(run),
         counts=counts,
         result=result,
         page=page,
@@ -222,6 +242,15 @@ def _report_line(item: Row, causes: Mapping[str, Any]) -> list[Any]:
         item["message"],
         item["settled_at"] and item["settled_at"].isoformat(timespec="seconds"),
     ]
+
+
+def _may_stop(run: Row | None) -> bool:
+    return may(ACT) or (run is not None and run["started_by"] == acting_person())
+
+
+def _state_words(run: Row) -> tuple[str, str, str]:
+    """Its state as the badge says it: word, icon, tone."""
+    return STATES["STOPPING" if run["state"] == "RUNNING" and run["stopped_at"] is not None else run["state"]]
 
 
 def _ticked() -> list[Row]:

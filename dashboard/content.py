@@ -1,5 +1,5 @@
-"""What a dispatch says, as a person may read it: the stored bytes taken apart, with addresses, numbers and links masked.
-Owns the taking apart; sends and stores nothing.
+"""What a dispatch says, as a person may read it: the stored bytes taken apart, with names, addresses, numbers and links
+masked. Owns the taking apart; sends and stores nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.dispatch_queries import stored_body
-from dashboard.masking import mask_text
+from dashboard.masking import mask_text, names_masker
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -34,7 +34,8 @@ _SHOWN_HEADERS = ("Subject", "From", "To", "Reply-To", "Date", "Message-ID")
 class Content:
     """What was stored, taken apart. `text` is the plain part; `html` stands in a frame of its own.
 
-    A `preview` was written for the page alone, as it would be written now; nothing of it is stored or sent.
+    What cannot be read well enough to be masked is `withheld`. A `preview` was written for the page alone, as it would be
+    written now; nothing of it is stored or sent.
     """
 
     content_type: str
@@ -42,6 +43,7 @@ class Content:
     text: str = ""
     html: str = ""
     cut: bool = False
+    withheld: bool = False
     preview: bool = False
 
 
@@ -51,9 +53,31 @@ def content_of(lane: Lane, row: Row, *, revealed: bool = False) -> Content | Non
     """
     found = _bytes_of(lane, row)
     if found is not None:
-        return _taken_apart(*found, (lambda text: text) if revealed else mask_content)
+        return _taken_apart(*found, lambda text: text) if revealed else _masked(lane, row, *found)
     found = _preview(lane, row)
-    return replace(_taken_apart(*found, mask_content), preview=True) if found is not None else None
+    return replace(_masked(lane, row, *found), preview=True) if found is not None else None
+
+
+def _masked(lane: Lane, row: Row, content_type: str, body: bytes) -> Content:
+    try:
+        names = [*_addressees(content_type, body), *(lane.persons(row, body) if lane.persons else ())]
+    except DATABASE_ERRORS:
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever it is, what cannot be masked is not shown)
+        # Without knowing whom it names nothing of it can be shown; the fault's own words may name them.
+        log.error("PERSONS_NOT_READ", lane=lane.name, dispatch_id=str(row["id"]), error=type(error).__name__)
+        return Content(content_type, withheld=True)
+    hide_names = names_masker(names)
+    return _taken_apart(content_type, body, lambda text: hide_names(mask_content(text)))
+
+
+def _addressees(content_type: str, body: bytes) -> list[str]:
+    """The names beside a mail's addresses."""
+    if content_type != "message/rfc822":
+        return []
+    message = BytesParser(_class=EmailMessage, policy=policy.default).parsebytes(body)
+    headers = [message[name] for name in ("To", "Cc") if message[name]]
+    return [address.display_name for header in headers for address in header.addresses if address.display_name]
 
 
 def _taken_apart(content_type: str, body: bytes, hide: Callable[[str], str]) -> Content:

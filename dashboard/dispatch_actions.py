@@ -10,9 +10,9 @@ from flask import Blueprint, flash, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, REVEAL, needs
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.dispatch_page import REVEALED, reveal_content
-from dashboard.dispatch_queries import is_expired, is_first_try
+from dashboard.dispatch_queries import is_expired, is_first_try, mark_of
 from dashboard.health import broker_health
 from dashboard.wording import verb_of
 from dispatchlog.broker import get_waker
@@ -33,6 +33,7 @@ _ANSWERS = {
     LookUpAnswer.ABSENT: ("good", "The provider does not have it. It is waiting to be {past} again."),
     LookUpAnswer.UNSURE: ("warn", "The provider could not say. It stays in doubt."),
 }
+STALE = "It was changed after this page was opened, so this time nothing was. Look at it anew, then decide."
 
 
 @pages.post("/retry")
@@ -53,6 +54,8 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
 def cancel(lane_name: str, dispatch_id: UUID) -> Response:
     """Never send it."""
     lane = registry.lane(lane_name)
+    if _is_stale(lane, dispatch_id):
+        return _refused(lane, dispatch_id, STALE)
     try:
         result = operator.cancel(lane, [dispatch_id], actor=acting_person(), reason=reason_given())[0]
     except operator.ReasonRequired:
@@ -113,10 +116,14 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
 def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     """Another address; a failed dispatch is then retried, a waiting one keeps its time."""
     lane = registry.lane(lane_name)
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why the recipient is corrected: the reason stays with the dispatch.")
+    if _is_stale(lane, dispatch_id):
+        return _refused(lane, dispatch_id, STALE)
     entered = request.form.get("recipient", "").strip()
     try:
         address = recipient_address(entered) if "email" in lane.recipient_column else entered
-        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=reason_given())
+        result = operator.correct_recipient(lane, dispatch_id, address, actor=acting_person(), reason=reason)
     except (CannotCompose, DispatchlogError) as error:
         return _refused(lane, dispatch_id, error.message)
     sentence = "Recipient corrected."
@@ -144,11 +151,21 @@ def unmask_content(lane_name: str, dispatch_id: UUID) -> Response:
     """Show the content unmasked for a minute; that it was looked at is kept."""
     lane = registry.lane(lane_name)
     operator.find(lane, dispatch_id)
-    operator.log_action(
-        acting_person(), "reveal_content", lane=lane.name, dispatch_id=dispatch_id, reason=reason_given()
-    )
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why you need to see it: the reason is kept with your name.")
+    operator.log_action(acting_person(), "reveal_content", lane=lane.name, dispatch_id=dispatch_id, reason=reason)
     reveal_content(dispatch_id)
     return _back(lane, dispatch_id)
+
+
+def _is_stale(lane: Lane, dispatch_id: UUID) -> bool:
+    """Whether the page on which this was decided showed the dispatch as it is no more.
+
+    One that has left its state altogether is left to the engine, which says where it is now.
+    """
+    shown = request.form.get("shown", "")
+    row = operator.find(lane, dispatch_id)
+    return bool(shown and row["status"] in ("PENDING", "FAILED") and shown != mark_of(row))
 
 
 def _wake(lane: Lane, result: ActionResult) -> None:
@@ -163,10 +180,6 @@ def claim_seen() -> UUID:
         return UUID(request.form.get("claim_token", ""))
     except ValueError:
         return UUID(int=0)
-
-
-def reason_given() -> str:
-    return " ".join(request.form.get("reason", "").split())[:500]
 
 
 def _done(lane: Lane, result: ActionResult, sentence: str) -> Response:
@@ -191,4 +204,6 @@ def _back(lane: Lane, dispatch_id: UUID) -> Response:
 
 
 def _page(lane: Lane, dispatch_id: UUID) -> str:
-    return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None)
+    """With the list that it was opened from, and where it stood there before what was done moved it."""
+    place = request.form.get("place") or None
+    return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None, place=place)

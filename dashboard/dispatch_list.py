@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import READ, needs
+from dashboard.asked import Asked, gateways, read_filter
+from dashboard.days import microseconds_of
 from dashboard.dispatch_page import possible_actions
 from dashboard.filter_words import chips
-from dashboard.filters import AGES, FIELDS, SORTS, TIMES_LEFT, ListFilter, parse_filter
+from dashboard.filters import AGES, FIELDS, PERIODS, SORTS, TIMES_LEFT, ListFilter
 from dashboard.queries import causes, count_by_state, count_matching, list_dispatches
-from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.holds import holds_on, open_holds
-from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import registry
 
 pages = Blueprint("dispatches", __name__)
 
 _MOST_SEARCHES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The list that an address asks for: its filter, the lanes it can be of, and what could not be read."""
-
-    wanted: ListFilter
-    lanes: Sequence[Lane]
-    problems: tuple[str, ...] = ()
-
-
-def read_filter(lane: Lane | None = None) -> Asked:
-    """What this request's address asks for. Its `lane` counts where no lane is given; an unknown one is named."""
-    problems: tuple[str, ...] = ()
-    if lane is None and (name := request.args.get("lane", "")):
-        try:
-            lane = registry.lane(name)
-        except UnknownLane:
-            problems = (f"Lane “{name[:40]}” is not known; showing all of them.",)
-    wanted = parse_filter(request.args, lane=lane, searches=session.get("searches"), gateways=gateways())
-    among = (lane,) if lane else registry.lanes()
-    lanes = [known for known in among if not wanted.gateway or known.gateway.name == wanted.gateway]
-    return Asked(wanted, lanes, problems + wanted.problems)
-
-
-def gateways() -> list[str]:
-    """The providers' names."""
-    return sorted({lane.gateway.name for lane in registry.lanes()})
 
 
 @pages.get("/dispatches")
@@ -107,6 +77,7 @@ def _show(asked: Asked) -> str:
         possible=lambda row: possible_actions(registry.lane(row["lane"]), row),
         counts=counts,
         matching=count_matching(wanted, asked.lanes, counts),
+        place_of=lambda row: microseconds_of(row["sort_at"]),
         here=list_address(wanted, position=wanted.position),
         link=lambda **changes: list_address(wanted, **changes),
         chips=chips(wanted),
@@ -114,6 +85,7 @@ def _show(asked: Asked) -> str:
         gateways=gateways(),
         sorts=SORTS,
         ages=AGES,
+        periods=PERIODS,
         times_left=TIMES_LEFT,
         # The list as other pages take it: its filter, with the lane as one field of it.
         filter_arguments={**wanted.arguments(), **({"lane": wanted.lane.name} if wanted.lane else {})},

@@ -6,16 +6,18 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, render_template, session, url_for
+from flask import Blueprint, Response, abort, render_template, request, session, url_for
 
 from dashboard.access import ACT, READ, REVEAL, may, needs
 from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
-from dashboard.dispatch_queries import is_expired, references, stored_content, timeline
+from dashboard.dispatch_queries import is_expired, mark_of, references, stored_content, timeline
 from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
+from dashboard.list_walk import walk_from
+from dashboard.sessions import BACKGROUND_HEADER
 from dashboard.story import confirmation, tell
 from dashboard.wording import NEEDS_RECIPIENT, verb_of
 from dispatchlog.engine.gateway import GatewayKind
@@ -54,6 +56,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         held=holds_on(lane, open_holds()) if row["status"] == "PENDING" else (),
     )
     possible = possible_actions(lane, row)
+    walk = None if BACKGROUND_HEADER in request.headers else walk_from(row)
     recipient = recipient_of(lane, row) or (content["recipient"] if content else None)
     open_content = _content_is_revealed(dispatch_id)
     return render_template(
@@ -76,8 +79,12 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         confirmed=around.confirmed,
         expired=is_expired(row),
         possible=possible,
+        shown=mark_of(row),
         main_action=main_action(row, possible),
         back=back_or(""),
+        # It stands outside of what refreshes itself.
+        walk=walk,
+        place=walk.place if walk else request.args.get("place", ""),
         list_address=back_or(url_for("dispatches.one_lane", lane_name=lane.name)),
     )
 

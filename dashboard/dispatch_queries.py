@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from dashboard.days import microseconds_of
 from dashboard.references import LONGEST_HEAD, Reference, reference_of
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
@@ -21,6 +22,12 @@ class Event:
     at: datetime
     kind: str
     row: Row
+
+
+def mark_of(row: Row) -> str:
+    """What is another one once somebody has acted on the dispatch. Tries do not change it, except the first."""
+    since = "" if row["claims"] else f".{microseconds_of(row['updated_at'])}"
+    return f"{row['status']}.{row['generation']}{since}"
 
 
 _MOVES = """

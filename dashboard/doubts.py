@@ -14,8 +14,8 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, READ, may, needs
 from dashboard.consequences import caution_of
-from dashboard.context import acting_person, back_or, settings
-from dashboard.dispatch_actions import claim_seen, reason_given
+from dashboard.context import acting_person, back_or, reason_given, settings
+from dashboard.dispatch_actions import claim_seen
 from dashboard.dispatch_page import possible_actions, recipient_of
 from dashboard.dispatch_queries import attempts_of, is_expired, references_of
 from dashboard.doubt_queries import Place, count_doubts, count_escalated, list_doubts

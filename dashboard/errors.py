@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from dashboard.connection import DATABASE_ERRORS, discard_connections
 from dashboard.sessions import BrokenSession
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
+from dispatchlog.logs import WithoutRows
 
 WORDS = {
     400: (
@@ -36,10 +37,13 @@ WORDS = {
     ),
 }
 RETRY_AFTER_SECONDS = 5
+# One for all applications of a process, for they share a logger.
+_without_rows = WithoutRows()
 
 
 def register(app: Flask) -> None:
     """Answer every kind of failure in the same look."""
+    app.logger.addFilter(_without_rows)
     app.before_request(_refuse_without_database)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, _http)

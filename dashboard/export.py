@@ -12,10 +12,10 @@ import structlog
 from flask import Blueprint, Response, abort, request
 
 from dashboard.access import EXPORT, needs
+from dashboard.asked import read_filter
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.context import acting_person
 from dashboard.csv_file import BYTE_ORDER_MARK, csv_text
-from dashboard.dispatch_list import read_filter
 from dashboard.filter_words import in_words
 from dashboard.filters import ListFilter
 from dashboard.masking import mask, mask_text

@@ -30,10 +30,7 @@ def chips(wanted: ListFilter) -> list[Chip]:
     for state in wanted.states:
         others = tuple(other for other in wanted.states if other != state)
         found.append(Chip(f"Status: {states[state].label}", {"states": others}))
-    if wanted.since:
-        found.append(Chip(f"Changed from {wanted.since.isoformat()}", {"since": None}))
-    if wanted.until:
-        found.append(Chip(f"Changed to {wanted.until.isoformat()}", {"until": None}))
+    found += _changed(wanted)
     if wanted.cause:
         found.append(Chip(f"Cause: {wanted.cause}", {"cause": ""}))
     if wanted.gateway:
@@ -48,6 +45,17 @@ def chips(wanted: ListFilter) -> list[Chip]:
 def in_words(wanted: ListFilter) -> str:
     """The whole filter as one line, without anybody's address."""
     return " · ".join(chip.words for chip in chips(wanted)) or "All dispatches"
+
+
+def _changed(wanted: ListFilter) -> list[Chip]:
+    found: list[Chip] = []
+    if wanted.since:
+        found.append(Chip(f"Changed from {wanted.since.isoformat()}", {"since": None}))
+    if wanted.until:
+        found.append(Chip(f"Changed to {wanted.until.isoformat()}", {"until": None}))
+    if wanted.within:
+        found.append(Chip(f"Changed in the last {SPANS[wanted.within][0]}", {"within": ""}))
+    return found
 
 
 def _search(wanted: ListFilter) -> str:

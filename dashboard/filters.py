@@ -47,9 +47,10 @@ TIMES_LEFT = MappingProxyType(
         NO_DEADLINE: "Without a deadline",
     }
 )
+PERIODS = MappingProxyType({key: f"In the last {words}" for key, (words, _) in SPANS.items()})
 AGES = MappingProxyType({key: f"Longer than {words}" for key, (words, _) in SPANS.items()})
 # What carries a filter from the form to the address, besides the search and the lane.
-FIELDS = ("status", "from", "to", "cause", "gateway", "age", "left", "sort")
+FIELDS = ("status", "from", "to", "within", "cause", "gateway", "age", "left", "sort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Position:
 class ListFilter:
     """One list: lane (None: all), states (empty: all), days by last change (UTC, both included) and search text.
 
-    `cause` is an error's code, `gateway` the provider's name, `age` and `left` keys of AGES and TIMES_LEFT. `sort` is the
+    `cause` is an error's code, `gateway` the provider's name, `within`, `age` and `left` keys of PERIODS, AGES and
+    TIMES_LEFT. `sort` is the
     order asked for, "" for the one that suits the filter.
     """
 
@@ -76,6 +78,7 @@ class ListFilter:
     states: tuple[str, ...] = ()
     since: date | None = None
     until: date | None = None
+    within: str = ""
     text: str = ""
     found: str = ""
     cause: str = ""
@@ -115,7 +118,15 @@ class ListFilter:
     @property
     def is_narrowed(self) -> bool:
         return bool(
-            self.states or self.since or self.until or self.text or self.cause or self.gateway or self.age or self.left
+            self.states
+            or self.since
+            or self.until
+            or self.within
+            or self.text
+            or self.cause
+            or self.gateway
+            or self.age
+            or self.left
         )
 
     def arguments(self, **changes: Any) -> dict[str, Any]:
@@ -125,6 +136,7 @@ class ListFilter:
             "status": list(wanted.states),
             "from": wanted.since and wanted.since.isoformat(),
             "to": wanted.until and wanted.until.isoformat(),
+            "within": wanted.within,
             "cause": wanted.cause,
             "gateway": wanted.gateway,
             "age": wanted.age,
@@ -156,6 +168,7 @@ def parse_filter(
         states=_states(arguments.getlist("status"), problems),
         since=parse_day("From", arguments.get("from", ""), problems),
         until=parse_day("To", arguments.get("to", ""), problems),
+        within=_one_of("Changed within", arguments.get("within", ""), PERIODS, problems),
         text=_search(text, problems),
         found=found if text else "",
         cause=_cause(arguments.get("cause", "").strip(), problems),

@@ -17,6 +17,8 @@ KEYS = (
     ("k", "Line before"),
     ("Enter", "Open the line"),
     ("x", "Select the line"),
+    ("n", "On the page of a dispatch: the next of its list"),
+    ("p", "The one before it in its list"),
     ("u", "Back to the list"),
 )
 

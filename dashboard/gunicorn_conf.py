@@ -29,15 +29,18 @@ proc_name = "dispatchlog-dashboard"
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let open streams end when the worker is asked to (it waits for its requests, and these would go on), and look for
-    alerts: nobody else is there to notice when workers and schedulers are gone.
+    """Let open streams end when the worker is asked to (it waits for its requests, and these would go on), look for
+    alerts (nobody else is there to notice when workers and schedulers are gone), and warm up before the first visitor.
     """
     from dashboard.live_hub import stops_when  # noqa: PLC0415  only in a worker
+    from dashboard.warming import warm  # noqa: PLC0415
+    from dashboard.wsgi import app  # noqa: PLC0415
     from dispatchlog.alert_watch import AlertWatch  # noqa: PLC0415
     from dispatchlog.systems import registry  # noqa: PLC0415
 
     stops_when(lambda: not worker.alive)
     AlertWatch(_settings, registry.lanes, kind="dashboard").start()
+    warm(app)
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

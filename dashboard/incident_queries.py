@@ -1,8 +1,8 @@
 """Incidents and replays: what failed lately, by provider and cause, and how far a replay is. Owns their SQL; changes
 nothing.
 
-Each lane's failures have an index by cause and last change. The causes are found by skipping from one to the next in it,
-and each is counted up to the count limit, so a page costs the same on a hundred failures and on a million.
+Each lane has an index by cause, state and last change. The causes are found by skipping from one to the next in it, and
+each is counted up to the count limit, so a page costs the same on a hundred failures and on a million.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ LATEST_REPLAYS = 20
 # What failed lately, by cause, with the latest of each.
 _CAUSES = """
 WITH RECURSIVE causes AS (
-    (SELECT last_error_code AS cause FROM {table} WHERE status = 'FAILED' AND NOT in_doubt
-        AND last_error_code IS NOT NULL ORDER BY last_error_code LIMIT 1)
+    (SELECT last_error_code AS cause FROM {table} WHERE last_error_code IS NOT NULL ORDER BY last_error_code LIMIT 1)
     UNION ALL
-    SELECT (SELECT f.last_error_code FROM {table} f WHERE f.status = 'FAILED' AND NOT f.in_doubt
-        AND f.last_error_code > c.cause ORDER BY f.last_error_code LIMIT 1)
+    SELECT (SELECT f.last_error_code FROM {table} f WHERE f.last_error_code > c.cause
+        ORDER BY f.last_error_code LIMIT 1)
     FROM causes c WHERE c.cause IS NOT NULL)
 SELECT c.cause, last.at, last.id, last.last_error, last.search_keys
 FROM (SELECT cause FROM causes WHERE cause IS NOT NULL LIMIT %(most)s) c

@@ -10,8 +10,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, READ, needs
-from dashboard.context import acting_person
-from dashboard.dispatch_actions import reason_given
+from dashboard.context import acting_person, line_given, reason_given
 from dashboard.health import broker_health
 from dashboard.incident_queries import (
     PAGE_INCIDENTS,
@@ -87,7 +86,7 @@ def show() -> str:
 @needs(ACT)
 def start() -> Response:
     """Freeze the list and begin with a single one of it."""
-    gateway, cause = request.form.get("gateway", ""), request.form.get("cause", "")
+    gateway, cause = line_given("gateway"), line_given("cause")
     days = _days(request.form.get("days", ""))
     try:
         replay_id = replay.start(

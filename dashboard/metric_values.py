@@ -12,7 +12,7 @@ from dashboard.health import BrokerHealth, broker_health, processes
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.engine.holds import open_holds, targets
 from dispatchlog.engine.lanes import Lane
-from dispatchlog.engine.move_counts import Moves, count_moves
+from dispatchlog.engine.move_counts import Moves, count_moves, uncounted_moves
 from dispatchlog.engine.states import Status
 from dispatchlog.systems import registry
 
@@ -38,6 +38,9 @@ def with_database() -> Iterator[Metric]:
     moves = count_moves()
     yield from _counters(lanes, moves)
     yield _by_status(lanes, moves)
+    yield _one(
+        "uncounted_moves", "Newest moves that the counters leave out until they are added up.", uncounted_moves()
+    )
     yield from _queues(lanes)
     yield from _around(lanes, broker_health())
 

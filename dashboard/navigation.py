@@ -48,7 +48,7 @@ WORK = (
     Entry("bulk.every_run", "Bulk actions", "stack", key="b"),
     Entry("kit_orders.every_order", "Kit orders", "box", key="k"),
     Entry("pausing.show", "Pausing", "pause", key="p"),
-    Entry("alerts.show", "Alerts", "alert", key="l"),
+    Entry("alerts.show", "Alerts", "bell", key="l"),
 )
 OFFICE: tuple[Entry, ...] = (
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),

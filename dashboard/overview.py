@@ -10,6 +10,7 @@ from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
 from dashboard.incident_queries import incidents, open_replays, window_since
 from dashboard.incidents import REPLAY_STATES
 from dashboard.overview_queries import lane_card, recent_moves, today
+from dashboard.standing_alerts import banner
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.systems import registry
 
@@ -34,6 +35,7 @@ def show() -> str:
     since = window_since(INCIDENT_DAYS)
     return render_template(
         "overview.html",
+        alerts=banner(),
         cards=cards,
         health=parts(broker, processes()),
         moves=recent_moves(lanes),

@@ -43,7 +43,7 @@ def today() -> date:
 _OPEN = {
     "PENDING": "status = 'PENDING'",
     "QUEUED": "status = 'QUEUED'",
-    "FAILED": "status = 'FAILED' AND NOT in_doubt",
+    "FAILED": "status = 'FAILED' AND NOT in_doubt AND seq > 0 ORDER BY updated_at",  # the lists' index
     IN_DOUBT: "in_doubt",
 }
 _SENT_TODAY = "sent_at >= %s"

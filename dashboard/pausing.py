@@ -8,7 +8,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response
 
 from dashboard.access import CONTROL, READ, needs
-from dashboard.context import acting_person, back_or
+from dashboard.context import acting_person, back_or, reason_given
 from dashboard.health import broker_health
 from dashboard.wording import actor
 from dispatchlog.broker import get_waker
@@ -31,7 +31,6 @@ from dispatchlog.systems import registry
 pages = Blueprint("pausing", __name__, url_prefix="/pausing")
 
 PAST_ROWS = 25
-LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def pause() -> Response:
     """Let nothing of it leave."""
     target = _target()
     try:
-        result = hold(target, actor=acting_person(), reason=_reason())
+        result = hold(target, actor=acting_person(), reason=reason_given())
     except ReasonRequired:
         return _back("Say why it is paused: everybody who looks at it sees the reason.", "bad")
     if result.changed:
@@ -89,7 +88,7 @@ def resume() -> Response:
     target = _target()
     waker = get_waker() if broker_health().answers else None
     try:
-        result = release(target, actor=acting_person(), reason=_reason(), lanes=registry.lanes(), waker=waker)
+        result = release(target, actor=acting_person(), reason=reason_given(), lanes=registry.lanes(), waker=waker)
     except ReasonRequired:
         return _back("Say why it goes on: the reason stays with the pause.", "bad")
     if result.changed:
@@ -128,10 +127,6 @@ def _target() -> Target:
 
 def _sentence(error: DispatchlogError) -> str:
     return f"{error.message[:1].upper()}{error.message[1:]}."
-
-
-def _reason() -> str:
-    return " ".join(request.form.get("reason", "").split())[:LONGEST_REASON]
 
 
 def _back(sentence: str, tone: str) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, current_app
 
 from dashboard import preferences, wording
+from dashboard.cause_wording import cause_words
 from dashboard.masking import mask, mask_text, mask_values
 from dispatchlog.systems import registry
 
@@ -38,6 +39,7 @@ def install_presentation(app: Flask) -> None:
         state_of=wording.state_of,
         states_of=wording.states_of,
         verb_of=wording.verb_of,
+        cause_words=cause_words,
     )
     app.context_processor(_layout)
 

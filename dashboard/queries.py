@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -118,7 +119,7 @@ def list_query(wanted: ListFilter, lanes: Sequence[Lane], *, limit: int, whole: 
             key = _key(wanted, state)
             where, values = _where(wanted, state)
             if position is not None:
-                where += f" AND ({key}, t.id) {'<' if falling else '>'} (%s, %s)"
+                where += f" AND {_beyond(wanted, position, key)[0]}"
                 values += [position.at, position.id]
             branches.append(
                 f"(SELECT {_columns(lane, key)} FROM {_source(wanted, lane)} t WHERE {where}"
@@ -186,6 +187,56 @@ def export_query(wanted: ListFilter, lane: Lane, *, before: UUID | None, limit: 
     return f"{head}SELECT * FROM ({' UNION ALL '.join(branches)}) e ORDER BY id DESC LIMIT %s", [*found, *params, limit]
 
 
+def sort_value(wanted: ListFilter, row: Row) -> datetime | None:
+    """What the list orders this row by as it stands; None where it has none of it."""
+    column = _key(wanted, IN_DOUBT if row["in_doubt"] else row["status"]).removeprefix("t.")
+    found: datetime | None = row[column]
+    return found
+
+
+def place_query(wanted: ListFilter, lanes: Sequence[Lane], position: Position, *, of: str) -> Query:
+    """Three numbers: the rows of the list before a position and behind it, each of which stops beyond COUNT_LIMIT, and
+    whether the row at it still stands in the list. The row itself, in the lane called `of`, is never counted.
+    """
+    before, behind = replace(position, newer=True), replace(position, newer=False)
+    counted = [_beside(wanted, lanes, way) for way in (before, behind)]
+    there, values = [], []
+    for lane in lanes:
+        for state in wanted.shown_states if lane.name == of else ():
+            where, given = _where(wanted, state)
+            there.append(f"(SELECT FROM {_source(wanted, lane)} t WHERE {where} AND t.id = %s)")
+            values += [*given, position.id]
+    if not counted[0][0]:
+        return "SELECT 0, 0, 0", []
+    numbers = [f"(SELECT count(*) FROM ({sql}) c)" for sql, _ in counted]
+    numbers.append(f"(SELECT count(*) FROM ({' UNION ALL '.join(there)}) c)" if there else "0")
+    head, found = _found(wanted, lanes)
+    return f"{head}SELECT {', '.join(numbers)}", [*found, *counted[0][1], *counted[1][1], *values]
+
+
+def _beside(wanted: ListFilter, lanes: Sequence[Lane], position: Position) -> Query:
+    """The rows on one side of a position, as many as are counted, without what stands in them."""
+    parts, params = [], []
+    for lane in lanes:
+        for state in wanted.shown_states:
+            key = _key(wanted, state)
+            where, values = _where(wanted, state)
+            beyond, ways = _beyond(wanted, position, key)
+            parts.append(
+                f"(SELECT FROM {_source(wanted, lane)} t WHERE {where} AND {beyond} AND t.id <> %s"
+                f" ORDER BY {key} {ways}, t.id {ways} LIMIT {COUNT_LIMIT + 1})"
+            )
+            params += [*values, position.at, position.id, position.id]
+    sql = f"SELECT FROM ({' UNION ALL '.join(parts)}) s LIMIT {COUNT_LIMIT + 1}" if parts else ""
+    return sql, params
+
+
+def _beyond(wanted: ListFilter, position: Position, key: str) -> tuple[str, str]:
+    """The condition on what comes after a position in its direction, and the way in which it is walked."""
+    falling = (wanted.order == CHANGED) is not position.newer
+    return f"({key}, t.id) {'<' if falling else '>'} (%s, %s)", "DESC" if falling else "ASC"
+
+
 def causes_query(lane: Lane) -> Query:
     """Each error code once: one step down the index for each, however many rows have it."""
     first = f"SELECT t.last_error_code AS code FROM {lane.table} t WHERE t.last_error_code IS NOT NULL"
@@ -227,10 +278,12 @@ def _where(wanted: ListFilter, state: str) -> Query:
     parts: list[str] = []
     values: list[Any] = []
     if state:
-        parts = ["t.status = %s", _BY_LIST_INDEX]
+        # No other status can be in doubt; where all say so, the index by cause gives the order too.
+        parts = ["t.status = %s", _BY_LIST_INDEX, "t.in_doubt" if state == IN_DOUBT else "NOT t.in_doubt"]
         values.append("FAILED" if state == IN_DOUBT else state)
-    if state in ("FAILED", IN_DOUBT):
-        parts.append("t.in_doubt" if state == IN_DOUBT else "NOT t.in_doubt")
+    if wanted.within:
+        parts.append("t.updated_at >= now() - %s")
+        values.append(SPANS[wanted.within][1])
     for condition, given in (
         ("t.updated_at >= %s", wanted.from_at),
         ("t.updated_at < %s", wanted.before_at),

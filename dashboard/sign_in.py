@@ -20,7 +20,7 @@ from dashboard.proxies import client_address
 from dispatchlog import second_factor
 from dispatchlog.engine.database import database
 from dispatchlog.engine.operator import log_action
-from dispatchlog.people import PersonError, normal_email
+from dispatchlog.people import PersonError, hashing_costs, normal_email
 from dispatchlog.settings import Settings
 from models import Role, User, UserRoles
 
@@ -109,6 +109,7 @@ def configure_sign_in(app: Flask, settings: Settings) -> None:
         SECURITY_PASSWORD_HASH="argon2",  # noqa: S106  the name of a scheme
         SECURITY_PASSWORD_SCHEMES=["argon2"],
         SECURITY_PASSWORD_SINGLE_HASH=["argon2"],
+        SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=hashing_costs(),
         SECURITY_PASSWORD_LENGTH_MIN=12,
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",
@@ -163,7 +164,10 @@ def came_from() -> str | None:
 
 def is_local_path(target: str) -> bool:
     """Whether a browser stays on this site when sent to `target`; it reads a backslash as a slash."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # such as half an IPv6 address
+        return False
     plain = not parts.scheme and not parts.netloc and "\\" not in target and target.isprintable()
     return plain and target.startswith("/") and not target.startswith("//")
 

@@ -108,7 +108,7 @@ def _failures(lane: Lane, settings: Settings) -> list[Condition]:
     window = settings.alert_failure_window_seconds
     failed, sent = fetch_one(
         f"SELECT (SELECT count(*) FROM (SELECT FROM {lane.table} WHERE status = 'FAILED'"
-        "   AND updated_at > now() - %(window)s * interval '1 s' LIMIT %(most)s) f),"
+        "   AND seq > 0 AND updated_at > now() - %(window)s * interval '1 s' LIMIT %(most)s) f),"
         f" (SELECT count(*) FROM (SELECT FROM {lane.table} WHERE sent_at > now() - %(window)s * interval '1 s'"
         "   LIMIT %(most)s) s)",
         {"window": window, "most": MOST_COUNTED},

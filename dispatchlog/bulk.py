@@ -23,6 +23,7 @@ import structlog
 from psycopg2.extras import execute_values
 
 from dispatchlog.broker import get_broker, get_waker
+from dispatchlog.bulk_end import finish, settle_rest
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import DATABASE_AWAY, connected, database, execute, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
@@ -199,10 +200,13 @@ def _settle_batch(run_id: UUID, limit: int, *, act: Callable[[Row, Sequence[Row]
         if not runs:
             return None
         run = runs[0]
+        if run["stopped_at"] is not None:
+            settle_rest(run_id)
+            return None
         with transaction(run["started_by"], run["reason"] or f"bulk {run['action']}"):
             items = _take(run_id, limit)
             if not items:
-                _finish(run_id)
+                finish(run_id)
                 return None
             settled = act(run, items)
             _write(run_id, settled)
@@ -241,15 +245,6 @@ def _take(run_id: UUID, limit: int) -> list[Row]:
 
 def _place(item: Row) -> tuple[str, int]:
     return item["lane"], item["position"]
-
-
-def _finish(run_id: UUID) -> None:
-    """Done, unless another worker has items of it in hand: then that one comes here later."""
-    execute(
-        "UPDATE bulk_runs SET state = 'DONE', finished_at = clock_timestamp() WHERE id = %s AND state = 'RUNNING'"
-        " AND NOT EXISTS (SELECT FROM bulk_items WHERE run_id = %s AND result IS NULL)",
-        (run_id, run_id),
-    )
 
 
 def _act_on_lane(run: Row, lane_name: str, items: Sequence[Row]) -> list[Settled]:

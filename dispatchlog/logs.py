@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,12 @@ from dispatchlog.settings import get_settings
 # A consumer tries again every three seconds, so after this silence an error begins a new outage.
 OUTAGE_OVER_AFTER_SECONDS = 30.0
 _OF_AN_OUTAGE = ("Consumer encountered a connection error", "Restarting consumer in", "Failed to post_process_message")
+
+# What PostgreSQL adds to an error may be a whole row, recipient and all.
+_ROWS = re.compile(
+    r"\n(?:DETAIL|CONTEXT|LINE \d+): .*?(?=\n+(?:The above exception was|During handling of the above)|\Z)", re.DOTALL
+)
+_plain = logging.Formatter()
 
 # What a person at a shell is told instead of an event.
 _NOT_WOKEN = "note: Redis or the broker does not answer: no worker was woken; they find what is due by their own clocks"
@@ -31,6 +38,7 @@ def configure_logs(level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _exception_without_rows,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -41,6 +49,28 @@ def configure_logs(level: str = "info") -> None:
     told = settings.effective_broker_url == settings.effective_redis_url
     for handler in logging.getLogger().handlers:
         handler.addFilter(OncePerOutage(told_elsewhere=told))
+        handler.addFilter(WithoutRows())
+
+
+def without_rows(text: str) -> str:
+    """A traceback without the values that PostgreSQL quotes in an error."""
+    return _ROWS.sub("", text)
+
+
+class WithoutRows(logging.Filter):
+    """Takes those values out of every traceback that is logged through it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info:
+            record.exc_text = without_rows(_plain.formatException(record.exc_info))
+            record.exc_info = None
+        return True
+
+
+def _exception_without_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if isinstance(event.get("exception"), str):
+        event["exception"] = without_rows(event["exception"])
+    return event
 
 
 class OncePerOutage(logging.Filter):

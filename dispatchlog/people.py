@@ -26,6 +26,8 @@ from dispatchlog.passwords import check_password
 _hasher = PasswordHasher()
 # The permission that makes an administrator of whoever has a role with it.
 _MANAGE = "manage"
+# Who acts is kept by their address, with every action, in columns of this width.
+_MOST_ADDRESS = 128
 # Any fixed number: changes that may take an administrator's rights away take turns.
 _ADMINISTRATORS_LOCK = 7_240_130
 
@@ -70,10 +72,13 @@ def create_user(
     by its person.
 
     Raises:
-        PersonError: EMAIL_INVALID, EMAIL_TAKEN or UNKNOWN_ROLE.
+        PersonError: EMAIL_INVALID, EMAIL_TOO_LONG, EMAIL_TAKEN or UNKNOWN_ROLE.
         PasswordRefused: the given password is too short, too long or easily guessed.
     """
     address = normal_email(email)
+    if len(address) > _MOST_ADDRESS:
+        message = f"the address of an account has {_MOST_ADDRESS} characters at the most"
+        raise PersonError(message, code="EMAIL_TOO_LONG")
     if password is not None:
         check_password(password, email=address)
     known = password or random_password()
@@ -253,6 +258,15 @@ def random_password() -> str:
 def hash_password(password: str) -> str:
     """Argon2id of the password in the normal form that the sign-in page compares."""
     return _hasher.hash(_normal(password))
+
+
+def hashing_costs() -> dict[str, int]:
+    """What a hash costs, as passlib names it: were it another where people sign in, every hash would be made anew there."""
+    return {
+        "argon2__rounds": _hasher.time_cost,
+        "argon2__memory_cost": _hasher.memory_cost,
+        "argon2__parallelism": _hasher.parallelism,
+    }
 
 
 def _normal(password: str) -> str:

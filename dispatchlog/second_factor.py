@@ -232,7 +232,9 @@ def _accept_recovery_code(user_id: int, plain: str, secret_key: str) -> Answer:
 
 
 def _hash(user_id: int, plain: str, secret_key: str) -> bytes:
-    return hmac.new(sealing.derive_key(secret_key, _RECOVERY_CODES), f"{user_id}:{plain}".encode(), hashlib.sha256).digest()
+    return hmac.new(
+        sealing.derive_key(secret_key, _RECOVERY_CODES), f"{user_id}:{plain}".encode(), hashlib.sha256
+    ).digest()
 
 
 def _matching_step(secret: str, code: str) -> int | None:

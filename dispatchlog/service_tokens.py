@@ -26,6 +26,7 @@ SCOPES = {
     "orders:read": "read orders with their kits",
     "dispatches:read": "find and read dispatches; recipients are masked",
     "dispatches:act": "retry and cancel dispatches",
+    "dispatches:control": "pause and resume lanes and gateways",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

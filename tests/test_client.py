@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
 import redis
-from werkzeug.serving import make_server
 
 from dispatchlog.client import (
     ACTOR,
@@ -26,6 +24,7 @@ from dispatchlog.client import (
 )
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import Api, order, running_api
+from tests.dashboard.browsing import served
 
 
 @pytest.fixture
@@ -37,13 +36,8 @@ def api(settings_env: Settings) -> Iterator[Api]:
 @pytest.fixture
 def address(api: Api) -> Iterator[str]:
     """The API on a real socket."""
-    server = make_server("127.0.0.1", 0, api.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(api.app) as url:
+        yield url
 
 
 def test_the_client_imports_neither_models_nor_tasks_nor_the_database_layer() -> None:

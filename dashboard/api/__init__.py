@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from dashboard.api import dispatches, orders
+from dashboard.api import dispatches, holds, orders
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 
-ROUTES = (*orders.ROUTES, *dispatches.ROUTES)
+ROUTES = (*orders.ROUTES, *dispatches.ROUTES, *holds.ROUTES)
 BLUEPRINT = "api"
 
 

@@ -52,6 +52,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ORDER_NOT_FOUND": (404, "no such order"),
     "DISPATCH_NOT_FOUND": (404, "no such dispatch in this lane"),
     "UNKNOWN_LANE": (404, "no such lane"),
+    "UNKNOWN_TARGET": (404, "no such lane or gateway to pause"),
     "METHOD_NOT_ALLOWED": (405, "the route does not take this method"),
     "ILLEGAL_MOVE": (409, "the dispatch is not in a state from which this is possible"),
     "IN_DOUBT": (409, "the dispatch may already have been sent; a person has to settle that first"),
@@ -64,7 +65,12 @@ ERRORS: dict[str, tuple[int, str]] = {
 }
 
 # What the engine refuses, it refuses without knowing what our routes call the culprit.
-_FIELDS = {"UNKNOWN_LANE": "lane", "DISPATCH_NOT_FOUND": "dispatchId", "REASON_REQUIRED": "reason"}
+_FIELDS = {
+    "UNKNOWN_LANE": "lane",
+    "DISPATCH_NOT_FOUND": "dispatchId",
+    "REASON_REQUIRED": "reason",
+    "UNKNOWN_TARGET": "target",
+}
 _HTTP_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
 # The pool's own error is what a thread gets that waited ten seconds for a connection.
 _DATABASE_ERRORS = (

@@ -45,6 +45,13 @@ function backToList() {
   return true;
 }
 
+function walk(rel) {
+  const link = document.querySelector(`[data-walk="${rel}"]`);
+  if (!link) return false;
+  link.click();
+  return true;
+}
+
 function openPage(key) {
   const address = pagesByKey[key];
   if (!address) return false;
@@ -71,6 +78,8 @@ function onKey(event) {
   else if (event.key === "j") done = step(1);
   else if (event.key === "k") done = step(-1);
   else if (event.key === "x") done = tick();
+  else if (event.key === "n") done = walk("next");
+  else if (event.key === "p") done = walk("prev");
   else if (event.key === "u") done = backToList();
   if (done) event.preventDefault();
 }

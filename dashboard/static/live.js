@@ -69,8 +69,12 @@ function keepCurrent(part) {
       if (source && source.readyState === EventSource.CLOSED) {
         close("off");
         again = setTimeout(open, STREAM_AGAIN_MS * (1 + Math.random()));
-      } else show("connecting");
-      plan();
+        plan();
+      } else if (root.dataset.live === "on") {
+        // Only the first time: each try to reconnect that fails comes here, and would put the asking off for ever.
+        show("connecting");
+        plan();
+      }
     };
   }
 

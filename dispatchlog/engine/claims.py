@@ -24,8 +24,10 @@ _DUE = "t.status = 'PENDING' AND t.due_at <= now() AND (t.expires_at IS NULL OR 
 
 # A first attempt of a lane that waits for its sweep goes once a sweep has happened at or after its due instant. The
 # committed occurrence is what releases it; the message that follows is only a hint.
-_RELEASED = """ AND (t.claims > 0 OR t.generation > 1 OR t.due_at <= (
-    SELECT max(occurs_at) FROM schedule_occurrences WHERE job = %(sweep_job)s))"""
+_SWEPT = " AND t.due_at <= (SELECT max(occurs_at) FROM schedule_occurrences WHERE job = %(sweep_job)s)"
+# A later attempt needs no sweep. These have an index of their own; looked for among all that are due, they would have to be
+# picked out of everything that waits for the next sweep.
+_TRIED_BEFORE = " AND (t.claims > 0 OR t.generation > 1)"
 
 # A row whose worker died twice is taken alone: if the row itself kills workers, it takes no innocent ones with it.
 _BATCHABLE = " AND t.rescues < 2"
@@ -41,10 +43,8 @@ _NO_OLDER_FAILED = """ AND NOT EXISTS (
 
 
 @lru_cache(maxsize=256)
-def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool) -> str:
-    where = _DUE
-    if lane.waits_for_sweep:
-        where += _RELEASED
+def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool, released: str = "") -> str:
+    where = _DUE + released
     if lane.ordered:
         where += " AND t.ordering_key IS NULL"
     if urgent:
@@ -152,6 +152,11 @@ def due_routes(lane: Lane) -> list[str]:
     return [row[0] for row in found]
 
 
+def _released(lane: Lane) -> tuple[str, ...]:
+    """What lets a due row of the lane go, each by an index; one after the other, they give the order of due instants."""
+    return (_SWEPT, _TRIED_BEFORE) if lane.waits_for_sweep else ("",)
+
+
 def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key: str = "") -> list[Row]:
     """Claim up to `limit` due rows of the lane, urgent ones first; the claimed rows come back as they now stand.
 
@@ -174,11 +179,14 @@ def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key:
         if after_key and len(rows) < limit:
             rows += fetch_dicts(sql, {**params, "limit": limit - len(rows), "after": ""})
     for urgent in (True, False):
-        if len(rows) < limit:
-            sql = _plain_sql(lane, urgent=urgent, suspects=False)
-            rows += fetch_dicts(sql, {**params, "limit": limit - len(rows)})
-    if not rows:
-        rows += fetch_dicts(_plain_sql(lane, urgent=False, suspects=True), {**params, "limit": 1})
+        for released in _released(lane):
+            if len(rows) < limit:
+                sql = _plain_sql(lane, urgent=urgent, suspects=False, released=released)
+                rows += fetch_dicts(sql, {**params, "limit": limit - len(rows)})
+    for released in _released(lane):
+        if not rows:
+            sql = _plain_sql(lane, urgent=False, suspects=True, released=released)
+            rows += fetch_dicts(sql, {**params, "limit": 1})
     if not rows and lane.ordered:
         rows += fetch_dicts(_ordered_sql(lane, suspects=True), {**params, "limit": 1, "after": ""})
     return rows
@@ -189,10 +197,10 @@ def seconds_until_due(lane: Lane) -> float | None:
 
     Heads that wait behind another row of their key may be counted as due; a claim then simply finds nothing.
     """
-    released = _RELEASED if lane.waits_for_sweep else ""
-    sql = (
-        f"SELECT (SELECT extract(epoch FROM t.due_at - clock_timestamp())::float8 FROM {lane.table} t"
+    first = ", ".join(
+        f"(SELECT extract(epoch FROM t.due_at - clock_timestamp())::float8 FROM {lane.table} t"
         f" WHERE t.status = 'PENDING'{released} ORDER BY t.due_at LIMIT 1)"
+        for released in _released(lane)
     )
-    seconds = fetch_one(sql, {"sweep_job": lane.sweep_job})[0]
+    seconds = fetch_one(f"SELECT least({first})", {"sweep_job": lane.sweep_job})[0]
     return None if seconds is None else float(seconds)

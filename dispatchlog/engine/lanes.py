@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from dispatchlog.engine.gateway import Gateway
+from dispatchlog.engine.persons import Persons
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.tables import Dispatch
 
@@ -80,6 +81,9 @@ class Lane:
         recipient_column: the column an operator may correct, or "" where there is none.
         caution: what speaks against sending the row as things stand, in a sentence for people; "" where nothing does. It
             reads only.
+        persons: the texts on the row and in its bytes that name or describe a person, whatever the format of the bytes:
+            they are masked wherever the content is shown, unless somebody who may asks to see them. For columns and
+            fields of JSON `persons_in_fields` reads them.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Lane:
     actor: str = "drain"
     recipient_column: str = ""
     caution: Callable[[Row], str] | None = None
+    persons: Persons | None = None
 
     @cached_property
     def table(self) -> str:

@@ -149,6 +149,11 @@ def lane_table(model: Any) -> Any:
     for index in (
         model.index(model.due_at, where=pending, name=f"{name}_due"),
         model.index(model.due_at, where=pending & (model.priority > SQL("0")), name=f"{name}_urgent"),
+        model.index(
+            model.due_at,
+            where=pending & ((model.claims > SQL("0")) | (model.generation > SQL("1"))),
+            name=f"{name}_tried",
+        ),
         model.index(model.expires_at, where=pending & model.expires_at.is_null(False), name=f"{name}_expiring"),
         model.index(model.claimed_by, where=queued, name=f"{name}_claimed"),
         model.index(
@@ -159,11 +164,6 @@ def lane_table(model: Any) -> Any:
             name=f"{name}_order",
         ),
         model.index(model.lookup_at, where=model.in_doubt, name=f"{name}_doubt"),
-        model.index(
-            model.updated_at,
-            where=model.status.in_([SQL("'FAILED'"), SQL("'CANCELLED'")]),
-            name=f"{name}_ended",
-        ),
         model.index(model.sent_at, where=model.sent_at.is_null(False), name=f"{name}_sent"),
         model.index(model.subject_id, where=model.subject_id.is_null(False), name=f"{name}_subject"),
         model.index(model.ordering_key, unique=True, where=queued & ordered, name=f"{name}_one_per_key"),
@@ -173,13 +173,6 @@ def lane_table(model: Any) -> Any:
             model.id,
             where=model.in_doubt,
             name=f"{name}_doubts",
-        ),
-        model.index(
-            model.last_error_code,
-            model.updated_at,
-            model.id,
-            where=(model.status == SQL("'FAILED'")) & SQL("NOT in_doubt"),
-            name=f"{name}_causes",
         ),
         # For lists only: a worker's query never says `seq > 0`, so it cannot be tempted to sort by this one.
         model.index(
@@ -193,6 +186,7 @@ def lane_table(model: Any) -> Any:
         model.index(
             model.last_error_code,
             model.status,
+            model.in_doubt,
             model.updated_at,
             model.id,
             where=model.last_error_code.is_null(False),

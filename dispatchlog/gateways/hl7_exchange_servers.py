@@ -174,10 +174,10 @@ class HttpSide(_Listener):
         class Requests(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802  (the base class's name)
+            def do_POST(self) -> None:
                 side.post(self, connection)
 
-            def do_GET(self) -> None:  # noqa: N802  (the base class's name)
+            def do_GET(self) -> None:
                 side.get(self, connection)
 
             def log_message(self, *_: Any) -> None:

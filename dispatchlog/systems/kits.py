@@ -66,6 +66,7 @@ def health_information_lane() -> Lane:
         actor="health_information_dispatch",
         recipient_column="recipient_email",
         caution=_caution,
+        persons=_practitioner_names,
     )
 
 
@@ -75,6 +76,15 @@ def _caution(row: Row) -> str:
     if not found:
         return "Its order is no longer stored."
     return "Its order was cancelled." if found[0][0] == "cancelled" else ""
+
+
+def _practitioner_names(row: Row, _: bytes) -> list[str]:
+    """The form names whoever ordered it."""
+    with connected():
+        found = fetch_all(
+            f"SELECT name FROM {get_settings().practitioners_table} WHERE id = %s", (row["practitioner_id"],)
+        )
+    return [name for (name,) in found if name]
 
 
 def _build_registry() -> Gateway:

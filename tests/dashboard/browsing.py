@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from dispatchlog.people import create_user
@@ -56,6 +60,20 @@ class Dashboard:
         visitor = self.visitor()
         assert visitor.sign_in(f"{role}@example.org").status_code == 302
         return visitor
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """The address of a real server with this application; it looks often whether it is to end."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def make_people() -> None:

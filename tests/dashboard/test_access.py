@@ -58,6 +58,7 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "bulk.prepare": ACTING,
     "bulk.show": STAFF,
     "bulk.begin": ACTING,
+    "bulk.stop": ACTING,
     "bulk.download": EXPORTING,
     "dispatch.show": STAFF,
     "dispatch.show_html": STAFF,

@@ -21,6 +21,7 @@ from dashboard.api.documents import (
     RegistrationAnswer,
     RegistrationPart,
 )
+from dashboard.api.holds import HoldAnswer, HoldPart
 from dispatchlog.order_documents import OrderDocument
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import Api, order, rows, running_api
@@ -34,6 +35,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "An order that was taken up": RegistrationAnswer,
     "A dispatch": DispatchPart,
     "An entry of the timeline": EventPart,
+    "A hold": HoldPart,
+    "A pause or release": HoldAnswer,
 }
 NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
 FORMATS = {"uuid": "UUID", "date-time": "instant"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -11,26 +10,17 @@ from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect
 
 from dashboard import create_app
 from dispatchlog.engine.database import connected
 from dispatchlog.engine.payloads import stored_parcel
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
-from tests.dashboard.browsing import PASSWORD, make_people, page_of
+from tests.dashboard.browsing import PASSWORD, make_people, page_of, served
 from tests.dashboard.samples import form_in, place_order, worker_alive
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+AXE = Axe().axe_script
 
 
 @dataclass
@@ -57,15 +47,10 @@ class Site:
         return page
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A real Chromium."""
-    if not CHROMIUM.exists():
-        pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
+@pytest.fixture
+def chromium(one_chromium: Browser) -> Browser:
+    """A real Chromium. Whoever serves pages to it closes them: an open one goes on asking a server that is gone."""
+    return one_chromium
 
 
 @pytest.fixture
@@ -81,13 +66,10 @@ def site(chromium: Browser, settings_env: Settings, cheap_passwords: None, tmp_p
     mail.set_content("plain words")
     mail.add_alternative("<p>Hello</p><script>document.title = 'run'</script>", subtype="html")
     key = mailbox.Maildir(tmp_path / "mail").add(mail)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Site(f"http://127.0.0.1:{server.server_port}", chromium, key)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(app) as url:
+        yield Site(url, chromium, key)
+        for context in chromium.contexts:
+            context.close()
     forget_process_state()
 
 
@@ -236,8 +218,11 @@ def test_no_page_has_accessibility_violations(site: Site, scheme: str) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    results = Axe().run(page)
+    """What axe finds wrong with the page as it is now; it is given to a page once."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    wrong = page.evaluate("axe.run({resultTypes: ['violations']}).then(results => results.violations)")
     return [
         f"{found['id']}: {found['nodes'][0]['html'][:160]} {found['nodes'][0]['failureSummary'][:300]}"
-        for found in results.response["violations"]
+        for found in wrong
     ]

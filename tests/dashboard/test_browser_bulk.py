@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,12 @@ from playwright.sync_api import Page, expect
 
 from dispatchlog import bulk
 from dispatchlog.engine.database import connected
+from dispatchlog.settings import Settings
 from tests.dashboard.crowds import crowd, failed_forms, how_many, set_all
 from tests.dashboard.samples import form_in, worker_alive
 from tests.dashboard.test_browser import Site, chromium, site, violations
+from tests.engine.processes import until
+from tests.test_bulk_stop import PROCESS, held_in_the_middle, somebody_waits_there
 
 __all__ = ["chromium", "site"]  # fixtures
 
@@ -115,6 +120,49 @@ def test_all_that_match_are_retried_to_the_end(site: Site, carrying_out: None) -
     assert [error for error in errors if "400" not in error] == []
 
 
+def test_a_run_is_stopped_while_a_worker_has_some_in_hand(site: Site, settings_env: Settings) -> None:
+    with connected():
+        worker_alive()
+        failed_forms(40)
+    page = site.signed_in("support")
+    errors = errors_of(page)
+    page.goto(f"{site.url}/lanes/health_information?status=FAILED")
+    page.get_by_role("button", name="Act on all 40 matching…").click()
+    page.get_by_role("button", name="Retry 40", exact=True).click()
+    expect(page.get_by_role("heading", name="Retry of 40 dispatches")).to_be_visible()
+    run_id = page.url.partition("?")[0].rpartition("/")[2]
+    far = page.get_by_label("How far it is")
+    found: dict[str, list[str]] = {}
+
+    def look(name: str) -> None:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            for width in (1280, NARROW):
+                page.set_viewport_size({"width": width, "height": 844})
+                found[f"{name} {scheme} {width}"] = violations(page)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+
+    with held_in_the_middle(settings_env, "VO-12"):
+        worker = subprocess.Popen([sys.executable, "-c", PROCESS + "bulk.BATCH = 5; bulk.carry_out(run)", run_id])
+        until(somebody_waits_there, seconds=60)
+        page.get_by_text("Stop…").click()
+        page.get_by_label("Why stop it?").fill("the wrong selection")
+        expect(far).to_contain_text("10 of 40 retried")  # it keeps current while somebody writes
+        look("about to stop")
+        page.get_by_role("button", name="Stop this bulk action").click()
+        expect(far).to_contain_text("5 are in a worker's hands at this moment")
+        expect(page.get_by_text("Stop…")).not_to_be_visible()
+        look("stopping")
+    expect(far).to_contain_text("15 of 40 retried; 25 not touched.", timeout=20_000)
+    expect(far.get_by_text("Stopped", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Not touched: stopped by support@example.org.").first).to_be_visible()
+    look("stopped")
+    worker.wait(timeout=20)
+    assert how_many("health_information_dispatch_logs", "status = 'PENDING'") == 15
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert errors == []
+
+
 def test_a_selection_outlives_the_lists_refreshing(site: Site) -> None:
     with connected():
         failed_forms(2)
@@ -212,6 +260,7 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
     look("time left")
     page.goto(f"{site.url}/lanes/health_information")
     page.get_by_role("button", name="Act on all 108 matching…").click()
+    expect(page.get_by_label("Type how many, to confirm")).to_be_visible()
     look("preview")
     page.get_by_label("Type how many, to confirm").fill("1")
     page.get_by_role("button", name="Retry 105", exact=True).click()

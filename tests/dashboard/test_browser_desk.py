@@ -191,11 +191,13 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
     card.locator("summary", has_text="Escalate").click()
     card.get_by_label("What did you find out").fill("the log begins later")
     card.get_by_role("button", name="Escalate").last.click()
+    expect(card).to_contain_text("by admin@example.org")
     page.goto(f"{site.url}/incidents")
     section = page.locator("section.incident", has_text=CAUSE)
     section.locator("summary").click()
     section.get_by_label("Why will it work now?").fill("the password is set again")
     page.get_by_role("button", name="Replay 8").click()
+    expect(page.get_by_text("1 is on the way")).to_be_visible()
     subject = sent["subject_id"]
     paths = [
         "/",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,24 +11,29 @@ from typing import Any
 import pytest
 from flask import Response
 from playwright.sync_api import Page, Request, expect
-from werkzeug.serving import make_server
 
 from dashboard import create_app, live_hub
 from dispatchlog.engine import holds
-from dispatchlog.engine.database import connected, database, execute, transaction
+from dispatchlog.engine.database import configure, connected, database, execute, transaction
 from dispatchlog.local.postgres import LocalPostgres
+from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
+from tests.dashboard import browsing
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import make_people, page_of
 from tests.dashboard.samples import form_in, make_due, place_order, scheduler_alive, send_due, worker_alive
 from tests.dashboard.test_browser import Site, chromium, violations
+from tests.dashboard.web_process import kill_web, start_web
 from tests.engine.processes import until
+from tests.gateways.servers import free_port
 
 __all__ = ["chromium"]  # a fixture
 
 # Told by the stream a change is there within a second or so; no page of these asks by itself in that time.
 SOON_MS = 8_000
+# A page whose server is gone asks less and less often.
+AWAY_MS = 60_000
 
 
 @pytest.fixture
@@ -56,18 +60,13 @@ def served(chromium: Any, settings: Settings, *, rarely: bool) -> Iterator[Site]
     if rarely:
         app.after_request(_let_pages_ask_rarely)
     make_people()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Site(f"http://127.0.0.1:{server.server_port}", chromium)
-    finally:
-        for context in chromium.contexts:
-            context.close()
-        live_hub.close_all()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with browsing.served(app) as url:
+        try:
+            yield Site(url, chromium)
+        finally:
+            for context in chromium.contexts:
+                context.close()
+            live_hub.close_all()
 
 
 def _let_pages_ask_rarely(response: Response) -> Response:
@@ -76,8 +75,8 @@ def _let_pages_ask_rarely(response: Response) -> Response:
     return response
 
 
-def is_live(page: Page, state: str = "on") -> None:
-    expect(page.locator("html")).to_have_attribute("data-live", state, timeout=SOON_MS)
+def is_live(page: Page, state: str = "on", *, within_ms: int = SOON_MS) -> None:
+    expect(page.locator("html")).to_have_attribute("data-live", state, timeout=within_ms)
 
 
 def in_background(request: Request) -> bool:
@@ -226,31 +225,81 @@ def test_a_lane_is_paused_from_its_own_page(site: Site) -> None:
     expect(page.get_by_role("link", name="Pause…")).to_have_count(0)
 
 
-def test_it_recovers_when_postgresql_was_away(
-    chromium: Any, settings_env: Settings, cheap_passwords: None, tmp_path: Path
+def test_an_open_page_outlives_a_restart_of_every_server(
+    chromium: Any,
+    settings_env: Settings,
+    cheap_passwords: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    forget_process_state()
-    with LocalPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as postgres:
+    with (
+        LocalPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as postgres,
+        LocalValkey(tmp_path / "valkey") as valkey,
+        ExitStack() as stack,
+    ):
         postgres.ensure_database("dispatchlog")
         migrate_up(postgres.url())
-        there = settings_env.model_copy(update={"database_url": postgres.url()})
-        with served(chromium, there, rarely=False) as site:
-            page = site.signed_in("viewer")
-            is_live(page)
-            with connected():
-                form_in("IN_DOUBT", number="VO-1")
-            expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
-            database.close_all()
-            postgres.stop()
-            expect(page.locator("[data-live-text]")).to_have_text("Not reachable; trying again", timeout=40_000)
-            postgres.start(same_port=True)
-            database.close_all()
-            with connected():
-                form_in("IN_DOUBT", number="VO-2")
-            expect(page.get_by_role("link", name="In doubt 2")).to_be_visible(timeout=40_000)
-            expect(page.locator("[data-live-text]")).not_to_contain_text("Not reachable")
+        monkeypatch.setenv("DATABASE_URL", postgres.url())
+        monkeypatch.setenv("REDIS_URL", valkey.url())
+        get_settings.cache_clear()
+        forget_process_state()
+        stack.callback(forget_process_state)
+        configure(postgres.url(), role=settings_env.application_role, name="test")
+        stack.callback(database.close_all)
+        make_people()
+        port = free_port()
+        web = start_web(port)
+        stack.callback(lambda: kill_web(web))
+        page = Site(f"http://127.0.0.1:{port}", chromium).signed_in("viewer")
+        stack.callback(page.context.close)
+        page.evaluate("window.neverLoadedAnew = true")
+        is_live(page)
+        one_more_in_doubt(page, 1)
+
+        valkey.stop()
+        one_more_in_doubt(page, 2)
+        valkey.start(same_port=True)
+        one_more_in_doubt(page, 3)
+        is_live(page)
+
+        kill_web(web)
+        is_not_reachable(page)
+        with connected():
+            form_in("IN_DOUBT", number="VO-4")
+        web = start_web(port)
+        shows_in_doubt(page, 4)
+        web.terminate()  # as a new version is put in place
+        assert web.wait(30) == 0
+        web = start_web(port)
+        is_live(page, within_ms=AWAY_MS)
+        one_more_in_doubt(page, 5)
+
         database.close_all()
-    forget_process_state()
+        postgres.stop()
+        is_not_reachable(page)
+        postgres.start(same_port=True)
+        database.close_all()
+        with connected():
+            form_in("IN_DOUBT", number="VO-6")
+        shows_in_doubt(page, 6)
+        is_live(page, within_ms=AWAY_MS)
+        one_more_in_doubt(page, 7)
+        expect(page.locator("[data-live-text]")).not_to_contain_text("Not reachable")
+        assert page.evaluate("window.neverLoadedAnew") is True
+
+
+def one_more_in_doubt(page: Page, number: int) -> None:
+    with connected():
+        form_in("IN_DOUBT", number=f"VO-{number}")
+    expect(page.get_by_role("link", name=f"In doubt {number}")).to_be_visible(timeout=SOON_MS)
+
+
+def shows_in_doubt(page: Page, number: int) -> None:
+    expect(page.get_by_role("link", name=f"In doubt {number}")).to_be_visible(timeout=AWAY_MS)
+
+
+def is_not_reachable(page: Page) -> None:
+    expect(page.locator("[data-live-text]")).to_have_text("Not reachable; trying again", timeout=AWAY_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -284,3 +333,17 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
                 found[f"{path} {width} {paused}"] = violations(page)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_an_alert_comes_and_goes_on_the_open_overview(site: Site) -> None:
+    page = site.signed_in("viewer")
+    is_live(page)
+    banner = page.get_by_role("region", name="Alerts")
+    expect(banner).to_be_hidden()
+    with transaction("test"):
+        execute("INSERT INTO dispatch_alerts (kind, summary) VALUES ('no_worker', 'No worker is running.')")
+    expect(banner).to_contain_text("No worker is running.", timeout=SOON_MS)
+    assert violations(page) == []
+    with transaction("test"):
+        execute("UPDATE dispatch_alerts SET over_at = now()")
+    expect(banner).to_be_hidden(timeout=SOON_MS)

@@ -100,6 +100,7 @@ def test_a_chosen_colour_outweighs_the_systems_and_both_are_accessible(site: Sit
     page.goto(f"{site.url}/account")
     page.get_by_label("Colours").select_option(scheme)
     page.get_by_role("button", name="Keep for this browser").click()
+    expect(page.get_by_role("status")).to_contain_text("Kept for this browser.")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(245, 247, 247)", "dark": "rgb(15, 22, 23)"}[scheme]
     found = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 
 from dashboard.content import mask_content
 from dashboard.dispatch_page import FRAME_POLICY
+from dashboard.masking import names_masker
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
+from dispatchlog.engine.lanes import Letter, Row
+from dispatchlog.engine.persons import Persons, persons_in_fields
 from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.browsing import Dashboard, action, page_of
-from tests.dashboard.samples import form_in, form_without_recipient, place_order, the_row
+from tests.dashboard.samples import form_in, form_without_recipient, make_due, place_order, send_due, the_row
 from tests.engine.lane import enqueue, install, parcel_lane
 
 EMAIL = "ada.lovelace@example.org"
@@ -51,6 +55,16 @@ def test_the_content_is_shown_unmasked_for_a_reason_and_that_is_kept(dash: Dashb
     with connected():
         (kept,) = fetch_dicts("SELECT actor, reason FROM operator_actions WHERE action = 'reveal_content'")
     assert kept == {"actor": "support@example.org", "reason": "the patient asks"}
+
+
+def test_without_a_reason_the_content_stays_masked(dash: Dashboard) -> None:
+    row = form_in("SENT", email=EMAIL)
+    support = dash.as_("support")
+    text = support.post(action(row, "reveal-content"), follow=True).text
+    assert "Say why you need to see it" in text
+    assert EMAIL not in text
+    with connected():
+        assert fetch_dicts("SELECT 1 FROM operator_actions WHERE action = 'reveal_content'") == []
 
 
 def test_it_is_masked_again_after_a_minute_and_for_every_other_dispatch(
@@ -159,3 +173,108 @@ def test_a_cancelled_order_speaks_against_a_retry(dash: Dashboard) -> None:
     desk = support.get("/in-doubt").text
     assert "<strong>Its order was cancelled.</strong>" in desk
     assert str(doubtful["id"]) in desk
+
+
+RECORD = {
+    "kind": "visit",
+    "patient": {"name": {"family": "O'Neill", "given": ["Zoë", "Ann"]}, "born": "2012-05-04", "phone": None},
+    "note": "ZOË was seen; Zoë's mother, Mrs O'Neill, asked for a letter.",
+}
+
+
+def hl7_persons(_: Row, body: bytes) -> list[str]:
+    """As a lane of another format declares them: every component of the segments about a person."""
+    segments = [line.split("|") for line in body.decode().split("\r")]
+    return [part for fields in segments if fields[0] in ("PID", "NK1") for field in fields for part in field.split("^")]
+
+
+def card_of(dash: Dashboard, body: bytes, content_type: str, persons: Persons, *, reveal: bool = False) -> str:
+    lane = parcel_lane(
+        FakeGateway(name="post"),
+        body_on_row=True,
+        compose=lambda _: Letter("post", body, content_type),
+        persons=persons,
+    )
+    registry.register(lane)
+    try:
+        (dispatch_id,) = enqueue(lane)
+        support, page = dash.as_("support"), f"/dispatches/parcel/{dispatch_id}"
+        support.get(page)
+        if reveal:
+            support.post(f"{page}/reveal-content", reason="the patient asks")
+        return content_card(support.get(page).text)
+    finally:
+        registry.unregister(lane)
+
+
+def test_the_persons_that_a_lane_declares_are_masked_until_they_are_revealed(
+    dash: Dashboard, settings_env: Settings
+) -> None:
+    install(settings_env.database_url)
+    body = json.dumps(RECORD).encode()
+    card = card_of(dash, body, "application/json", persons_in_fields("patient"))
+    assert "visit" in card
+    assert "was seen" in card
+    for secret in ("Neill", "Zo", "ZO", "Ann", "2012"):
+        assert secret not in card, secret
+    card = card_of(dash, body, "application/json", persons_in_fields("patient"), reveal=True)
+    assert "Zoë" in card
+    with connected():
+        assert fetch_dicts("SELECT reason FROM operator_actions WHERE action = 'reveal_content'") == [
+            {"reason": "the patient asks"}
+        ]
+
+
+def test_a_lane_of_another_format_declares_its_persons_itself(dash: Dashboard, settings_env: Settings) -> None:
+    install(settings_env.database_url)
+    body = "\r".join(
+        (
+            "MSH|^~\\&|LAB|SCH-01",
+            "PID|1||S-4471||Lovelace^Ada^King||20120504|F",
+            "NTE|1||Seen with ADA LOVELACE, 20120504",
+        )
+    ).encode()
+    card = card_of(dash, body, "text/plain", hl7_persons)
+    assert "SCH-01" in card
+    assert "Seen with" in card
+    for secret in ("Lovelace", "LOVELACE", "Ada", "ADA", "King", "4471", "20120504"):
+        assert secret not in card, secret
+
+
+def test_what_cannot_be_read_for_its_persons_is_not_shown_masked(dash: Dashboard, settings_env: Settings) -> None:
+    install(settings_env.database_url)
+    card = card_of(dash, b'{"patient": "Ada', "application/json", persons_in_fields("patient"))
+    assert "Ada" not in card
+    assert "It cannot be read well enough to mask who it names" in card
+    assert "Ada" in card_of(dash, b'{"patient": "Ada', "application/json", persons_in_fields("patient"), reveal=True)
+
+
+def test_the_practitioner_is_masked_in_a_form_and_its_html(dash: Dashboard) -> None:
+    place_order("VO-1", clinic=("Dr. Maren O'Hara & Sons", "solberg.example.com"))
+    send_due("kit_registration")
+    make_due("health_information")
+    send_due("health_information")
+    row = the_row("health_information")
+    support = dash.as_("support")
+    shown = content_card(support.get(page_of(row)).text) + support.get(f"{page_of(row)}/content").text
+    assert "health information form" in shown
+    for secret in ("Maren", "Hara"):
+        assert secret not in shown, secret
+    support.post(action(row, "reveal-content"), reason="x")
+    assert "Maren" in support.get(f"{page_of(row)}/content").text
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "masked"),
+    [
+        (["Ada Lovelace"], "Dear ada lovelace, LOVELACE^ADA, Ada", "Dear •••, •••^•••, •••"),
+        (["Ada Lovelace"], "Ada\nLovelace came; adamant", "••• came; adamant"),
+        (["Linden Health"], "a health form of Linden  Health", "a health form of •••"),
+        (["O'Brien"], "O'Brien, O&#39;Brien and O&#x27;Brien", "•••, ••• and •••"),
+        (["Zoe\u0308"], "Zo\u00eb, Zo\\u00eb", "•••, •••"),
+        (["", "  ", ".*"], "nothing", "nothing"),
+        (["Anne-Marie Li"], "Anne and Li", "••• and •••"),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(names: list[str], text: str, masked: str) -> None:
+    assert names_masker(names)(text) == masked

@@ -207,7 +207,7 @@ def test_without_a_recipient_a_retry_is_not_offered_but_a_correction_is(dash: Da
     assert re.search(r'<summary class="button primary">.*Correct the recipient', text)
     assert f"{page_of(row)}?back=" in support.get("/dispatches").text
     assert action(row, "retry") not in support.get("/dispatches").text
-    support.post(action(row, "recipient"), recipient="ada.new@example.org")
+    support.post(action(row, "recipient"), recipient="ada.new@example.org", reason="a typing error")
     assert the_row("health_information")["status"] == "PENDING"
 
 
@@ -290,14 +290,32 @@ def test_a_provider_that_cannot_be_asked_is_not_asked(dash: Dashboard) -> None:
 def test_correcting_the_recipient_of_a_failed_row_retries_it(dash: Dashboard) -> None:
     row = form_in("FAILED")
     support = dash.as_("support")
-    support.post(action(row, "recipient"), recipient="ada.new@example.org")
+    support.post(action(row, "recipient"), recipient="ada.new@example.org", reason="a typing error")
     corrected = the_row("health_information")
     assert (corrected["status"], corrected["recipient_email"]) == ("PENDING", "ada.new@example.org")
 
 
+@pytest.mark.parametrize("late", ["cancel", "recipient"])
+@pytest.mark.parametrize("state", ["FAILED", "PENDING"])
+def test_who_decides_on_a_page_that_shows_it_no_more_overrules_nobody(dash: Dashboard, state: str, late: str) -> None:
+    row = form_in(state)
+    first, second = dash.as_("support"), dash.as_("admin")
+    pages = [visitor.get(page_of(row)).text for visitor in (first, second)]
+    one, other = (re.search(r'name="shown" value="([^"]+)"', text).group(1) for text in pages)  # type: ignore[union-attr]
+    first.post(action(row, "recipient"), recipient="ada.new@example.org", reason="asked", shown=one)
+    fields = {"reason": "no address", "recipient": "ada.other@example.org"}
+    answer = second.post(action(row, late), follow=True, shown=other, **fields)
+    assert "It was changed after this page was opened" in answer.text
+    now = the_row("health_information")
+    assert (now["status"], now["recipient_email"]) == ("PENDING", "ada.new@example.org")
+    shown_now = re.search(r'name="shown" value="([^"]+)"', answer.text).group(1)  # type: ignore[union-attr]
+    second.post(action(row, "cancel"), reason="withdrawn", shown=shown_now)
+    assert the_row("health_information")["status"] == "CANCELLED"
+
+
 def test_correcting_the_recipient_of_a_waiting_row_keeps_its_time(dash: Dashboard) -> None:
     row = form_in("PENDING")
-    dash.as_("support").post(action(row, "recipient"), recipient="ada.new@example.org")
+    dash.as_("support").post(action(row, "recipient"), recipient="ada.new@example.org", reason="a typing error")
     corrected = the_row("health_information")
     assert corrected["recipient_email"] == "ada.new@example.org"
     assert corrected["due_at"] == row["due_at"]
@@ -306,8 +324,25 @@ def test_correcting_the_recipient_of_a_waiting_row_keeps_its_time(dash: Dashboar
 @pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "ada@example.org\r\nBcc: eve@example.org"])
 def test_an_address_that_is_none_is_refused(dash: Dashboard, address: str) -> None:
     row = form_in("FAILED")
-    dash.as_("support").post(action(row, "recipient"), recipient=address)
+    dash.as_("support").post(action(row, "recipient"), recipient=address, reason="a typing error")
     assert the_row("health_information")["recipient_email"] == row["recipient_email"]
+
+
+@pytest.mark.parametrize("reason", [{}, {"reason": "  "}])
+def test_a_recipient_is_not_corrected_without_a_reason(dash: Dashboard, reason: dict[str, str]) -> None:
+    row = form_in("FAILED")
+    text = dash.as_("support").post(action(row, "recipient"), follow=True, recipient="eve@example.org", **reason).text
+    assert "Say why the recipient is corrected" in text
+    assert the_row("health_information") == row
+
+
+def test_a_failure_is_said_in_plain_words_before_the_providers(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    viewer = dash.as_("viewer")
+    assert '<p class="lead">The mail server refused it for good.</p>' in viewer.get(page_of(row)).text
+    listed = viewer.get("/dispatches").text
+    assert '<span class="clip">The mail server refused it for good</span>' in listed
+    assert "User unknown" not in listed
 
 
 def test_a_reveal_shows_the_recipient_once_and_is_kept(dash: Dashboard) -> None:

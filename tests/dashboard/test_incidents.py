@@ -223,7 +223,7 @@ def test_the_incidents_walk_their_index(dash: Dashboard) -> None:
         )
         execute("RESET enable_seqscan")
         execute("RESET enable_bitmapscan")
-    assert "_causes" in plan
+    assert "_by_cause" in plan
     assert "Sort" not in plan
 
 

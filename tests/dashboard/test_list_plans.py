@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 
 from dashboard import queries
 from dashboard.api.dispatch_search import Question, _query
-from dashboard.filters import AGES, SORTS, TIMES_LEFT, ListFilter, Position
+from dashboard.filters import AGES, PERIODS, SORTS, TIMES_LEFT, ListFilter, Position
 from dashboard.wording import STATES
 from dispatchlog.engine.database import configure, connected, database, fetch_all, transaction
 from dispatchlog.engine.gateway import GatewayKind
@@ -39,6 +40,7 @@ FILTERS: dict[str, ListFilter] = {
     "cause": ListFilter(cause="CODE_1"),
     "cause nobody has": ListFilter(cause="NEVER_SEEN"),
     "cause, failed, least time left": ListFilter(cause="CODE_1", states=("FAILED",), sort="left"),
+    **{f"within {within}": ListFilter(within=within) for within in PERIODS},
     "days": ListFilter(since=DAY, until=DAY),
     "days, sent": ListFilter(since=DAY, states=("SENT",)),
     "search for one": ListFilter(text="VO-1234"),
@@ -53,7 +55,7 @@ def crowded(servers: Any) -> Iterator[tuple[Lane, ...]]:
     """Two lanes with some ten thousand rows each, analysed, as the application reads them."""
     from tests.servers import fresh_database
 
-    with fresh_database(servers, "plans", migrated=True) as url:
+    with fresh_database(servers, f"test_plans_{os.getpid()}", migrated=True) as url:
         configure(url, role=APPLICATION_ROLE, name="test")
         install(url)
         lanes = (registry.lane("kit_registration"), parcel_lane(FakeGateway(GatewayKind.BLIND)))
@@ -93,6 +95,7 @@ def test_a_list_reads_no_lane_from_beginning_to_end(crowded: tuple[Lane, ...], n
         "first page": queries.list_query(wanted, crowded, limit=51),
         "later page": queries.list_query(deep, crowded, limit=51),
         "page before": queries.list_query(back, crowded, limit=51),
+        "place of a row": queries.place_query(wanted, crowded, Position(NOW, new_id()), of="parcel"),
         "tabs": queries.count_query(wanted, crowded),
         "all that match": queries.matching_count_query(wanted, crowded),
         **{f"file {lane.name}": queries.export_query(wanted, lane, before=new_id(), limit=1000) for lane in crowded},

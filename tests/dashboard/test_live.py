@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from werkzeug.serving import make_server
 
 from dashboard import create_app, live, live_hub
 from dispatchlog import people
@@ -21,7 +20,7 @@ from dispatchlog.engine import holds
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
-from tests.dashboard.browsing import Dashboard, Visitor, make_people
+from tests.dashboard.browsing import Dashboard, Visitor, make_people, served
 from tests.dashboard.samples import form_in, place_order
 from tests.engine.lane import owner
 from tests.engine.processes import until
@@ -118,17 +117,7 @@ def serve(settings_env: Settings, cheap_passwords: None) -> Iterator[Callable[..
         def start(**changes: Any) -> Live:
             app = create_app(settings_env.model_copy(update=changes))
             make_people()
-            server = make_server("127.0.0.1", 0, app, threaded=True)
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-
-            def stop() -> None:
-                server.shutdown()
-                thread.join()
-                server.server_close()
-
-            stack.callback(stop)
-            return Live(Dashboard(app), f"http://127.0.0.1:{server.server_port}", stack, settings_env.database_url)
+            return Live(Dashboard(app), stack.enter_context(served(app)), stack, settings_env.database_url)
 
         yield start
     forget_process_state()

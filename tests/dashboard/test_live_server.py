@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,10 +14,9 @@ from dispatchlog.engine.database import configure, connected, database
 from dispatchlog.settings import Settings
 from tests.dashboard.browsing import PASSWORD, make_people
 from tests.dashboard.samples import place_order
-from tests.engine.processes import until
+from tests.dashboard.web_process import web_process
 from tests.gateways.servers import free_port
 
-ROOT = Path(__file__).parent.parent.parent
 PEOPLE = ("viewer", "support", "pharmacist", "auditor", "admin")
 
 
@@ -30,36 +26,9 @@ def served(settings_env: Settings, cheap_passwords: None) -> Iterator[tuple[subp
     configure(settings_env.database_url, role=settings_env.application_role, name="test")
     make_people()
     port = free_port()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--config",
-            "python:dashboard.gunicorn_conf",
-            "--workers",
-            "1",
-            "dashboard.wsgi:app",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PORT": str(port), "DISPATCHLOG_LIVE_STREAMS": "20"},
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: process.poll() is not None or _answers(url), seconds=60, what="it answers")
-        assert process.poll() is None
-        yield process, url
-    finally:
-        process.kill()
-        process.wait(10)
-        database.close_all()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with web_process(port, DISPATCHLOG_LIVE_STREAMS="20") as process:
+        yield process, f"http://127.0.0.1:{port}"
+    database.close_all()
 
 
 def _signed_in(url: str, role: str) -> httpx.Client:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dashboard import create_app, metrics
 from dispatchlog.engine import holds
 from dispatchlog.engine.database import configure, connected, database, fetch_one
-from dispatchlog.engine.move_counts import count_moves, keep_counts
+from dispatchlog.engine.move_counts import count_moves, keep_all_counts, keep_counts
 from dispatchlog.engine.wakeup import redis_client
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
@@ -97,6 +97,23 @@ def test_a_move_that_commits_late_is_neither_lost_nor_counted_twice(
         assert keep_counts(started_by="test") > 0
         assert count_moves()[(FORMS, "PENDING", "CANCELLED")] == 1
         assert count_moves()[(FORMS, "", "PENDING")] == 2
+
+
+def test_what_is_not_added_up_yet_is_left_out_and_said(dash: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected():
+        form_in("PENDING", number="VO-1")
+        assert keep_counts(started_by="test") > 0
+    kept = value(dash, "created_total", FORMS)
+    monkeypatch.setattr("dispatchlog.engine.move_counts.MOST_WHEN_ASKED", 0)
+    with connected():
+        form_in("PENDING", number="VO-2")
+    assert value(dash, "created_total", FORMS) == kept
+    assert value(dash, "uncounted_moves") > 0
+    monkeypatch.setattr("dispatchlog.engine.move_counts.MOST_AT_ONCE", 1)
+    with connected():
+        keep_all_counts(started_by="test")
+    assert value(dash, "created_total", FORMS) == kept + 1
+    assert value(dash, "uncounted_moves") == 0
 
 
 def test_the_oldest_due_age_is_of_the_oldest_that_is_due(dash: Dashboard) -> None:

@@ -88,9 +88,81 @@ def test_the_overview_shows_the_rate_and_the_day(dash: Dashboard) -> None:
     form_in("SENT", number="VO-1")
     form_in("FAILED", number="VO-2")
     text = dash.as_("viewer").get("/").text
-    assert "<strong>50 %</strong>" in text
-    assert 'role="img" aria-label="Last 24 hours: 1 sent, 1 failed or in doubt.' in text
-    assert "1 sent (up), 1 failed or in doubt (down)" in text
+    assert ">50 %</a>" in text
+    assert 'aria-label="Last 24 hours: 1 sent, 1 failed or in doubt.' in text
+    assert "1 sent</a> (up)" in text
+    assert "1 failed or in doubt</a> (down)" in text
+
+
+def test_every_number_of_a_lane_leads_to_its_rows(dash: Dashboard, settings_env: Settings) -> None:
+    old = form_in("FAILED", number="VO-9")
+    for number, state in enumerate(("FAILED", "IN_DOUBT", "SENT", "SENT", "PENDING"), 1):
+        form_in(state, number=f"VO-{number}")
+    with owner(settings_env.database_url) as cursor:
+        cursor.execute("ALTER TABLE health_information_dispatch_logs DISABLE TRIGGER USER")
+        cursor.execute(
+            "UPDATE health_information_dispatch_logs SET updated_at = now() - interval '25 hours' WHERE id = %s",
+            (str(old["id"]),),
+        )
+    viewer = dash.as_("viewer")
+    card = viewer.get("/").text.partition('id="lane-health_information"')[2].partition("</section>")[0]
+    links = {
+        html.unescape(name or words): html.unescape(address)
+        for address, name, words in re.findall(r'<a [^>]*?href="([^"]+)"(?: aria-label="([^"]+)")?[^>]*>([^<]*)', card)
+    }
+
+    def shown(name: str) -> list[str]:
+        [address] = [address for words, address in links.items() if re.match(name, words)]
+        return sorted(re.findall(r'class="row-link"[^>]*>(VO-\d)', viewer.get(address).text))
+
+    assert shown("[0-9.]+ % success in the last 24 hours") == ["VO-1", "VO-2", "VO-3", "VO-4"]
+    assert shown("Last 24 hours: 2 sent") == ["VO-1", "VO-2", "VO-3", "VO-4", "VO-5"]
+    assert shown("2 sent") == ["VO-3", "VO-4"]
+    assert shown("3 failed or in doubt") == ["VO-1", "VO-2"]
+    for number in re.findall(r"<strong>([^<]+)</strong>", card):
+        assert re.search(rf"<a [^>]+>(?:(?!</a>).)*<strong>{number}</strong>", card, re.DOTALL), number
+
+
+def alert(kind: str, subject: str, summary: str) -> None:
+    with transaction("test"):
+        execute("INSERT INTO dispatch_alerts (kind, subject, summary) VALUES (%s, %s, %s)", (kind, subject, summary))
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "address"),
+    [
+        ("in_doubt", FORMS, f"/in-doubt?lane={FORMS}"),
+        ("failure_rate", FORMS, f"/lanes/{FORMS}?status=FAILED&status=IN_DOUBT"),
+        ("queue_age", FORMS, f"/lanes/{FORMS}?status=PENDING&sort=waiting"),
+        ("breaker_open", "smtp", "/dispatches?gateway=smtp&status=PENDING&sort=waiting"),
+        ("no_worker", "", "/dispatches?status=PENDING&sort=waiting"),
+        ("something_new", "a_lane_that_is_gone", "/alerts"),
+    ],
+)
+def test_a_standing_alert_is_at_the_top_with_since_when_and_a_way_to_it(
+    dash: Dashboard, kind: str, subject: str, address: str
+) -> None:
+    alert(kind, subject, "Write to ada@example.org <b>now</b>.")
+    viewer = dash.as_("viewer")
+    banner = viewer.get("/").text.partition('aria-label="Alerts"')[2].partition("</section>")[0]
+    assert "a•••@example.org &lt;b&gt;now" in banner
+    assert 'Since <time datetime="' in banner
+    [link] = re.findall(r'<a href="([^"]+)"', banner)
+    assert html.unescape(link) == address
+    assert viewer.get(address).status_code == 200
+
+
+def test_without_a_standing_alert_there_is_no_banner_and_of_many_the_newest_are_shown(dash: Dashboard) -> None:
+    viewer = dash.as_("viewer")
+    assert 'aria-label="Alerts"' not in viewer.get("/").text
+    for number in range(7):
+        alert("in_doubt", f"lane {number}", f"alert number {number}.")
+    text = viewer.get("/").text
+    assert [number for number in range(7) if f"<span>alert number {number}.</span>" in text] == [2, 3, 4, 5, 6]
+    assert "Show every alert" in text
+    with transaction("test"):
+        execute("UPDATE dispatch_alerts SET over_at = now()")
+    assert 'aria-label="Alerts"' not in viewer.get("/").text
 
 
 def test_incidents_and_providers_stand_on_the_overview(dash: Dashboard, settings_env: Settings) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 from unittest import mock
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -64,7 +65,9 @@ def test_no_page_reads_a_big_table_from_end_to_end(crowded: Dashboard) -> None:
     ]
     visitor = crowded.as_("admin")
     bad = []
-    for address in (*shown, *LISTS):
+    opened = f"/dispatches/health_information/{dispatch_id}?back="
+    walks = [opened + quote(back, safe="") for back in LISTS]
+    for address in (*shown, *LISTS, *walks):
         with statements() as asked:
             assert visitor.get(address).status_code < 500, address
         bad += [(address, table, sql) for sql, parameters in asked for table in read_whole(sql, parameters)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -432,12 +434,15 @@ PARAMS = {"token": uuid4(), "worker_id": 1, "sweep_job": "sweep:parcel", "limit"
         ({}, lambda lane: claims._plain_sql(lane, urgent=False, suspects=False)),
         ({}, lambda lane: claims._plain_sql(lane, urgent=True, suspects=False)),
         ({}, lambda lane: claims._plain_sql(lane, urgent=False, suspects=True)),
-        ({"waits_for_sweep": True}, lambda lane: claims._plain_sql(lane, urgent=False, suspects=False)),
+        *(
+            ({"waits_for_sweep": True}, partial(claims._plain_sql, urgent=False, suspects=False, released=released))
+            for released in (claims._SWEPT, claims._TRIED_BEFORE)
+        ),
         ({"ordered": True}, lambda lane: claims._ordered_sql(lane, suspects=False)),
         ({"ordered": True}, lambda lane: claims._ordered_sql(lane, suspects=True)),
         ({"ordered": True, "failed_blocks": True}, lambda lane: claims._ordered_sql(lane, suspects=False)),
     ],
-    ids=["plain", "urgent", "suspects", "sweep", "ordered", "ordered suspects", "failed blocks"],
+    ids=["plain", "urgent", "suspects", "swept", "tried before", "ordered", "ordered suspects", "failed blocks"],
 )
 def test_right_after_a_burst_claims_are_planned_by_index_without_statistics(
     parcels_url: str, options: dict[str, Any], build: Callable[[Lane], str]
@@ -463,6 +468,29 @@ def test_right_after_a_burst_claims_are_planned_by_index_without_statistics(
     took_seconds = time.perf_counter() - started
     print(f"claimed 100 of 20,000 in {took_seconds * 1000:.1f} ms")
     assert took_seconds < 2  # a plan that reads every due row for each key took a minute
+
+
+def test_what_was_tried_before_is_not_picked_out_of_all_that_wait_for_their_sweep(parcels_url: str) -> None:
+    lane = parcel_lane(FakeGateway(), waits_for_sweep=True)
+    with owner(parcels_url) as cursor:
+        cursor.execute("ALTER TABLE parcels SET (autovacuum_enabled = off)")
+        cursor.execute(
+            "INSERT INTO parcels (id, due_at, body_text)"
+            " SELECT gen_random_uuid(), now() - i * interval '1 ms', 'a' FROM generate_series(1, 20000) i"
+        )
+    (tried,) = enqueue(lane)
+    change(lane, tried, generation=2)
+    with connected():
+        ((index,),) = fetch_all(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'parcels' AND indexdef LIKE '%%generation > 1%%'"
+        )
+    for kind in ({"urgent": False}, {"urgent": True}, {"urgent": False, "suspects": True}):
+        plan = plan_of(claims._plain_sql(lane, **{"suspects": False, **kind}, released=claims._TRIED_BEFORE), PARAMS)
+        assert index in plan or "priority > 0" in plan, plan
+    swept = plan_of(claims._plain_sql(lane, urgent=False, suspects=False, released=claims._SWEPT), PARAMS)
+    assert re.search(r"Index Cond: .*due_at <= now\(\).*due_at <= \(InitPlan", swept), swept
+    assert seconds_due(lane) is not None
+    assert ids(claim(lane)) == [tried]
 
 
 def test_the_workers_other_statements_are_planned_by_index_too(parcels_url: str) -> None:

@@ -56,7 +56,8 @@ def record_visit(school: str, visit: Visit, *, source: str, trace_id: str = "") 
         if created:
             enqueue_message(endpoint, visit, message_type, trace_id=trace_id)
         messages = fetch_dicts(
-            "SELECT id, message_type, control_id, status FROM hl7_messages WHERE visit_id = %s ORDER BY seq", (visit.id,)
+            "SELECT id, message_type, control_id, status FROM hl7_messages WHERE visit_id = %s ORDER BY seq",
+            (visit.id,),
         )
     return RecordedVisit(visit.id, endpoint["code"], visit.number, tuple(messages), warnings, created)
 

@@ -1,0 +1,74 @@
+"""The alerts that stand now, as a banner shows them: in words, since when, and where to look. Owns their query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import url_for
+
+from dashboard.alerts import TITLES
+from dispatchlog.alerts import BREAKER, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
+from dispatchlog.engine.database import fetch_all
+from dispatchlog.systems import registry
+
+# Enough to see what is wrong; the page of alerts has them all.
+MOST_SHOWN = 5
+# What the page's own health says of the same thing, without since when.
+_PARTS = {NO_WORKER: "Workers", NO_SCHEDULER: "Scheduler"}
+
+_STANDING = """
+SELECT kind, subject, summary, started_at FROM dispatch_alerts WHERE over_at IS NULL
+ORDER BY started_at DESC, kind, subject LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One alert that is not over: `address` is where what it means is shown, `go` what one does there."""
+
+    title: str
+    summary: str
+    started_at: datetime
+    address: str
+    go: str
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """The newest of them; `more` stand besides, and `parts` of the page's health need not be said again."""
+
+    alerts: tuple[Standing, ...]
+    more: bool
+    parts: frozenset[str]
+
+
+def banner() -> Banner:
+    """What stands now; empty where nothing does."""
+    rows = fetch_all(_STANDING, (MOST_SHOWN + 1,))
+    shown = rows[:MOST_SHOWN]
+    alerts = tuple(
+        Standing(TITLES.get(kind, "Alert"), summary, at, *_place(kind, subject)) for kind, subject, summary, at in shown
+    )
+    return Banner(alerts, len(rows) > MOST_SHOWN, frozenset(_PARTS[row[0]] for row in shown if row[0] in _PARTS))
+
+
+def _place(kind: str, subject: str) -> tuple[str, str]:
+    lane = subject if subject in {lane.name for lane in registry.lanes()} else None
+    if kind == DOUBTS:
+        return url_for("doubts.show", lane=lane), "Decide"
+    if kind == FAILURES:
+        return _list(lane, status=["FAILED", "IN_DOUBT"]), "Show them"
+    if kind == QUEUE_AGE:
+        return _list(lane, status="PENDING", sort="waiting"), "Show the oldest"
+    if kind == BREAKER and subject in {lane.gateway.name for lane in registry.lanes()}:
+        return _list(None, gateway=subject, status="PENDING", sort="waiting"), "Show what waits"
+    if kind in _PARTS:
+        return _list(None, status="PENDING", sort="waiting"), "Show what waits"
+    return url_for("alerts.show"), "Show the alert"
+
+
+def _list(lane: str | None, **arguments: str | list[str]) -> str:
+    if lane is not None:
+        return url_for("dispatches.one_lane", lane_name=lane, **arguments)  # type: ignore[arg-type]
+    return url_for("dispatches.every_lane", **arguments)  # type: ignore[arg-type]
