@@ -46,7 +46,7 @@ class Message:
         return [segment for segment in self.segments if segment[0] == name]
 
     def first_component(self, value: str) -> str:
-        return value.split(self.component)[0]
+        return value.split(self.component, maxsplit=1)[0]
 
 
 def field_of(segment: list[str], index: int) -> str:

@@ -14,7 +14,6 @@ from cryptography.x509.oid import NameOID
 
 from .servers import LOOPBACK
 
-
 _USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     **dict.fromkeys((*_USES, "encipher_only", "decipher_only"), False), key_cert_sign=True, crl_sign=True
