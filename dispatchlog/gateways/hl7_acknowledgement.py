@@ -179,7 +179,7 @@ def settle(
     if decision in (Decision.SENT, Decision.DUPLICATE):
         return Receipt(acknowledgement.control_id, known)
     said = acknowledgement.code + (f" error {deciding}" if deciding else "")
-    code = f"ACK_{said.replace(' error ', '_')}"
+    code = "_".join(filter(None, ["ACK", acknowledgement.code, deciding]))
     kind: type[GatewayError] = Transient if decision is Decision.RETRY else Permanent
     verb = "cannot take the message now" if decision is Decision.RETRY else "refuses the message"
     raise kind(f"The endpoint {verb} ({said}).", code=code, evidence=known)

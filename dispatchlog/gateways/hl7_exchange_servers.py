@@ -111,7 +111,7 @@ def _pieces(answer: Answer, whole: bytes) -> Iterator[bytes]:
     elif answer.way == "drip":
         yield from (whole[index : index + 1] for index in range(len(whole)))
     elif answer.way == "split":  # the end block's two bytes in two pieces
-        yield from (whole[index : min(index + 7, len(whole) - 1)] for index in range(0, len(whole) - 1, 7))
+        yield from (whole[index : min(index + 40, len(whole) - 1)] for index in range(0, len(whole) - 1, 40))
         yield whole[-1:]
     elif answer.way != "mute":
         yield whole

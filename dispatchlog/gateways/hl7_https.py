@@ -59,8 +59,9 @@ class Hl7HttpsGateway:
         """The endpoint's acknowledgement, where it means that the message arrived.
 
         Raises:
-            Transient: not accepted, may pass: ENDPOINT_BUSY, ENDPOINT_REFUSED_CREDENTIALS (401, 403), HTTP_429 and HTTP_503 (with
-                Retry-After), HTTP_408, HTTP_425, ACK_<code>[_<error>], and what `HttpClient.request` raises.
+            Transient: not accepted, may pass: ENDPOINT_REFUSED_CREDENTIALS (401, 403), HTTP_429 and HTTP_503 (with
+                Retry-After), HTTP_408, HTTP_425, ENDPOINT_BUSY, ACK_<code>[_<error>], and what `HttpClient.request`
+                raises.
             Permanent: not accepted, will not pass: another HTTP_<4xx>, BAD_MESSAGE, ACK_<code>[_<error>].
             OutcomeUnknown: another status, whose sender may have accepted the message first; no or a malformed answer;
                 ACKNOWLEDGEMENT_MISMATCH.

@@ -65,7 +65,7 @@ class Outgoing:
     def from_parcel(cls, parcel: Parcel) -> Outgoing:
         """Raises Permanent: BAD_MESSAGE, nothing that may go on the wire."""
         try:
-            control_id = Message.parse(parcel.body).control_id
+            control_id = Message.parse(parcel.body.partition(b"\r")[0]).control_id
         except MalformedMessageError as error:
             raise Permanent(f"The stored message is no HL7 message ({error}).", code="BAD_MESSAGE") from error
         if not control_id:

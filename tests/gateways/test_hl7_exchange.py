@@ -126,6 +126,6 @@ def test_answers_go_by_patient_by_control_id_and_by_turn() -> None:
 def test_a_script_with_a_mistake_is_refused_whole(script: dict[str, Any]) -> None:
     loaded = Script()
     loaded.load({"standing": {"code": "AR"}})
-    with pytest.raises(ValueError, match="knows only|is one of"):
+    with pytest.raises(ValueError, match=r"knows only|is one of"):
         loaded.load({"standing": {"code": "AE"}, **script})
     assert loaded.next("ID", "S-1").code == "AR"

@@ -193,7 +193,7 @@ def test_two_threads_take_turns_and_each_gets_its_own_acknowledgement(rig: Hl7Ri
     got: list[tuple[str, str | None]] = []
 
     def send_some() -> None:
-        for _ in range(20):
+        for _ in range(10):
             parcel = visit(uuid4())
             got.append((control_id(parcel), rig.send(parcel).provider_message_id))
 
@@ -202,7 +202,7 @@ def test_two_threads_take_turns_and_each_gets_its_own_acknowledgement(rig: Hl7Ri
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(got) == 40
+    assert len(got) == 20
     assert all(ours == theirs for ours, theirs in got)
     assert rig.side.connections == 1
 
