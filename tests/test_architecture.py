@@ -166,7 +166,7 @@ def test_systems_do_not_import_each_other() -> None:
         return "kits" if name in ONE_SYSTEM or KITS.match(name) else name
 
     for path in files("dispatchlog/systems"):
-        own = system_of(f"dispatchlog.systems.{path.stem.replace('__init__', '')}")
+        own = system_of(name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         if own in SHARED:
             continue
         for module in imports(path):
