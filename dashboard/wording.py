@@ -92,7 +92,7 @@ GLOSSARY = MappingProxyType(
 # Keyed by stable codes of the engine and the gateways; what is not here is shown as the provider said it.
 NEXT_STEPS = MappingProxyType(
     {
-        "NO_RECIPIENT": "Nobody is named to get it. Enter a recipient: it then leaves at once.",
+        "NO_RECIPIENT": "Enter a recipient: it then leaves at once.",
         "BAD_RECIPIENT": "The address is not one that mail can be sent to. Correct it: it then leaves at once.",
         "BAD_ADDRESS": "The address is not one that mail can be sent to. Correct it: it then leaves at once.",
         "ORDER_CANCELLED": "The order was cancelled, so there is nothing to send. Cancel the dispatch.",
