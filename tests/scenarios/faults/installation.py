@@ -117,6 +117,18 @@ class Installation:
             reply = connection.getresponse()
             return Answer(reply.status, dict(reply.getheaders()), reply.read().decode())
 
+    def accepted(self, method: str, path: str, document: Any) -> Any:
+        """What a request answers that is repeated, as an upstream does, while the dashboard says 503."""
+        answers: list[Answer] = []
+
+        def taken() -> bool:
+            answers.append(self.call(method, path, document))
+            return answers[-1].status != 503
+
+        until(taken, seconds=PATIENCE_SECONDS, what="the dashboard takes it")
+        assert answers[-1].status == 200, answers[-1].text
+        return answers[-1].json
+
     @contextmanager
     def frozen_postgres(self) -> Iterator[None]:
         """SIGSTOP to all of PostgreSQL: its kernel goes on acknowledging, and nobody answers."""

@@ -170,7 +170,7 @@ def test_for_a_frozen_postgresql_nobody_waits_for_ever_nothing_is_sent_and_no_an
 def test_a_dashboard_killed_in_the_middle_of_an_action_has_done_nothing_and_the_action_can_be_repeated(
     installation: Installation,
 ) -> None:
-    reported = installation.call("PUT", order_path(), order()).json
+    reported = installation.accepted("PUT", order_path(), order())
     dispatch_id = reported["kits"][0]["registrationDispatchId"]
     cancel = ("POST", f"/api/v1/dispatches/kit_registration/{dispatch_id}/cancel", {"reason": "not wanted any more"})
     with ThreadPoolExecutor(1) as browser, installation.kits() as cursor:
