@@ -126,7 +126,7 @@ class Installation:
             return answers[-1].status != 503
 
         until(taken, seconds=PATIENCE_SECONDS, what="the dashboard takes it")
-        assert answers[-1].status == 200, answers[-1].text
+        assert answers[-1].status == 200, answers[-1].body
         return answers[-1].json
 
     @contextmanager
