@@ -44,7 +44,8 @@ function keepFocus(part, swap) {
 
 // False: somebody began to work inside it meanwhile, so it is as it was.
 async function refresh(part) {
-  const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual" });
+  const patience = AbortSignal.timeout(20000);
+  const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual", signal: patience });
   if (answer.type === "opaqueredirect") { location.reload(); return true; }
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
