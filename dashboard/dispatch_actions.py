@@ -42,7 +42,9 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
     """Try again now; a dispatch that waits for its time is due from now on."""
     lane = registry.lane(lane_name)
     row = operator.find(lane, dispatch_id)
-    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=reason_given())[0]
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why it is tried again: the reason stays with the dispatch.")
+    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=reason)[0]
     _wake(lane, result)
     if is_first_try(row) and lane.waits_for_sweep:
         return _done(lane, result, "It is due now and leaves with the next sweep.")

@@ -108,7 +108,7 @@ def begin(run_id: UUID, *, causes: Collection[str], expected: int | None, reason
 
     Raises:
         BulkError: nothing was begun, and why.
-        ReasonRequired: to cancel without a reason.
+        ReasonRequired: without a reason.
     """
     with transaction(actor, "bulk run begun"):
         rows = fetch_dicts("SELECT * FROM bulk_runs WHERE id = %s FOR UPDATE", (run_id,))
@@ -117,7 +117,7 @@ def begin(run_id: UUID, *, causes: Collection[str], expected: int | None, reason
         run = rows[0]
         if run["state"] != "PREVIEW":
             raise BulkError("it has already begun", code="ALREADY_BEGUN")
-        if run["action"] == CANCEL and not reason.strip():
+        if not reason.strip():
             raise operator.ReasonRequired("say why: the reason stays with every dispatch")
         left_out = execute(
             "UPDATE bulk_items SET result = 'LEFT_OUT', code = cause, settled_at = clock_timestamp() WHERE run_id = %s"

@@ -76,11 +76,15 @@ function askFirst(event) {
 
 function askForReason(event) {
   const link = event.target.closest("[data-reason-for]");
-  const dialog = document.getElementById("reason");
+  const dialog = link && document.getElementById(link.dataset.reasonDialog || "reason");
   if (!link || !dialog || event.metaKey || event.ctrlKey) return;
   event.preventDefault();
   dialog.querySelector("[data-reason-form]").action = link.dataset.reasonFor;
   dialog.querySelector("[data-reason-back]").value = link.dataset.back;
+  dialog.querySelector("[name=reason]").value = "";
+  for (const [part, words] of [["title", link.dataset.reasonTitle], ["text", link.dataset.reasonText], ["yes", link.dataset.reasonYes]]) {
+    if (words) dialog.querySelector(`[data-reason-${part}]`).textContent = words;
+  }
   dialog.showModal();
 }
 

@@ -218,7 +218,7 @@ def test_a_doubt_whose_key_is_known_offers_a_retry(dash: Dashboard) -> None:
     row = registration_in_doubt()
     support = dash.as_("support")
     assert action(row, "retry", "kit_registration") in support.get("/in-doubt").text
-    assert "Queued to be registered now." in answer(support, row, "retry", "kit_registration")
+    assert "Queued to be registered now." in answer(support, row, "retry", "kit_registration", reason="mended")
 
 
 def test_lanes_stand_together_or_apart(dash: Dashboard, parcels: Lane) -> None:
