@@ -201,11 +201,11 @@ def _refused(lane: Lane, dispatch_id: UUID, sentence: str) -> Response:
 def _back(lane: Lane, dispatch_id: UUID) -> Response:
     """To the list when the button was there, else to the dispatch's page, which still knows its list."""
     if request.form.get("return") == "back":
-        return redirect(back_or(_page(lane, dispatch_id)), 303)
-    return redirect(_page(lane, dispatch_id), 303)
+        return redirect(back_or(address_of(lane, dispatch_id)), 303)
+    return redirect(address_of(lane, dispatch_id), 303)
 
 
-def _page(lane: Lane, dispatch_id: UUID) -> str:
+def address_of(lane: Lane, dispatch_id: UUID) -> str:
     """With the list that it was opened from, and where it stood there before what was done moved it."""
     place = request.form.get("place") or None
     return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None, place=place)

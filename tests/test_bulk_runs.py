@@ -154,9 +154,10 @@ def test_above_a_hundred_the_number_has_to_be_typed(app: Settings) -> None:
     assert bulk.begin(run_id, causes=(), expected=101, reason="mended", actor="bea") == 101
 
 
-def test_cancelling_needs_a_reason(app: Settings) -> None:
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+def test_it_needs_a_reason(app: Settings, action: str) -> None:
     failed_forms(1)
-    run_id = frozen("cancel")
+    run_id = frozen(action)
     with pytest.raises(ReasonRequired):
         bulk.begin(run_id, causes=(), expected=None, reason="  ", actor="bea")
     assert results(run_id) == [("", "")]

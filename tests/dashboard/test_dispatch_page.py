@@ -377,7 +377,9 @@ def test_an_action_returns_to_the_list_it_came_from(dash: Dashboard) -> None:
 
 def test_back_leads_nowhere_else(dash: Dashboard) -> None:
     row = form_in("FAILED")
-    answer = dash.as_("support").post(action(row, "retry"), reason="mended", back="//evil.example/", **{"return": "back"})
+    answer = dash.as_("support").post(
+        action(row, "retry"), reason="mended", back="//evil.example/", **{"return": "back"}
+    )
     assert answer.location == page_of(row)
 
 
