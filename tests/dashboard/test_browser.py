@@ -112,7 +112,7 @@ def test_a_list_row_is_cancelled_with_a_reason_in_a_dialog(site: Site) -> None:
 
 
 def retried_with(page: Page) -> str:
-    expect(page.get_by_role("status")).to_contain_text("Queued to be sent now.")
+    expect(page.locator(".toasts")).to_contain_text("Queued to be sent now.")
     with connected():
         return str(fetch_one("SELECT reason FROM operator_actions WHERE action = 'retry' ORDER BY id DESC LIMIT 1")[0])
 

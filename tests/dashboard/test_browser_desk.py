@@ -66,7 +66,7 @@ def test_a_retry_from_the_desk_asks_why(site: Site) -> None:
     page = site.signed_in("support")
     page.goto(f"{site.url}/in-doubt")
     page.locator("summary", has_text="Retry").click()
-    expect(page.get_by_text("so it cannot take effect twice")).to_be_visible()
+    expect(page.get_by_text("the earlier try by its key")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="The provider is available again").click()
     expect(page.get_by_role("status")).to_contain_text("Queued to be registered now.")
