@@ -35,6 +35,7 @@ from dispatchlog.engine.replay import advance_all
 from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
+from dispatchlog.standing import objection
 from dispatchlog.systems import registry
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
@@ -113,7 +114,7 @@ def _wake_lanes() -> None:
 
 
 def _advance_replays() -> None:
-    advance_all(registry.lanes(), get_waker())
+    advance_all(registry.lanes(), get_waker(), objection=objection)
 
 
 def _close_escalations() -> None:

@@ -50,5 +50,5 @@ def line_given(name: str, *, most: int = LONGEST_REASON) -> str:
 
 
 def reason_given() -> str:
-    """Why, in the words of whoever acts."""
-    return line_given("reason")
+    """Why, in the words of whoever acts: the usual reason that they chose, own words, or both."""
+    return ": ".join(filter(None, (line_given("usual_reason"), line_given("reason"))))[:LONGEST_REASON]

@@ -42,7 +42,9 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
     """Try again now; a dispatch that waits for its time is due from now on."""
     lane = registry.lane(lane_name)
     row = operator.find(lane, dispatch_id)
-    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=reason_given())[0]
+    if not (reason := reason_given()):
+        return _refused(lane, dispatch_id, "Say why it is tried again: the reason stays with the dispatch.")
+    result = operator.retry(lane, [dispatch_id], actor=acting_person(), reason=reason)[0]
     _wake(lane, result)
     if is_first_try(row) and lane.waits_for_sweep:
         return _done(lane, result, "It is due now and leaves with the next sweep.")
@@ -199,11 +201,11 @@ def _refused(lane: Lane, dispatch_id: UUID, sentence: str) -> Response:
 def _back(lane: Lane, dispatch_id: UUID) -> Response:
     """To the list when the button was there, else to the dispatch's page, which still knows its list."""
     if request.form.get("return") == "back":
-        return redirect(back_or(_page(lane, dispatch_id)), 303)
-    return redirect(_page(lane, dispatch_id), 303)
+        return redirect(back_or(address_of(lane, dispatch_id)), 303)
+    return redirect(address_of(lane, dispatch_id), 303)
 
 
-def _page(lane: Lane, dispatch_id: UUID) -> str:
+def address_of(lane: Lane, dispatch_id: UUID) -> str:
     """With the list that it was opened from, and where it stood there before what was done moved it."""
     place = request.form.get("place") or None
     return url_for("dispatch.show", lane_name=lane.name, dispatch_id=dispatch_id, back=back_or("") or None, place=place)

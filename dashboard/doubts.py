@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import ACT, READ, may, needs
 from dashboard.consequences import caution_of
 from dashboard.context import acting_person, back_or, reason_given, settings
-from dashboard.dispatch_actions import claim_seen
+from dashboard.dispatch_actions import address_of, claim_seen
 from dashboard.dispatch_page import possible_actions, recipient_of
 from dashboard.dispatch_queries import attempts_of, is_expired, references_of
 from dashboard.doubt_queries import Place, count_doubts, count_escalated, list_doubts
@@ -167,4 +167,7 @@ def _done(result: ActionResult, sentence: str) -> Response:
 
 def _answer(tone: str, sentence: str) -> Response:
     flash(sentence, tone)
+    if request.form.get("return") == "dispatch":
+        asked = request.view_args or {}
+        return redirect(address_of(registry.lane(asked["lane_name"]), asked["dispatch_id"]), 303)
     return redirect(back_or(url_for("doubts.show")), 303)

@@ -28,6 +28,7 @@ from dispatchlog.broker import get_waker
 from dispatchlog.engine import replay
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import ReasonRequired
+from dispatchlog.standing import objection
 from dispatchlog.systems import registry
 
 pages = Blueprint("incidents", __name__, url_prefix="/incidents")
@@ -128,6 +129,7 @@ def show_replay(replay_id: int) -> str:
         after=after,
         state=state,
         states=REPLAY_STATES,
+        against=objection(found["actor"]) if found["state"] == "STOPPED" else "",
         row_states=ROW_STATES,
         stages=replay.STAGES,
         keys=keys_of([*rows, *halted_by], lanes),
@@ -171,7 +173,8 @@ def end(replay_id: int) -> Response:
 
 
 def _advance(replay_id: int) -> None:
-    replay.advance(replay_id, registry.lanes(), waker=get_waker() if broker_health().answers else None)
+    waker = get_waker() if broker_health().answers else None
+    replay.advance(replay_id, registry.lanes(), waker=waker, objection=objection)
 
 
 def _done(replay_id: int, sentence: str) -> Response:

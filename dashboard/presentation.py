@@ -40,6 +40,7 @@ def install_presentation(app: Flask) -> None:
         states_of=wording.states_of,
         verb_of=wording.verb_of,
         cause_words=cause_words,
+        RETRY_REASONS=wording.RETRY_REASONS,
     )
     app.context_processor(_layout)
 

@@ -12,6 +12,9 @@ from dispatchlog.engine.lanes import Row
 
 IN_DOUBT: Final = "IN_DOUBT"
 
+# Offered wherever somebody says why a dispatch is tried again; own words always do as well.
+RETRY_REASONS: Final = ("The cause is mended", "The provider is available again", "Asked for by the recipient")
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
@@ -23,13 +24,14 @@ import structlog
 from psycopg2.extras import execute_values
 
 from dispatchlog.broker import get_broker, get_waker
-from dispatchlog.bulk_end import finish, settle_rest
+from dispatchlog.bulk_end import StopRefused, finish, settle_rest, stop
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import DATABASE_AWAY, connected, database, execute, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import ActionResult
 from dispatchlog.engine.tables import new_id
+from dispatchlog.standing import ITSELF, objection
 from dispatchlog.systems import registry
 
 log = structlog.get_logger(__name__)
@@ -108,7 +110,7 @@ def begin(run_id: UUID, *, causes: Collection[str], expected: int | None, reason
 
     Raises:
         BulkError: nothing was begun, and why.
-        ReasonRequired: to cancel without a reason.
+        ReasonRequired: without a reason.
     """
     with transaction(actor, "bulk run begun"):
         rows = fetch_dicts("SELECT * FROM bulk_runs WHERE id = %s FOR UPDATE", (run_id,))
@@ -117,7 +119,7 @@ def begin(run_id: UUID, *, causes: Collection[str], expected: int | None, reason
         run = rows[0]
         if run["state"] != "PREVIEW":
             raise BulkError("it has already begun", code="ALREADY_BEGUN")
-        if run["action"] == CANCEL and not reason.strip():
+        if not reason.strip():
             raise operator.ReasonRequired("say why: the reason stays with every dispatch")
         left_out = execute(
             "UPDATE bulk_items SET result = 'LEFT_OUT', code = cause, settled_at = clock_timestamp() WHERE run_id = %s"
@@ -202,6 +204,10 @@ def _settle_batch(run_id: UUID, limit: int, *, act: Callable[[Row, Sequence[Row]
         run = runs[0]
         if run["stopped_at"] is not None:
             settle_rest(run_id)
+            return None
+        if against := objection(run["started_by"]):
+            with suppress(StopRefused):  # somebody else stopped it at the same time
+                stop(run_id, reason=against, actor=ITSELF)
             return None
         with transaction(run["started_by"], run["reason"] or f"bulk {run['action']}"):
             items = _take(run_id, limit)

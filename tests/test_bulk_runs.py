@@ -115,7 +115,7 @@ def test_what_moved_after_the_preview_is_left_as_it_is(app: Settings) -> None:
     operator.cancel(lane, [first], actor="zoe", reason="ordered twice")
     operator.correct_recipient(lane, second, "new@example.org", actor="zoe")
     operator.retry(lane, [third], actor="zoe")
-    bulk.begin(run_id, causes=(), expected=None, reason="", actor="bea")
+    bulk.begin(run_id, causes=(), expected=None, reason="mended", actor="bea")
     bulk.carry_out(run_id)
     assert results(run_id) == [("MOVED", "CANCELLED"), ("MOVED", "FAILED"), ("MOVED", "PENDING"), ("DONE", "PENDING")]
     assert sorted(acted()) == [0, 0, 1, 1]
@@ -137,12 +137,12 @@ def test_only_safe_ones_and_chosen_causes_are_acted_on(app: Settings) -> None:
     failed_forms(2)
     run_id = frozen(verdict="REVIEW")
     with pytest.raises(BulkError, match="nothing to do"):
-        bulk.begin(run_id, causes=["SAME_CAUSE"], expected=None, reason="", actor="bea")
+        bulk.begin(run_id, causes=["SAME_CAUSE"], expected=None, reason="mended", actor="bea")
     assert state(run_id)[0] == "PREVIEW"
-    assert bulk.begin(run_id, causes=["DEFINITE_NO"], expected=None, reason="", actor="bea") == 2
+    assert bulk.begin(run_id, causes=["DEFINITE_NO"], expected=None, reason="mended", actor="bea") == 2
     blocked = frozen(verdict="BLOCKED")
     with pytest.raises(BulkError, match="nothing to do"):
-        bulk.begin(blocked, causes=["DEFINITE_NO"], expected=None, reason="", actor="bea")
+        bulk.begin(blocked, causes=["DEFINITE_NO"], expected=None, reason="mended", actor="bea")
 
 
 def test_above_a_hundred_the_number_has_to_be_typed(app: Settings) -> None:
@@ -150,13 +150,14 @@ def test_above_a_hundred_the_number_has_to_be_typed(app: Settings) -> None:
     run_id = frozen()
     for wrong in (None, 100, 102):
         with pytest.raises(BulkError, match="type 101"):
-            bulk.begin(run_id, causes=(), expected=wrong, reason="", actor="bea")
-    assert bulk.begin(run_id, causes=(), expected=101, reason="", actor="bea") == 101
+            bulk.begin(run_id, causes=(), expected=wrong, reason="mended", actor="bea")
+    assert bulk.begin(run_id, causes=(), expected=101, reason="mended", actor="bea") == 101
 
 
-def test_cancelling_needs_a_reason(app: Settings) -> None:
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+def test_it_needs_a_reason(app: Settings, action: str) -> None:
     failed_forms(1)
-    run_id = frozen("cancel")
+    run_id = frozen(action)
     with pytest.raises(ReasonRequired):
         bulk.begin(run_id, causes=(), expected=None, reason="  ", actor="bea")
     assert results(run_id) == [("", "")]
@@ -166,9 +167,9 @@ def test_a_run_is_begun_once(app: Settings) -> None:
     failed_forms(1)
     run_id = begun()
     with pytest.raises(BulkError, match="already begun"):
-        bulk.begin(run_id, causes=(), expected=None, reason="", actor="zoe")
+        bulk.begin(run_id, causes=(), expected=None, reason="mended", actor="zoe")
     with pytest.raises(BulkError, match="no bulk run"):
-        bulk.begin(uuid4(), causes=(), expected=None, reason="", actor="zoe")
+        bulk.begin(uuid4(), causes=(), expected=None, reason="mended", actor="zoe")
 
 
 def test_a_preview_is_not_carried_out(app: Settings) -> None:
@@ -281,7 +282,7 @@ def test_a_lane_that_is_gone_is_reported(app: Settings) -> None:
     with connected():
         rows = fetch_dicts("SELECT *, 'pigeons' AS lane FROM health_information_dispatch_logs")
     run_id = bulk.freeze("retry", [Choice(rows[0], "SAFE", "DEFINITE_NO")], selection="", more=False, actor="ann")
-    bulk.begin(run_id, causes=(), expected=None, reason="", actor="ann")
+    bulk.begin(run_id, causes=(), expected=None, reason="mended", actor="ann")
     bulk.carry_out(run_id)
     assert results(run_id) == [("GONE", "UNKNOWN_LANE")]
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from dispatchlog.bulk_end import StopRefused
 from dispatchlog.engine.database import connected, fetch_all
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.migrate import migrate_down, migrate_up
+from dispatchlog.people import create_user, disable_user, set_roles
 from dispatchlog.settings import Settings
 from tests.dashboard.crowds import failed_forms, how_many
 from tests.engine.processes import until
@@ -197,3 +198,28 @@ def test_a_stopped_run_stays_stopped_when_the_schema_goes_back(app: Settings) ->
     assert results(half) + results(whole) == [("LEFT_OUT", "STOPPED")] * 3
     migrate_up(app.database_url)
     assert state(half)[0] == "DONE"
+
+
+@pytest.mark.parametrize(
+    ("happens", "why"),
+    [
+        (disable_user, "the account in whose name it went on was closed"),
+        (lambda email: set_roles(email, ["viewer"]), "whoever it went on for may not act on dispatches any more"),
+    ],
+    ids=["closed", "demoted"],
+)
+def test_a_run_ends_when_whoever_began_it_may_act_no_more(
+    app: Settings, monkeypatch: pytest.MonkeyPatch, happens: Callable[[str], object], why: str
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    create_user("bea@example.org", roles=["support"])
+    failed_forms(5)
+    run_id = begun()
+    carry_out_one_batch(run_id)
+    happens("bea@example.org")
+    bulk.go_on()
+    assert [result for result, _ in results(run_id)] == ["DONE"] * 2 + ["STOPPED"] * 3
+    assert how_many("health_information_dispatch_logs", "status = 'FAILED'") == 3
+    with connected():
+        kept = fetch_all("SELECT state, stopped_by, stop_reason FROM bulk_runs")
+    assert kept == [("STOPPED", "dispatchlog", why)]

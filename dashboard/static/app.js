@@ -44,7 +44,8 @@ function keepFocus(part, swap) {
 
 // False: somebody began to work inside it meanwhile, so it is as it was.
 async function refresh(part) {
-  const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual" });
+  const patience = AbortSignal.timeout(20000);
+  const answer = await fetch(location.href, { headers: { "X-Background-Refresh": "1" }, redirect: "manual", signal: patience });
   if (answer.type === "opaqueredirect") { location.reload(); return true; }
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
@@ -75,11 +76,15 @@ function askFirst(event) {
 
 function askForReason(event) {
   const link = event.target.closest("[data-reason-for]");
-  const dialog = document.getElementById("reason");
+  const dialog = link && document.getElementById(link.dataset.reasonDialog || "reason");
   if (!link || !dialog || event.metaKey || event.ctrlKey) return;
   event.preventDefault();
   dialog.querySelector("[data-reason-form]").action = link.dataset.reasonFor;
   dialog.querySelector("[data-reason-back]").value = link.dataset.back;
+  dialog.querySelector("[name=reason]").value = "";
+  for (const [part, words] of [["title", link.dataset.reasonTitle], ["text", link.dataset.reasonText], ["yes", link.dataset.reasonYes]]) {
+    if (words) dialog.querySelector(`[data-reason-${part}]`).textContent = words;
+  }
   dialog.showModal();
 }
 

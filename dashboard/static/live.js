@@ -3,13 +3,13 @@
 "use strict";
 
 const streamAddress = document.currentScript.dataset.stream;
-const COALESCE_MS = 1000, SLOWER_WITH_STREAM = 5, STREAM_AGAIN_MS = 15000;
+const COALESCE_MS = 1000, SLOWER_WITH_STREAM = 5, STREAM_AGAIN_MS = 1500, STREAM_AGAIN_MOST_MS = 8000;
 
 function keepCurrent(part) {
   const seconds = Number(part.dataset.refresh);
   const root = document.documentElement;
   let source = null, wanted = false, running = false, lastStart = 0, timer = 0, poll = 0, again = 0;
-  let wait = seconds, failing = false;
+  let wait = seconds, failing = false, stale = false, pause = STREAM_AGAIN_MS;
 
   function show(state) {
     root.dataset.live = state;
@@ -33,9 +33,10 @@ function keepCurrent(part) {
     running = true; wanted = false; lastStart = Date.now();
     try {
       if (await refresh(part) === false) wanted = true;
+      if (stale) openAnew();
       failing = false; wait = seconds;
     } catch {
-      failing = true; wait = Math.min(wait * 2, 60);
+      failing = stale = true; wait = Math.min(wait * 2, 60);
     }
     running = false;
     show(root.dataset.live);
@@ -59,16 +60,17 @@ function keepCurrent(part) {
     show("connecting");
     source = new EventSource(streamAddress);
     source.addEventListener("hello", (event) => {
+      pause = STREAM_AGAIN_MS; stale = false;
       show("on"); plan();
       if (!JSON.parse(event.data).resumed || failing) ask();
     });
     source.addEventListener("moved", (event) => { if (concerns(JSON.parse(event.data))) ask(); });
     source.addEventListener("all", ask);
-    source.addEventListener("over", () => { close("off"); ask(); });
+    // The session ended, which asking tells, or only the server did.
+    source.addEventListener("over", () => { openLater(); ask(); });
     source.onerror = () => {
       if (source && source.readyState === EventSource.CLOSED) {
-        close("off");
-        again = setTimeout(open, STREAM_AGAIN_MS * (1 + Math.random()));
+        openLater();
         plan();
       } else if (root.dataset.live === "on") {
         // Only the first time: each try to reconnect that fails comes here, and would put the asking off for ever.
@@ -78,14 +80,29 @@ function keepCurrent(part) {
     };
   }
 
+  // Whoever was refused or sent away tries again: soon at first, then seldom enough for a server whose streams are all taken.
+  function openLater() {
+    close("off");
+    again = setTimeout(open, pause * (1 + Math.random()));
+    pause = Math.min(2 * pause, STREAM_AGAIN_MOST_MS);
+  }
+
+  // Who could not be reached is there again. A stream from before may hang in the air, and one that waits has waited enough.
+  function openAnew() {
+    close("off");
+    pause = STREAM_AGAIN_MS; stale = false;
+    open();
+  }
+
   function close(state) {
+    clearTimeout(again);
     if (source) source.close();
     source = null;
     show(state);
   }
 
   function lookedAtOrNot() {
-    clearTimeout(poll); clearTimeout(again); clearTimeout(timer); timer = 0;
+    clearTimeout(poll); clearTimeout(timer); timer = 0;
     if (document.hidden) { close("paused"); return; }
     open(); ask();
   }

@@ -9,7 +9,7 @@ schedulers there are, and whichever of them dies, another goes on from the marks
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,10 @@ MOST_ROWS = 50_000
 # A step looks at so many waiting rows at the most, so that a long run of moved ones is no long transaction.
 MOST_LOOKED_AT = 1_000
 OPEN_STATES = ("RUNNING", "STOPPED", "HALTED")
+
+
+# Why nothing more is to be done in the name of whoever is given; empty where nothing speaks against it.
+Objection = Callable[[str], str]
 
 
 class ReplayRefused(DispatchlogError):
@@ -84,19 +88,22 @@ def _freeze(replay_id: int, lanes: Sequence[Lane], cause: str, since: datetime) 
     return int(frozen.rowcount)
 
 
-def advance_all(lanes: Sequence[Lane], waker: Waker | None = None) -> None:
+def advance_all(lanes: Sequence[Lane], waker: Waker | None = None, *, objection: Objection | None = None) -> None:
     """Take every open replay one step further, each in a transaction of its own."""
     with transaction("replay"):
         open_ones = fetch_all(
             "SELECT id FROM dispatch_replays WHERE state = ANY (%s) ORDER BY id", (list(OPEN_STATES),)
         )
     for (replay_id,) in open_ones:
-        advance(replay_id, lanes, waker=waker)
+        advance(replay_id, lanes, waker=waker, objection=objection)
 
 
-def advance(replay_id: int, lanes: Sequence[Lane], *, waker: Waker | None = None) -> bool:
+def advance(
+    replay_id: int, lanes: Sequence[Lane], *, waker: Waker | None = None, objection: Objection | None = None
+) -> bool:
     """Note what became of the released rows; where all went well release the next ones. Whether anything changed.
 
+    It is stopped where `objection` says that whoever it goes on for may not act any more; somebody else may resume it.
     A replay that is stopped or halted only notes. Somebody who is at it already is left to it.
     """
     with transaction("replay"):
@@ -113,6 +120,11 @@ def advance(replay_id: int, lanes: Sequence[Lane], *, waker: Waker | None = None
         if failed is not None:
             _change(replay_id, "HALTED", halted_by=failed)
             log.warning("REPLAY_HALTED", replay=replay_id, dispatch_id=str(failed))
+            return True
+        against = objection(found[0]["actor"]) if objection else ""
+        if against:
+            _change(replay_id, "STOPPED")
+            operator.log_action("dispatchlog", "replay_stop", reason=against, detail={"replay": replay_id})
             return True
         return step.release() or settled
 

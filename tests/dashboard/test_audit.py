@@ -48,7 +48,7 @@ def test_what_people_do_is_listed_newest_first_and_leads_to_its_dispatch(dash: D
     support = dash.as_("support")
     support.get(page_of(row))
     support.post(action(row, "reveal"))
-    support.post(action(row, "retry"))
+    support.post(action(row, "retry"), reason="mended")
     support.post(action(row, "cancel"), reason="ordered twice, ada@example.org")
     text = auditor.get("/audit").text
     assert shown(text) == [
@@ -86,7 +86,7 @@ def test_each_filter_lets_through_what_it_says(dash: Dashboard, auditor: Visitor
     support, admin = dash.as_("support"), dash.as_("admin")
     for visitor, row, deed in ((support, first, "reveal"), (admin, second, "reveal"), (admin, first, "retry")):
         visitor.get(page_of(row))
-        visitor.post(action(row, deed))
+        visitor.post(action(row, deed), reason="mended")
     looked, retried, signed = "Looked at the recipient", "Asked to try again", "Signed in"
     by_admin = name_of_actor("admin@example.org")
     assert filled(auditor, by=by_admin) == [

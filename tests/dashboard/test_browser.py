@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard import create_app
-from dispatchlog.engine.database import connected
+from dispatchlog.engine.database import connected, fetch_one
 from dispatchlog.engine.payloads import stored_parcel
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
@@ -109,6 +109,41 @@ def test_a_list_row_is_cancelled_with_a_reason_in_a_dialog(site: Site) -> None:
     page.get_by_role("button", name="Cancel the dispatch").click()
     expect(page.get_by_role("status")).to_contain_text("Cancelled. It will not be sent.")
     expect(page).to_have_url(f"{site.url}/dispatches?status=FAILED")
+
+
+def retried_with(page: Page) -> str:
+    expect(page.locator(".toasts")).to_contain_text("Queued to be sent now.")
+    with connected():
+        return str(fetch_one("SELECT reason FROM operator_actions WHERE action = 'retry' ORDER BY id DESC LIMIT 1")[0])
+
+
+def test_a_list_row_is_retried_for_a_usual_reason_in_two_clicks_or_in_own_words(site: Site) -> None:
+    with connected():
+        for number in ("VO-1", "VO-2", "VO-3"):
+            form_in("FAILED", number=number)
+    page = site.signed_in("support")
+    here = f"{site.url}/dispatches?status=FAILED"
+    page.goto(here)
+    page.get_by_role("link", name="Retry VO-1").click()
+    dialog = page.get_by_role("dialog", name="Retry: VO-1")
+    expect(dialog).to_contain_text("It is sent now to a•••@example.org.")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="The cause is mended").click()
+    assert retried_with(page) == "The cause is mended"
+    expect(page).to_have_url(here)
+    page.get_by_role("link", name="Retry VO-2").click()
+    dialog = page.get_by_role("dialog", name="Retry: VO-2")
+    dialog.get_by_role("button", name="Retry", exact=True).click()
+    expect(dialog).to_be_visible()  # nothing leaves without a reason
+    dialog.get_by_label("Why now").fill("the mailbox exists now")
+    dialog.get_by_label("Why now").press("Enter")
+    assert retried_with(page) == "the mailbox exists now"
+    page.get_by_role("link", name="Retry VO-3").click()
+    dialog = page.get_by_role("dialog", name="Retry: VO-3")
+    expect(dialog.get_by_label("Why now")).to_have_value("")
+    dialog.get_by_label("Why now").fill("she called")
+    dialog.get_by_role("button", name="Asked for by the recipient").click()
+    assert retried_with(page) == "Asked for by the recipient: she called"
 
 
 def test_everything_works_without_scripts(site: Site) -> None:

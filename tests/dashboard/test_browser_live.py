@@ -32,8 +32,9 @@ __all__ = ["chromium"]  # a fixture
 
 # Told by the stream a change is there within a second or so; no page of these asks by itself in that time.
 SOON_MS = 8_000
-# A page whose server is gone asks less and less often.
+# A page whose server is gone asks less and less often, but tries every few seconds to be told again.
 AWAY_MS = 60_000
+BACK_MS = 20_000
 
 
 @pytest.fixture
@@ -186,6 +187,28 @@ def test_where_the_stream_is_refused_the_page_asks_instead(serve: Callable[..., 
     expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
 
 
+def test_a_refused_page_is_told_of_changes_as_soon_as_there_is_room(serve: Callable[..., Site]) -> None:
+    site = serve(live_streams=0)
+    page = site.signed_in("viewer")
+    is_live(page, "off")
+    for hub in live_hub._hubs:
+        hub._most = 1
+    is_live(page, within_ms=BACK_MS)
+
+
+def test_a_page_whose_stream_the_server_ends_listens_again(site: Site) -> None:
+    page = site.signed_in("viewer")
+    is_live(page)
+    for hub in live_hub._hubs:
+        for stream in list(hub._streams):
+            stream.end()
+    is_live(page, "off")
+    is_live(page, within_ms=BACK_MS)
+    with connected():
+        form_in("IN_DOUBT")
+    expect(page.get_by_role("link", name="In doubt 1")).to_be_visible(timeout=SOON_MS)
+
+
 def test_signing_out_elsewhere_ends_an_open_page_at_once(site: Site) -> None:
     page = site.signed_in("viewer")
     page.goto(site.url)
@@ -271,18 +294,21 @@ def test_an_open_page_outlives_a_restart_of_every_server(
         web.terminate()  # as a new version is put in place
         assert web.wait(30) == 0
         web = start_web(port)
-        is_live(page, within_ms=AWAY_MS)
+        is_live(page, within_ms=BACK_MS)
         one_more_in_doubt(page, 5)
 
         database.close_all()
         postgres.stop()
         is_not_reachable(page)
+        kill_web(web)
+        web = start_web(port)
+        is_live(page, "off", within_ms=BACK_MS)  # what tells of changes is refused without PostgreSQL
         postgres.start(same_port=True)
         database.close_all()
         with connected():
             form_in("IN_DOUBT", number="VO-6")
+        is_live(page, within_ms=BACK_MS)
         shows_in_doubt(page, 6)
-        is_live(page, within_ms=AWAY_MS)
         one_more_in_doubt(page, 7)
         expect(page.locator("[data-live-text]")).not_to_contain_text("Not reachable")
         assert page.evaluate("window.neverLoadedAnew") is True

@@ -46,7 +46,7 @@ def preview(visitor: Visitor, query: str = "", *, action: str = "retry", back: s
 def begin(visitor: Visitor, address: str, **fields: object) -> str:
     """Begin a previewed run and carry it out as a worker would; its page."""
     path = address.partition("?")[0]
-    answer = visitor.post(f"{path}/begin", **fields)
+    answer = visitor.post(f"{path}/begin", **{"reason": "mended", **fields})
     assert answer.status_code == 303, answer.text
     bulk.go_on()
     return visitor.get(answer.location).text
@@ -198,7 +198,7 @@ def test_above_a_hundred_the_number_is_typed(dash: Dashboard) -> None:
     address = preview(support, "status=FAILED")
     assert "Type how many, to confirm" in support.get(address).text
     for number in ("", "119", "all", "-120", "1e2"):
-        refused = support.post(f"{address}/begin", number=number)
+        refused = support.post(f"{address}/begin", number=number, reason="mended")
         assert refused.status_code == 400
         assert "Type 120 to confirm" in refused.text
     assert how_many("health_information_dispatch_logs", "status = 'FAILED'") == 120
@@ -228,7 +228,7 @@ def test_pressing_twice_begins_once(dash: Dashboard) -> None:
     support = dash.as_("support")
     address = preview(support, "status=FAILED")
     begin(support, address)
-    text = support.post(f"{address}/begin", follow=True).text
+    text = support.post(f"{address}/begin", follow=True, reason="mended").text
     assert "It had already begun; nothing was begun twice." in text
     assert how_many("operator_actions", "action = 'bulk_retry'") == 1
 
@@ -274,7 +274,7 @@ def test_where_nothing_is_possible_there_is_no_button(dash: Dashboard) -> None:
     text = support.get(address).text
     assert "Nothing here can be retried" in text
     assert "data-begin" not in text
-    assert support.post(f"{address}/begin").status_code == 400
+    assert support.post(f"{address}/begin", reason="mended").status_code == 400
 
 
 def test_the_way_back_keeps_the_lists_filter(dash: Dashboard) -> None:
@@ -288,7 +288,7 @@ def test_the_way_back_keeps_the_lists_filter(dash: Dashboard) -> None:
     assert f'<a href="{here.replace("&", "&amp;")}">' in shown
     sample = unescape(re.search(r'class="group-sample".*?href="([^"]+)"', shown, re.S).group(1))  # type: ignore[union-attr]
     assert address in unescape(support.get(sample).text)
-    answer = support.post(f"{address.partition('?')[0]}/begin", back=here)
+    answer = support.post(f"{address.partition('?')[0]}/begin", back=here, reason="mended")
     assert "back=" in answer.location
     assert f'<a href="{here.replace("&", "&amp;")}">' in support.get(answer.location).text
     elsewhere = support.get(f"{address.partition('?')[0]}?back=//evil.example/").text
@@ -334,7 +334,7 @@ def test_a_viewer_may_look_at_runs_and_begin_none(dash: Dashboard) -> None:
     text = viewer.get(address).text
     assert "Your role can look at it only." in text
     assert "data-begin" not in text
-    assert viewer.post(f"{address}/begin").status_code == 403
+    assert viewer.post(f"{address}/begin", reason="mended").status_code == 403
     assert 'name="pick"' not in viewer.get("/dispatches").text
     begin(support, address)
     assert "1 of 1 retried" in viewer.get(address).text
@@ -360,7 +360,7 @@ def test_without_a_worker_a_run_says_that_it_does_not_go_on(dash: Dashboard) -> 
     failed_forms(1)
     support = dash.as_("support")
     address = preview(support, "status=FAILED")
-    text = support.post(f"{address}/begin", follow=True).text
+    text = support.post(f"{address}/begin", follow=True, reason="mended").text
     assert "No worker is running, so it does not go on." in text
     assert 'data-refresh="2"' in text
 
@@ -369,7 +369,7 @@ def test_a_run_that_does_not_exist_is_not_found(dash: Dashboard) -> None:
     address = "/bulk/00000000-0000-7000-8000-000000000000"
     admin = dash.as_("admin")
     assert admin.get(address).status_code == 404
-    assert admin.post(f"{address}/begin").status_code == 404
+    assert admin.post(f"{address}/begin", reason="mended").status_code == 404
     assert admin.post(f"{address}/report").status_code == 404
 
 
@@ -399,7 +399,7 @@ def test_a_form_sent_again_in_bulk_wakes_its_lane(dash: Dashboard) -> None:
         failed_forms(1)
         support = dash.as_("support")
         address = preview(support, "status=FAILED")
-        support.post(f"{address}/begin")
+        support.post(f"{address}/begin", reason="mended")
         with redis.Redis.from_url(dash.app.config["DISPATCHLOG_SETTINGS"].effective_redis_url) as client:
             assert client.llen(f"dramatiq:{bulk.QUEUE}") == 1
             bulk.go_on()

@@ -20,7 +20,7 @@ def under_way(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(bulk, "BATCH", 2)
     failed_forms(5)
     address = preview(visitor, "status=FAILED").partition("?")[0]
-    assert visitor.post(f"{address}/begin").status_code == 303
+    assert visitor.post(f"{address}/begin", reason="mended").status_code == 303
     asked = chain([False], repeat(True))
     bulk.go_on(stopping=lambda: next(asked))
     visitor.get(address)
@@ -54,7 +54,7 @@ def test_untouched_ones_can_be_acted_on_anew(dash: Dashboard, monkeypatch: pytes
     support = dash.as_("support")
     support.post(f"{under_way(support, monkeypatch)}/stop", reason="not yet")
     again = preview(support, "status=FAILED").partition("?")[0]
-    support.post(f"{again}/begin")
+    support.post(f"{again}/begin", reason="mended")
     bulk.go_on()
     assert "3 of 3 retried" in support.get(again).text
 

@@ -92,7 +92,7 @@ def test_evidence_is_masked(dash: Dashboard) -> None:
 def test_retry_puts_the_row_back_and_wakes_the_lane(dash: Dashboard, settings_env: Settings) -> None:
     row = form_in("FAILED")
     support = dash.as_("support")
-    answer = support.post(action(row, "retry"), follow=True)
+    answer = support.post(action(row, "retry"), follow=True, reason="mended")
     assert "Queued to be sent now." in answer.text
     assert the_row("health_information")["status"] == "PENDING"
     assert redis_client(settings_env.redis_url).exists(flag("health_information"))
@@ -103,12 +103,22 @@ def test_retry_puts_the_row_back_and_wakes_the_lane(dash: Dashboard, settings_en
     assert signed[0] == "support@example.org"
 
 
+def test_a_retry_needs_a_reason_and_keeps_it(dash: Dashboard) -> None:
+    row = form_in("FAILED")
+    support = dash.as_("support")
+    assert "Say why it is tried again" in support.post(action(row, "retry"), reason=" ", follow=True).text
+    assert the_row("health_information")["status"] == "FAILED"
+    text = support.post(action(row, "retry"), usual_reason="The cause is mended", reason="", follow=True).text
+    assert the_row("health_information")["status"] == "PENDING"
+    assert "The cause is mended" in text
+
+
 def test_making_a_waiting_form_due_now_leaves_it_to_the_sweep(dash: Dashboard) -> None:
     row = form_in("PENDING")
     support = dash.as_("support")
-    assert "leaves with the next sweep" in support.post(action(row, "retry"), follow=True).text
+    assert "leaves with the next sweep" in support.post(action(row, "retry"), follow=True, reason="mended").text
     assert the_row("health_information")["due_at"] < row["due_at"]
-    assert "Nothing changed" in support.post(action(row, "retry"), follow=True).text
+    assert "Nothing changed" in support.post(action(row, "retry"), follow=True, reason="mended").text
 
 
 def test_cancel_needs_a_reason_and_keeps_it(dash: Dashboard) -> None:
@@ -251,7 +261,7 @@ def test_tries_since_the_last_retry_are_told_apart_from_all(dash: Dashboard) -> 
     row = form_in("FAILED")
     support = dash.as_("support")
     assert "1 of 5</dd>" in support.get(page_of(row)).text
-    support.post(action(row, "retry"))
+    support.post(action(row, "retry"), reason="mended")
     send_due("health_information", refuse)
     text = support.get(page_of(row)).text
     assert '1 of 5 since the last retry<span class="sub">2 in all</span>' in text
@@ -360,14 +370,16 @@ def test_a_reveal_shows_the_recipient_once_and_is_kept(dash: Dashboard) -> None:
 def test_an_action_returns_to_the_list_it_came_from(dash: Dashboard) -> None:
     row = form_in("FAILED")
     answer = dash.as_("support").post(
-        action(row, "retry"), back="/lanes/health_information?status=FAILED", **{"return": "back"}
+        action(row, "retry"), reason="mended", back="/lanes/health_information?status=FAILED", **{"return": "back"}
     )
     assert answer.location == "/lanes/health_information?status=FAILED"
 
 
 def test_back_leads_nowhere_else(dash: Dashboard) -> None:
     row = form_in("FAILED")
-    answer = dash.as_("support").post(action(row, "retry"), back="//evil.example/", **{"return": "back"})
+    answer = dash.as_("support").post(
+        action(row, "retry"), reason="mended", back="//evil.example/", **{"return": "back"}
+    )
     assert answer.location == page_of(row)
 
 

@@ -18,7 +18,7 @@ from dispatchlog.engine.lanes import Lane
 from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
-from tests.dashboard.browsing import Dashboard, Visitor, action
+from tests.dashboard.browsing import Dashboard, Visitor, action, page_of
 from tests.dashboard.samples import form_in, registration_in_doubt, the_row
 from tests.engine.lane import enqueue, install, parcel_lane
 from tests.engine.test_replay import settle
@@ -218,7 +218,7 @@ def test_a_doubt_whose_key_is_known_offers_a_retry(dash: Dashboard) -> None:
     row = registration_in_doubt()
     support = dash.as_("support")
     assert action(row, "retry", "kit_registration") in support.get("/in-doubt").text
-    assert "Queued to be registered now." in answer(support, row, "retry", "kit_registration")
+    assert "Queued to be registered now." in answer(support, row, "retry", "kit_registration", reason="mended")
 
 
 def test_lanes_stand_together_or_apart(dash: Dashboard, parcels: Lane) -> None:
@@ -258,3 +258,18 @@ def test_the_list_of_doubts_walks_its_index(dash: Dashboard) -> None:
         execute("RESET enable_bitmapscan")
     assert "_doubts" in plan
     assert "Sort" not in plan
+
+
+def test_a_doubt_is_escalated_from_its_own_page(dash: Dashboard) -> None:
+    row = form_in("IN_DOUBT")
+    support = dash.as_("support")
+    text = support.get(f"{page_of(row)}?back=/dispatches").text
+    address = f"/in-doubt/health_information/{row['id']}/escalate"
+    assert f'action="{address}"' in text
+    fields = {"return": "dispatch", "back": "/dispatches", "claim_token": str(row["claim_token"])}
+    answer = support.post(address, reason="the log shows nothing", **fields)
+    assert answer.location == f"{page_of(row)}?back=/dispatches"
+    text = support.get(answer.location).text
+    assert "“the log shows nothing”" in text
+    assert "Escalate again" in text
+    assert f'action="{address}"' not in dash.as_("viewer").get(page_of(row)).text

@@ -14,6 +14,7 @@ from dispatchlog.engine.errors import DispatchlogError, Permanent
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.gateways.fake import FakeGateway
+from dispatchlog.people import set_roles
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.browsing import Dashboard, Visitor
@@ -239,3 +240,13 @@ def test_the_scheduler_advances_replays(dash: Dashboard, settings_env: Settings)
     with connected():
         assert fetch_all("SELECT count(*) FROM schedule_occurrences WHERE job = 'replays'") == [(0,)]
     assert replay.OPEN_STATES
+
+
+def test_a_replay_stops_when_whoever_began_it_may_act_no_more(dash: Dashboard) -> None:
+    failed_forms(3)
+    begin(dash.as_("support"))
+    send_due(FORMS)
+    set_roles("support@example.org", ["viewer"])
+    text = dash.as_("admin").get("/incidents/replays/1").text
+    assert "It is stopped: whoever it went on for may not act on dispatches any more." in text
+    assert statuses() == {"SENT": 1, "FAILED": 2}

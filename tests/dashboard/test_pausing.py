@@ -109,7 +109,7 @@ def test_why_not_yet_names_who_paused_it(dash: Dashboard) -> None:
 def test_a_retry_in_a_paused_lane_says_that_it_waits(dash: Dashboard) -> None:
     row = form_in("FAILED")
     holds.hold(LANE, actor="bo@example.org", reason="maintenance")
-    text = dash.as_("support").post(action(row, "retry"), follow=True).text
+    text = dash.as_("support").post(action(row, "retry"), follow=True, reason="mended").text
     assert "It is paused, so it waits until somebody resumes it." in text
 
 

@@ -373,3 +373,20 @@ def test_the_application_cannot_rewrite_what_was_on_the_list(lane: Lane) -> None
 
 def test_the_stages_are_one_five_and_batches() -> None:
     assert STAGES[:2] == (1, 5)
+
+
+def test_it_stops_when_whoever_it_goes_on_for_may_act_no_more(lane: Lane) -> None:
+    ids = failed(lane, 8)
+    replay_id = start(lane)
+    replay.advance(replay_id, [lane], objection=lambda _: "")
+    settle(lane, Receipt("m"))
+    replay.advance(replay_id, [lane], objection={"ann": "her account was closed"}.__getitem__)
+    assert the_replay(replay_id)["state"] == "STOPPED"
+    assert states(replay_id) == {"SENT": 1, "WAITING": 7}
+    assert in_state(lane, ids, "FAILED") == 7
+    with connected():
+        kept = fetch_dicts("SELECT actor, reason FROM operator_actions WHERE action = 'replay_stop'")
+    assert kept == [{"actor": "dispatchlog", "reason": "her account was closed"}]
+    replay.resume(replay_id, [lane], actor="bob", reason="I take it over")
+    assert replay.advance(replay_id, [lane], objection={"bob": ""}.__getitem__)
+    assert in_state(lane, ids, "PENDING") == 5
