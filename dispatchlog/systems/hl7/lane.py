@@ -9,6 +9,8 @@ from dispatchlog.systems.hl7.endpoints import AnyEndpoint, routes
 from models import Hl7Message
 
 LANE = "hl7"
+# Of its own, so that a worker of this lane alone takes no other lane's wake-ups.
+QUEUE, ACTOR = "hl7", "hl7_messages"
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
 
 
@@ -27,6 +29,9 @@ def hl7_lane() -> Lane:
         failed_blocks=True,
         routes=routes,
         goes_stale=True,
+        queue=QUEUE,
+        actor=ACTOR,
+        tells_each=True,
     )
 
 
