@@ -82,7 +82,7 @@ def _see_through(ids: Collection[UUID], runtime: Runtime) -> Iterator[ByHand]:
 def _rows(ids: Collection[UUID]) -> list[dict[str, object]]:
     with connected():
         return fetch_dicts(
-            "SELECT m.id, m.route, m.status, m.claims, m.last_error_code, m.last_error, EXISTS (SELECT FROM hl7_messages q"
+            "SELECT m.id, m.route, m.status, m.claims, m.last_error_code, EXISTS (SELECT FROM hl7_messages q"
             " WHERE q.route = m.route AND q.status = 'QUEUED') AS busy FROM hl7_messages m WHERE m.id = ANY (%s::uuid[])"
             " ORDER BY m.seq",
             (list(ids),),
@@ -104,7 +104,8 @@ def _deliver(names: Collection[str], runtime: Runtime) -> tuple[int, float]:
 
 
 def _why(row: dict[str, object]) -> str:
-    return "" if row["status"] == "SENT" else f"{row['last_error_code']}: {row['last_error']}"
+    """The code alone: the exchange's own words may quote the patient."""
+    return "" if row["status"] == "SENT" else str(row["last_error_code"] or "")
 
 
 def _why_not_tried(row: dict[str, object]) -> str:
