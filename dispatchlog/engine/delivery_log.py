@@ -67,7 +67,7 @@ class DeliveryLog:
         known["attempts"] = result.row["attempts"] + verdict.counts
         if verdict.status is Status.PENDING:
             self._count("again")
-            self._say("DISPATCH_AGAIN", **known, next_attempt_in_seconds=round(verdict.delay_seconds, 1))
+            self._say("DISPATCH_AGAIN", **known, next_attempt_in_seconds=round(verdict.delay_seconds, 3))
         else:
             self._count("failed")
             self._say("DISPATCH_FAILED", **known, in_doubt=verdict.in_doubt)
