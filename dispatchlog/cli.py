@@ -130,7 +130,9 @@ def up(*, sample: bool) -> None:
 @main.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="Worker processes (DISPATCHLOG_WORKER_PROCESSES).")
 @click.option("--threads", type=click.IntRange(2, 64), help="Threads of each (DISPATCHLOG_WORKER_THREADS).")
-@click.option("--lane", "lanes", multiple=True, help="Only this lane; repeatedly, only these (DISPATCHLOG_WORKER_LANES).")
+@click.option(
+    "--lane", "lanes", multiple=True, help="Only this lane; repeatedly, only these (DISPATCHLOG_WORKER_LANES)."
+)
 @explained
 def worker(*, processes: int | None, threads: int | None, lanes: tuple[str, ...]) -> None:
     """Run worker processes; one that dies is replaced, and the others take over what it held."""
@@ -143,7 +145,17 @@ def worker(*, processes: int | None, threads: int | None, lanes: tuple[str, ...]
     children = [
         Child(
             f"worker-{number}",
-            [sys.executable, "-m", "dramatiq", "tasks", "--processes", "1", "--threads", str(threads), *queues_of(chosen)],
+            [
+                sys.executable,
+                "-m",
+                "dramatiq",
+                "tasks",
+                "--processes",
+                "1",
+                "--threads",
+                str(threads),
+                *queues_of(chosen),
+            ],
             env={
                 "dramatiq_queue_prefetch": str(threads),
                 "dramatiq_worker_timeout": "100",

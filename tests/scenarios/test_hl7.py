@@ -173,7 +173,9 @@ def test_case_3_retry_logic(clinic: Clinic) -> None:
     assert failed["last_error_code"]
     assert failed["last_error"]
     with connected():
-        attempts = fetch_dicts("SELECT outcome FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id", (sent["id"],))
+        attempts = fetch_dicts(
+            "SELECT outcome FROM dispatch_attempts WHERE dispatch_id = %s ORDER BY id", (sent["id"],)
+        )
     assert [attempt["outcome"] for attempt in attempts] == ["UNKNOWN", "UNKNOWN", "TRANSIENT", "ACCEPTED"]
     again = [line for line in clinic.said("DISPATCH_AGAIN") if line["dispatch_id"] == str(sent["id"])]
     assert [line["attempts"] for line in again] == [1, 2, 3]

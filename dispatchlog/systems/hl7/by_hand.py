@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine import operator
@@ -79,7 +80,7 @@ def _see_through(ids: Collection[UUID], runtime: Runtime) -> Iterator[ByHand]:
         yield ByHand(row["id"], row["route"], row["status"], _why_not_tried(row))
 
 
-def _rows(ids: Collection[UUID]) -> list[dict[str, object]]:
+def _rows(ids: Collection[UUID]) -> list[dict[str, Any]]:
     with connected():
         return fetch_dicts(
             "SELECT m.id, m.route, m.status, m.claims, m.last_error_code, EXISTS (SELECT FROM hl7_messages q"
@@ -103,12 +104,12 @@ def _deliver(names: Collection[str], runtime: Runtime) -> tuple[int, float]:
     return claimed, min(waits, default=0.0)
 
 
-def _why(row: dict[str, object]) -> str:
+def _why(row: dict[str, Any]) -> str:
     """The code alone: the exchange's own words may quote the patient."""
     return "" if row["status"] == "SENT" else str(row["last_error_code"] or "")
 
 
-def _why_not_tried(row: dict[str, object]) -> str:
+def _why_not_tried(row: dict[str, Any]) -> str:
     route = routes().get(str(row["route"]))
     if route is not None and route.closed:
         return route.closed
