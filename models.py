@@ -264,7 +264,8 @@ class ServiceToken(Table):
         index=False,
         constraints=[
             Check(
-                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control}'"
+                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
+                "visits:write,visits:read,hl7:retry}'"
                 " AND scopes <> '{}'"
             )
         ],

@@ -52,7 +52,7 @@ def retry_all(
     """
     if status not in RETRIABLE:
         raise DispatchlogError(f"retry what is {' or '.join(RETRIABLE)}", code="UNKNOWN_STATUS")
-    school_id = _school_id(school) if school else None
+    school_id = school_id_of(school) if school else None
     found = _waiting(status, school_id, after=after, limit=most + 1)
     chosen = found[:most]
     results = _retry([message_id for _, message_id in chosen], actor=actor, reason=reason)
@@ -70,7 +70,12 @@ def retry_these(ids: Sequence[UUID], *, actor: str, reason: str = "") -> Retried
     return Retried(retried, len(results) - retried, results=tuple(results))
 
 
-def _school_id(school: str) -> UUID:
+def school_id_of(school: str) -> UUID:
+    """The id of the school with this code or id.
+
+    Raises:
+        VisitError: UNKNOWN_SCHOOL.
+    """
     with connected():
         return UUID(str(school_endpoint(school)["school_id"]))
 

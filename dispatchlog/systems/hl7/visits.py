@@ -34,6 +34,7 @@ class RecordedVisit:
 
     visit_id: UUID
     school: str
+    school_id: UUID
     number: str
     messages: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
@@ -59,7 +60,9 @@ def record_visit(school: str, visit: Visit, *, source: str, trace_id: str = "") 
             "SELECT id, message_type, control_id, status FROM hl7_messages WHERE visit_id = %s ORDER BY seq",
             (visit.id,),
         )
-    return RecordedVisit(visit.id, endpoint["code"], visit.number, tuple(messages), warnings, created)
+    return RecordedVisit(
+        visit.id, endpoint["code"], endpoint["school_id"], visit.number, tuple(messages), warnings, created
+    )
 
 
 def school_endpoint(school: str) -> Mapping[str, Any]:
