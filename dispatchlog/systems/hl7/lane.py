@@ -6,6 +6,7 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.systems.hl7.endpoints import AnyEndpoint, routes
+from dispatchlog.systems.hl7.names import parse
 from models import Hl7Message
 
 LANE = "hl7"
@@ -32,6 +33,7 @@ def hl7_lane() -> Lane:
         queue=QUEUE,
         actor=ACTOR,
         tells_each=True,
+        persons=persons,
     )
 
 
@@ -42,3 +44,13 @@ def _any_endpoint() -> Gateway:
 def compose(row: Row) -> Letter:
     """What leaves: the bytes as they were stored with the visit. A resend has the same MSH-10."""
     return Letter(row["route"], bytes(row["body"]), CONTENT_TYPE, {"control_id": row["control_id"]})
+
+
+def persons(row: Row, body: bytes) -> list[str]:
+    """Whatever stands in a field that names, numbers or describes the student or somebody close."""
+    found = [str(row["student_name"]), str(row["student_number"])]
+    for segment in parse(body):
+        for field in segment.fields:
+            if field.identifying:
+                found += [text for repetition in field.repetitions for text in repetition if text]
+    return found

@@ -123,8 +123,9 @@ def enqueue_message(
     trace_id: str = "",
     replaces_id: UUID | None = None,
     written_by: str = "",
+    **more: Any,
 ) -> UUID:
-    """Put the visit's message into the lane, in the caller's transaction; its id comes back."""
+    """Put the visit's message into the lane, in the caller's transaction; its id comes back. `more` are other columns."""
     lane = hl7_lane()
     identity = identity_of(endpoint)
     now = datetime.now(UTC)
@@ -147,6 +148,7 @@ def enqueue_message(
         "subject_id": f"student:{code}:{student.id}",
         "search_keys": [student.id, visit.number, control_id, str(visit.id)],
         "trace_id": trace_id,
+        **more,
     }
     (message_id,) = ledger.enqueue(lane, [row])
     get_waker().after_commit(lane)
