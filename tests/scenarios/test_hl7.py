@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,23 @@ import dramatiq
 import pytest
 import redis
 
-from dispatchlog.broker import get_broker, get_waker
-from dispatchlog.engine.database import configure, connected, database, fetch_dicts
-from dispatchlog.engine.tables import new_id
+from dispatchlog.broker import get_broker
+from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.engine.wakeup import NUDGES
 from dispatchlog.gateways.hl7_exchange import Exchange
 from dispatchlog.gateways.hl7_exchange_script import Answer, Rule
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
+from dispatchlog.service_tokens import create_token
 from dispatchlog.settings import Settings
-from dispatchlog.systems import registry
 from dispatchlog.systems.hl7 import retrying, schools
 from dispatchlog.systems.hl7.endpoints import routes
-from dispatchlog.systems.hl7.visits import record_visit
+from tests.dashboard.browsing import Dashboard, Visitor
+from tests.dashboard.conftest import cheap_passwords, dash
+from tests.dashboard.reported_visits import report
 from tests.scenarios.processes import free_port, running, wait_for
 from tests.systems.hl7.visits import STUDENT, VISIT
+
+__all__ = ["cheap_passwords", "dash"]  # fixtures
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,6 +56,8 @@ class Clinic:
 
     settings: Settings
     log: Path
+    office: Dashboard
+    token: dict[str, str]
     exchange: Exchange = field(default_factory=Exchange)
     port: int = field(default_factory=free_port)
     side: MllpSide | None = None
@@ -77,13 +83,14 @@ class Clinic:
 
     def assess(self, student: str = "S-1") -> str:
         """Create an assessment, as the clinic's system does; the control id of its message comes back."""
-        visit = replace(VISIT, id=new_id(), student=replace(STUDENT, id=student))
+        document = report(student={**report()["student"], "id": student})
         began = time.monotonic()
-        recorded = record_visit(CODE, visit, source="clinic")
+        answer = self.office.app.test_client().post("/api/visits", json=document, headers=self.token)
         assert time.monotonic() - began < 1, "creating an assessment waits for nobody"
-        (message,) = recorded.messages
+        assert answer.status_code == 201
+        (message,) = answer.get_json()["messages"]
         assert message["status"] == "PENDING"
-        return str(message["control_id"])
+        return str(message["controlId"])
 
     def rows(self) -> list[dict[str, Any]]:
         with connected():
@@ -105,22 +112,15 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic(settings_env: Settings, tmp_path: Path) -> Iterator[Clinic]:
-    for cache in (get_broker, get_waker):
-        cache.cache_clear()
-    registry.forget()
-    configure(settings_env.database_url, role=settings_env.application_role, name="test", max_connections=10)
-    running_clinic = Clinic(settings_env, tmp_path / "log")
+def clinic(dash: Dashboard, settings_env: Settings, tmp_path: Path) -> Iterator[Clinic]:
+    token = {"Authorization": f"Bearer {create_token('clinic', ['visits:write'], 'test')}"}
+    one = Clinic(settings_env, tmp_path / "log", dash, token)
     schools.add_school(CODE, "First school", actor="test")
-    running_clinic.change(**QUICK, port=running_clinic.port)
-    running_clinic.reach()
-    yield running_clinic
-    running_clinic.lose()
-    running_clinic.exchange.close()
-    database.close_all()
-    for cache in (get_broker, get_waker):
-        cache.cache_clear()
-    registry.forget()
+    one.change(**QUICK, port=one.port)
+    one.reach()
+    yield one
+    one.lose()
+    one.exchange.close()
 
 
 @contextmanager
@@ -262,6 +262,46 @@ def test_case_7_auto_retry_intervals(clinic: Clinic) -> None:
     assert policy.max_attempts == 6, "the first try and five more"
     for tries, seconds in enumerate([30, 60, 120, 240, 480], start=1):
         assert policy.delay_seconds(tries) == pytest.approx(seconds, rel=0.2)
+
+
+def test_case_8_manual_retry_from_the_page(clinic: Clinic) -> None:
+    clinic.change(first_retry_seconds=600)
+    clinic.exchange.script.set(rules=[Rule(Answer(code="AE", error="101", accept=False), patient="S-refused")])
+    with clinic.worker():
+        refused = clinic.assess("S-refused")
+        wait_for(clinic.settled, seconds=60)
+        clinic.lose()
+        waiting = [clinic.assess(f"S-{number}") for number in range(4)]
+        wait_for(lambda: clinic.tried(1), seconds=60)
+        wait_for(lambda: clinic.statuses() == ["FAILED"] + ["PENDING"] * 4, seconds=10)
+        admin = clinic.office.as_("admin")
+        assert listed(admin, "") == {refused, *waiting}
+        assert listed(admin, "?status=PENDING") == set(waiting)
+        assert listed(admin, f"?status=FAILED&school={CODE}") == {refused}
+        assert listed(admin, "?to=2020-01-01") == set()
+        assert clinic.office.as_("support").get("/admin/hl7").status_code == 403
+        clinic.reach()
+        clinic.exchange.script.set()
+        ids = [row["id"] for row in clinic.rows()]
+        assert admin.post("/admin/hl7/retry", pick=[ids[1], ids[2]]).status_code == 303
+        wait_for(lambda: clinic.statuses() == ["FAILED", "SENT", "SENT", "PENDING", "PENDING"], seconds=30)
+        assert admin.post(f"/admin/hl7/{ids[3]}/retry").status_code == 303
+        wait_for(lambda: clinic.statuses() == ["FAILED", "SENT", "SENT", "SENT", "PENDING"], seconds=30)
+        assert admin.post("/admin/hl7/retry-all", status="PENDING").status_code == 303
+        wait_for(lambda: clinic.statuses() == ["FAILED"] + ["SENT"] * 4, seconds=30)
+        assert admin.post("/admin/hl7/retry-all", status="FAILED").status_code == 303
+        wait_for(lambda: clinic.statuses() == ["SENT"] * 5, seconds=30)
+    assert [row["attempts"] - row["attempts_forgiven"] for row in clinic.rows()] == [0] * 5
+    with connected():
+        acts = fetch_dicts("SELECT actor, dispatch_id FROM operator_actions WHERE action = 'retry' ORDER BY id")
+    assert {(act["actor"], act["dispatch_id"]) for act in acts} == {("admin@example.org", each) for each in ids}
+
+
+def listed(visitor: Visitor, query: str) -> set[str]:
+    """The control ids on the page."""
+    page = visitor.get(f"/admin/hl7{query}")
+    assert page.status_code == 200
+    return set(re.findall(r"Select ([^<]+)</span>", page.text))
 
 
 def test_a_worker_of_another_lane_alone_takes_no_message_up_and_no_wake_up_away(clinic: Clinic) -> None:
