@@ -48,9 +48,7 @@ class SampleSchool:
 
 
 SCHOOLS = (
-    SampleSchool(
-        "NORTH", "North Sample School", "MLLP; two students' messages meet errors", {"first_retry_seconds": 8}
-    ),
+    SampleSchool("NORTH", "North Sample School", "MLLP; two students' messages meet errors"),
     SampleSchool("SOUTH", "South Sample School", "HTTP with an API key", {"transport": "HTTPS", "api_key": API_KEY}),
     SampleSchool(
         "EAST",
