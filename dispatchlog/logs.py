@@ -35,8 +35,8 @@ class _Apart:
     """
 
     def __init__(self, *_: object) -> None:
-        self._out = structlog.PrintLogger(sys.__stdout__)
-        self._err = structlog.PrintLogger(sys.__stderr__)
+        self._out = structlog.WriteLogger(sys.__stdout__)
+        self._err = structlog.WriteLogger(sys.__stderr__)
         self.debug = self.info = self._out.msg
         self.warning = self.error = self.critical = self.exception = self._err.msg
 

@@ -38,7 +38,7 @@ def test_all_that_waits_goes_in_order_whatever_its_age_and_back_off(desk: Desk, 
         execute("UPDATE hl7_messages SET stale_at = now() - interval '1 hour' WHERE id = %s", (ids[0],))
         execute("UPDATE hl7_messages SET due_at = now() + interval '1 hour' WHERE id = %s", (ids[1],))
     assert by_hand.pending() == ids
-    assert send(desk, ids) == {each: ("SENT", "") for each in ids}
+    assert send(desk, ids) == dict.fromkeys(ids, ("SENT", ""))
     control_ids = [row["control_id"] for row in desk.rows("hl7")]
     assert [received.control_id for received in exchange.received] == control_ids
     assert by_hand.pending() == []
