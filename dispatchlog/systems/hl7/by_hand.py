@@ -61,14 +61,14 @@ def _school(message_id: UUID) -> str:
 
 
 def _see_through(ids: Collection[UUID], runtime: Runtime) -> Iterator[ByHand]:
-    claims = {row["id"]: row["claims"] for row in _rows(ids)}
-    while claims and not runtime.stopping.is_set():
+    attempts = {row["id"]: row["attempts"] for row in _rows(ids)}
+    while attempts and not runtime.stopping.is_set():
         open_rows = []
-        for row in _rows(claims):
-            if row["status"] == "QUEUED" or (row["status"] == "PENDING" and row["claims"] == claims[row["id"]]):
+        for row in _rows(attempts):
+            if row["status"] == "QUEUED" or (row["status"] == "PENDING" and row["attempts"] == attempts[row["id"]]):
                 open_rows.append(row)
             else:
-                del claims[row["id"]]
+                del attempts[row["id"]]
                 yield ByHand(row["id"], row["route"], row["status"], _why(row))
         claimed, wait_seconds = _deliver({row["route"] for row in open_rows}, runtime)
         if claimed:
@@ -76,14 +76,14 @@ def _see_through(ids: Collection[UUID], runtime: Runtime) -> Iterator[ByHand]:
         if not wait_seconds and not any(row["busy"] for row in open_rows):
             break
         runtime.stopping.wait(wait_seconds or LOOK_AGAIN_SECONDS)
-    for row in _rows(claims):
+    for row in _rows(attempts):
         yield ByHand(row["id"], row["route"], row["status"], _why_not_tried(row))
 
 
 def _rows(ids: Collection[UUID]) -> list[dict[str, Any]]:
     with connected():
         return fetch_dicts(
-            "SELECT m.id, m.route, m.status, m.claims, m.last_error_code, EXISTS (SELECT FROM hl7_messages q"
+            "SELECT m.id, m.route, m.status, m.attempts, m.last_error_code, EXISTS (SELECT FROM hl7_messages q"
             " WHERE q.route = m.route AND q.status = 'QUEUED') AS busy FROM hl7_messages m WHERE m.id = ANY (%s::uuid[])"
             " ORDER BY m.seq",
             (list(ids),),
