@@ -110,6 +110,8 @@ def _why(row: dict[str, Any]) -> str:
 
 
 def _why_not_tried(row: dict[str, Any]) -> str:
+    if row["status"] == "SENT":
+        return ""  # by a worker, in the last moment
     route = routes().get(str(row["route"]))
     if route is not None and route.closed:
         return route.closed
