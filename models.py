@@ -264,7 +264,8 @@ class ServiceToken(Table):
         index=False,
         constraints=[
             Check(
-                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control}'"
+                "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
+                "visits:write,visits:read,hl7:retry}'"
                 " AND scopes <> '{}'"
             )
         ],
@@ -584,7 +585,10 @@ class Visit(Table):
 
 @routed_lane_table
 class Hl7Message(RoutedDispatch):
-    """Lane `hl7`: one message of a visit to its school's endpoint, byte for byte as it leaves."""
+    """Lane `hl7`: one message of a visit to its school's endpoint, byte for byte as it leaves.
+
+    `record` is the visit as a person rewrote it for this message; null where the message says what the clinic reported.
+    """
 
     visit = ForeignKeyField(Visit, column_name="visit_id", null=True, on_delete="RESTRICT")
     school = ForeignKeyField(School, column_name="school_id", on_delete="RESTRICT", index=False)
@@ -595,15 +599,18 @@ class Hl7Message(RoutedDispatch):
     student_name = CharField(max_length=255)
     replaces_id = UUIDField(null=True)
     written_by = CharField(max_length=128, default="", constraints=[SQL("DEFAULT ''")])
+    record = BinaryJSONField(null=True, index=False)
 
     class Meta:
         table_name = "hl7_messages"
         indexes = (
             (("seq",), False),
             (("status", "seq"), False),
-            (("school", "seq"), False),
             (("school", "status", "seq"), False),
-            (("created_at",), False),
+            (("created_at", "id"), False),
+            (("status", "created_at", "id"), False),
+            (("school", "created_at", "id"), False),
+            (("school", "status", "created_at", "id"), False),
         )
 
 

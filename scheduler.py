@@ -222,7 +222,7 @@ def main() -> int:
 
 def keep_time(settings: Settings, jobs: Sequence[Job]) -> int:
     """Run these jobs until SIGTERM or SIGINT; the exit code comes back."""
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, errors_apart=True)
     configure(settings.database_url, role=settings.application_role, name="dispatchlog scheduler", max_connections=10)
     clock = Clock(settings, jobs)
     for number in (signal.SIGTERM, signal.SIGINT):

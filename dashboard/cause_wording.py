@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 _CAUSES = MappingProxyType(
     {
+        "ACKNOWLEDGEMENT_MISMATCH": "The answer was for another message",
         "BAD_ADDRESS": "The address cannot be written to",
         "BAD_HEADER": "The mail could not be put together",
         "BAD_LINK": "The address of the form is set up wrongly",
@@ -18,6 +19,8 @@ _CAUSES = MappingProxyType(
         "CONNECTION_LOST": "The connection broke before an answer came",
         "CONNECTION_STALE": "The provider had closed the connection",
         "CONNECT_FAILED": "The provider could not be reached",
+        "ENDPOINT_BUSY": "The connection to the endpoint was in use for too long",
+        "ENDPOINT_REFUSED_CREDENTIALS": "The endpoint did not accept our key or certificate",
         "EXPIRED": "It was past its deadline",
         "GATEWAY_DEFECT": "A defect of this program",
         "HTTP_429": "The provider asked us to slow down",
@@ -27,6 +30,7 @@ _CAUSES = MappingProxyType(
         "MALFORMED_BODY": "The content could not be put together",
         "MALFORMED_REPLY": "The answer of the provider made no sense",
         "NO_RECIPIENT": "Nobody is named to get it",
+        "NO_ENDPOINT": "There is no endpoint to send it to",
         "ORDER_CANCELLED": "The order was cancelled",
         "ORDER_NOT_FOUND": "The order is no longer stored",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule",
@@ -37,6 +41,7 @@ _CAUSES = MappingProxyType(
         "TIMEOUT": "No answer came in time",
         "TLS_CERTIFICATE": "The certificate of the provider is not trusted",
         "TLS_FAILED": "No encrypted connection came about",
+        "TOO_OLD": "It waited for too long to be tried by itself",
         "UNAUTHORISED": "The provider did not accept our login",
         "WORKER_DIED": "The worker that held it ended",
         "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times",
@@ -46,14 +51,37 @@ _CAUSES = MappingProxyType(
 # For codes that carry the provider's own number, by how they begin.
 _FAMILIES = MappingProxyType(
     {
+        "ACK_AE": "The receiver refused it as faulty",
+        "ACK_CE": "The receiver refused it as faulty",
+        "ACK_AR": "The receiver rejected it",
+        "ACK_CR": "The receiver rejected it",
         "SMTP_5": "The mail server refused it for good",
         "SMTP_4": "The mail server put it off",
         "HTTP_5": "The provider had an error of its own",
         "HTTP_4": "The provider refused it",
     }
 )
+# ERR-3 of an acknowledgement: HL7 v2.5.1, table 0357.
+_ACKNOWLEDGED = MappingProxyType(
+    {
+        "100": "its segments are out of order",
+        "101": "a required field is missing",
+        "102": "a field is not of its type",
+        "103": "a code is not known there",
+        "200": "it does not take this type of message",
+        "201": "it does not take this event",
+        "202": "it does not take test or production messages",
+        "203": "it does not take this version of HL7",
+        "204": "it does not know the patient or visit",
+        "205": "it has this patient or visit already",
+        "206": "it had the record locked",
+        "207": "it had an error of its own",
+    }
+)
 
 
 def cause_words(code: str) -> str | None:
     """The cause in plain words; None where nothing is known of the code."""
-    return _CAUSES.get(code) or next((words for start, words in _FAMILIES.items() if code.startswith(start)), None)
+    found = _CAUSES.get(code) or next((words for start, words in _FAMILIES.items() if code.startswith(start)), None)
+    detail = _ACKNOWLEDGED.get(code.rpartition("_")[2]) if code.startswith("ACK_") else None
+    return f"{found}: {detail}" if found and detail else found

@@ -88,6 +88,9 @@ def _taken_apart(content_type: str, body: bytes, hide: Callable[[str], str]) -> 
         return Content(content_type, text=hide(_indented(body)), cut=cut)
     if content_type.startswith("text/html"):
         return Content(content_type, html=hide(body.decode("utf-8", "replace")), cut=cut)
+    if content_type.startswith("application/hl7-v2"):
+        lines = body.decode("utf-8", "replace").replace("\r", "\n").strip()  # a segment ends with CR alone
+        return Content(content_type, text=hide(lines), cut=cut)
     if content_type.startswith("text/"):
         return Content(content_type, text=hide(body.decode("utf-8", "replace")), cut=cut)
     return Content(content_type, cut=cut)

@@ -58,7 +58,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
     possible = possible_actions(lane, row)
     walk = None if BACKGROUND_HEADER in request.headers else walk_from(row)
     recipient = recipient_of(lane, row) or (content["recipient"] if content else None)
-    open_content = _content_is_revealed(dispatch_id)
+    open_content = content_is_revealed(dispatch_id)
     return render_template(
         "dispatch.html",
         lane=lane,
@@ -94,7 +94,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
 def show_html(lane_name: str, dispatch_id: UUID) -> Response:
     """The HTML part of the content alone, for the frame; masked, unless it was revealed a moment ago."""
     lane = registry.lane(lane_name)
-    found = content_of(lane, find(lane, dispatch_id), revealed=_content_is_revealed(dispatch_id))
+    found = content_of(lane, find(lane, dispatch_id), revealed=content_is_revealed(dispatch_id))
     if found is None or not found.html:
         abort(404)
     response = Response(found.html, mimetype="text/html")
@@ -107,7 +107,7 @@ def reveal_content(dispatch_id: UUID) -> None:
     session[REVEALED_CONTENT] = [str(dispatch_id), int(time.time()) + REVEALED_SECONDS]
 
 
-def _content_is_revealed(dispatch_id: UUID) -> bool:
+def content_is_revealed(dispatch_id: UUID) -> bool:
     revealed, until = session.get(REVEALED_CONTENT) or ("", 0)
     return bool(revealed == str(dispatch_id) and until > time.time() and may(REVEAL))
 

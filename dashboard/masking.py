@@ -11,6 +11,8 @@ from typing import Any
 
 from markupsafe import escape
 
+from dashboard.hl7_layout import mask_acknowledgement
+
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'/=?^`{|}~!#$&*-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _NUMBER = re.compile(r"\+\d[\d ().-]{6,18}\d")
 # A key of ours (a dispatch's id and generation) before an @ is a Message-ID, not somebody's address.
@@ -49,6 +51,8 @@ def mask_values(value: Any) -> Any:
     if isinstance(value, str):
         return mask_text(value)
     if isinstance(value, Mapping):
+        if isinstance(value.get("acknowledgement"), str):
+            value = mask_acknowledgement(value)
         return {str(name): mask_values(inner) for name, inner in value.items()}
     if isinstance(value, Sequence):
         return [mask_values(inner) for inner in value]

@@ -15,8 +15,8 @@ from dashboard.doubt_queries import number_in_doubt
 class Entry:
     """One line of the menu: the page it opens, its words and icon, and who sees it.
 
-    It is marked as the present one on every page of its blueprint, or only on its own where `exact`. `count` is what
-    stands behind it (falsy: nothing), `key` what opens it after a "g".
+    It is marked as the present one on every page of its blueprint and of those in `also`, or only on its own where
+    `exact`. `count` is what stands behind it (falsy: nothing), `key` what opens it after a "g".
     """
 
     endpoint: str
@@ -26,6 +26,7 @@ class Entry:
     exact: bool = False
     count: Callable[[], object] | None = None
     key: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -35,7 +36,7 @@ class Entry:
     def is_here(self) -> bool:
         if self.exact:
             return request.endpoint == self.endpoint
-        return request.blueprint == self.endpoint.partition(".")[0]
+        return request.blueprint in (self.endpoint.partition(".")[0], *self.also)
 
 
 WORK = (
@@ -52,6 +53,9 @@ WORK = (
 )
 OFFICE: tuple[Entry, ...] = (
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
+    Entry(
+        "hl7_messages.every_message", "HL7 Messages", "pulse", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")
+    ),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),
     Entry("roles.show", "Roles", "shield", MANAGE, key="r"),
 )

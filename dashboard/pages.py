@@ -17,6 +17,9 @@ from dashboard import (
     export,
     form_page,
     guide,
+    hl7_message,
+    hl7_messages,
+    hl7_rewrite,
     incidents,
     kit_orders,
     live,
@@ -43,6 +46,7 @@ def register_pages(app: Flask) -> None:
     modules += [pausing, live, metrics, alerts]
     modules += [code_page, second_factor, people, roles, audit]
     modules += [guide, preferences]
+    modules += [hl7_messages, hl7_message, hl7_rewrite]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -62,7 +62,7 @@ class Count:
 def list_dispatches(wanted: ListFilter, lanes: Sequence[Lane]) -> Page:
     """One page of the dispatches of `lanes` that the filter lets through."""
     sql, params = list_query(wanted, lanes, limit=PAGE_ROWS + 1)
-    return _page(fetch_dicts(sql, params) if sql else [], wanted.position)
+    return page_of(fetch_dicts(sql, params) if sql else [], wanted.position)
 
 
 def matching_rows(wanted: ListFilter, lanes: Sequence[Lane], *, limit: int) -> list[Row]:
@@ -348,7 +348,7 @@ def _as_uuid(text: str) -> UUID | None:
         return None
 
 
-def _page(found: list[dict[str, Any]], position: Position | None) -> Page:
+def page_of(found: list[dict[str, Any]], position: Position | None) -> Page:
     """Rows come in walking order with one more than a page, which only proves that there are more."""
     more = len(found) > PAGE_ROWS
     rows: list[Row] = [*found[:PAGE_ROWS]]

@@ -103,6 +103,8 @@ NEXT_STEPS = MappingProxyType(
         "KIT_ID_INVALID": "The kit registry does not know this kit id. Have the order corrected, then retry.",
         "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times. Tell the engineers before retrying.",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule, so the same bytes cannot be sent again.",
+        "TOO_OLD": "It is not tried by itself any more. A retry by hand sends it however old it is.",
+        "ENDPOINT_REFUSED_CREDENTIALS": "Have the endpoint's key or certificate put right, then retry.",
     }
 )
 
@@ -151,6 +153,7 @@ EVIDENCE = MappingProxyType(
         "error": "What broke",
         "message": "Its words",
         "look_up": "When asked later",
+        "acknowledgement": "Acknowledgement",
     }
 )
 
@@ -167,6 +170,7 @@ ACTIONS = MappingProxyType(
         "reveal_content": "Looked at the content",
         "escalate": "Escalated",
         "withdraw_escalation": "Took the escalation back",
+        "rewrite": "Wrote it anew",
     }
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from uuid import UUID
 
 import click
 import peewee
@@ -129,21 +130,37 @@ def up(*, sample: bool) -> None:
 @main.command()
 @click.option("--processes", type=click.IntRange(1, 64), help="Worker processes (DISPATCHLOG_WORKER_PROCESSES).")
 @click.option("--threads", type=click.IntRange(2, 64), help="Threads of each (DISPATCHLOG_WORKER_THREADS).")
+@click.option(
+    "--lane", "lanes", multiple=True, help="Only this lane; repeatedly, only these (DISPATCHLOG_WORKER_LANES)."
+)
 @explained
-def worker(*, processes: int | None, threads: int | None) -> None:
+def worker(*, processes: int | None, threads: int | None, lanes: tuple[str, ...]) -> None:
     """Run worker processes; one that dies is replaced, and the others take over what it held."""
     from dispatchlog.supervisor import Child, Supervisor
+    from dispatchlog.worker import queues_of
 
     settings = open_database("dispatchlog worker")
     threads = threads or settings.worker_threads
+    chosen = ",".join(lanes) or settings.worker_lanes
     children = [
         Child(
             f"worker-{number}",
-            [sys.executable, "-m", "dramatiq", "tasks", "--processes", "1", "--threads", str(threads)],
+            [
+                sys.executable,
+                "-m",
+                "dramatiq",
+                "tasks",
+                "--processes",
+                "1",
+                "--threads",
+                str(threads),
+                *queues_of(chosen),
+            ],
             env={
                 "dramatiq_queue_prefetch": str(threads),
                 "dramatiq_worker_timeout": "100",
                 "DISPATCHLOG_WORKER_THREADS": str(threads),
+                "DISPATCHLOG_WORKER_LANES": chosen,
             },
         )
         for number in range(1, (processes or settings.worker_processes) + 1)
@@ -480,6 +497,33 @@ def hl7_listen(**options: Any) -> None:
         run(Options(**options), say=click.echo)
     except (OSError, ValueError) as error:
         fail(f"The exchange cannot start ({error}).", code="CANNOT_LISTEN")
+
+
+@hl7.command("send-now")
+@click.argument("messages", metavar="[MESSAGE_ID]...", nargs=-1, type=click.UUID)
+@click.option("--pending", is_flag=True, help="Every message that waits.")
+@click.option("--reason", default="sent by hand", show_default=True, help="Stays with each message.")
+@explained
+def hl7_send_now(messages: tuple[UUID, ...], *, pending: bool, reason: str) -> None:
+    """Send messages from this shell, without a worker (or beside one), and say what became of each.
+
+    They go as a worker would send them: in order, at the endpoint's pace. Exit code 1 if one was not sent.
+    """
+    from dispatchlog.systems.hl7 import by_hand
+    from dispatchlog.worker import by_hand as in_this_process
+
+    if bool(messages) == pending:
+        raise click.UsageError("Name messages, or say --pending.")
+    settings = _settings_with_database()
+    unsent = 0
+    with in_this_process(settings) as runtime:
+        wanted = by_hand.pending() if pending else list(messages)
+        for each in by_hand.send_now(wanted, runtime, actor="cli", reason=reason):
+            unsent += each.status != "SENT"
+            click.echo(f"{each.message_id}  {each.school}  {each.status}{'  ' if each.why else ''}{each.why}")
+        if not wanted:
+            click.echo("nothing waits")
+    sys.exit(1 if unsent else 0)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,24 @@ _NOT_WOKEN = "note: Redis or the broker does not answer: no worker was woken; th
 _SENTENCES = {"REDIS_AWAY": _NOT_WOKEN, "WAKE_UP_NOT_SENT": _NOT_WOKEN}
 
 
-def configure_logs(level: str = "info") -> None:
-    """One JSON object per line on standard error; key=value lines on a terminal."""
+class _Apart:
+    """Writes warnings and worse to standard error and the rest to standard output.
+
+    To the process's own, for Dramatiq gives its workers one stream in the place of both.
+    """
+
+    def __init__(self, *_: object) -> None:
+        self._out = structlog.WriteLogger(sys.__stdout__)
+        self._err = structlog.WriteLogger(sys.__stderr__)
+        self.debug = self.info = self._out.msg
+        self.warning = self.error = self.critical = self.exception = self._err.msg
+
+
+def configure_logs(level: str = "info", *, errors_apart: bool = False) -> None:
+    """One JSON object per line on standard error; key=value lines on a terminal.
+
+    With `errors_apart`, what is less than a warning goes to standard output, so that the two can be kept in two files.
+    """
     terminal = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer(colors=terminal) if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -42,7 +58,7 @@ def configure_logs(level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Apart if errors_apart else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     settings = get_settings()

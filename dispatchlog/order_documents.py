@@ -46,7 +46,8 @@ def _parse_uuid(value: Any) -> Any:
     return UUID(value)
 
 
-def _parse_instant(value: Any) -> Any:
+def parse_instant(value: Any) -> Any:
+    """The text as an instant, its offset as it was said; what is no text is left to the type's own check."""
     if not isinstance(value, str):
         return value
     try:
@@ -57,31 +58,37 @@ def _parse_instant(value: Any) -> Any:
     raise PydanticCustomError("INVALID_DATE", _DATE_SENTENCE)
 
 
-def _refuse_naive_and_absurd(value: datetime) -> datetime:
+def refuse_naive(value: datetime) -> datetime:
+    """Without its offset an instant could be any of a whole day's."""
     if value.tzinfo is None:
         raise PydanticCustomError("NAIVE_DATE", "needs a time zone, as in 2026-03-01T09:30:00Z")
+    return value
+
+
+def _refuse_naive_and_absurd(value: datetime) -> datetime:
+    refuse_naive(value)
     if not _EARLIEST <= value < _LATEST:
         raise PydanticCustomError("INVALID_DATE", "must lie between the years 2000 and 2100")
     return value
 
 
-_ONE_LINE = AfterValidator(_refuse_control_characters)
+ONE_LINE = AfterValidator(_refuse_control_characters)
 Id = Annotated[UUID, BeforeValidator(_parse_uuid)]
 Instant = Annotated[
     datetime,
     AfterValidator(_refuse_naive_and_absurd),
-    BeforeValidator(_parse_instant),
+    BeforeValidator(parse_instant),
     Field(examples=["2026-03-01T09:30:00Z"]),
 ]
-Address = Annotated[str, Field(max_length=320, examples=["someone@example.org"]), _ONE_LINE]
-TrackingNumber = Annotated[str, Field(max_length=128), _ONE_LINE]
-TrackingUrl = Annotated[str, Field(max_length=2048, examples=["https://tracking.example.com/1Z999"]), _ONE_LINE]
+Address = Annotated[str, Field(max_length=320, examples=["someone@example.org"]), ONE_LINE]
+TrackingNumber = Annotated[str, Field(max_length=128), ONE_LINE]
+TrackingUrl = Annotated[str, Field(max_length=2048, examples=["https://tracking.example.com/1Z999"]), ONE_LINE]
 OrderStatus = Annotated[
     str,
     Field(max_length=32, description="created, paid, processing, shipped, delivered or cancelled"),
-    _ONE_LINE,
+    ONE_LINE,
 ]
-ReasonText = Annotated[str, Field(max_length=500), _ONE_LINE]
+ReasonText = Annotated[str, Field(max_length=500), ONE_LINE]
 
 
 class Document(BaseModel):
@@ -93,7 +100,7 @@ class Document(BaseModel):
 class KitDocument(Document):
     """One kit. Without a recipient its form goes to the practitioner."""
 
-    kit_id: Annotated[str, Field(description="1 to 64 letters, digits, dots, underscores or hyphens"), _ONE_LINE]
+    kit_id: Annotated[str, Field(description="1 to 64 letters, digits, dots, underscores or hyphens"), ONE_LINE]
     recipient_email: Address | None = None
 
 
@@ -101,7 +108,7 @@ class PractitionerDocument(Document):
     """Who ordered."""
 
     id: Id
-    name: Annotated[str, Field(min_length=1, max_length=255), _ONE_LINE]
+    name: Annotated[str, Field(min_length=1, max_length=255), ONE_LINE]
     email: Address | None = None
 
 
@@ -124,7 +131,7 @@ class OrderDocument(Document):
     """An order. Reporting it again updates it; kits once reported stay, and the furthest status wins."""
 
     order_id: Annotated[Id | None, Field(description="over HTTP optional, and then the same as in the URL")] = None
-    order_number: Annotated[str, Field(max_length=64), _ONE_LINE]
+    order_number: Annotated[str, Field(max_length=64), ONE_LINE]
     practitioner: PractitionerDocument | None = None
     status: OrderStatus = "created"
     shipping_date: Instant | None = None
@@ -215,6 +222,8 @@ _PLAIN = {
     "string_type": ("WRONG_TYPE", "must be a string"),
     "string_unicode": ("INVALID_VALUE", "must be Unicode text"),
     "list_type": ("WRONG_TYPE", "must be a list"),
+    "int_type": ("WRONG_TYPE", "must be a whole number"),
+    "int_from_float": ("WRONG_TYPE", "must be a whole number"),
     "model_type": ("WRONG_TYPE", "must be an object"),
     "is_instance_of": ("INVALID_UUID", "must be a UUID in a string"),
     "uuid_type": ("INVALID_UUID", "must be a UUID in a string"),

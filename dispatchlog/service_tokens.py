@@ -27,6 +27,9 @@ SCOPES = {
     "dispatches:read": "find and read dispatches; recipients are masked",
     "dispatches:act": "retry and cancel dispatches",
     "dispatches:control": "pause and resume lanes and gateways",
+    "visits:write": "report clinics' visits",
+    "visits:read": "read what became of visits and their HL7 messages; no name and nothing clinical",
+    "hl7:retry": "send waiting or failed HL7 messages again, all of them at once too",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
 
     worker_processes: int = Field(2, ge=1, le=64)
     worker_threads: int = Field(8, ge=2, le=64)
+    # Names with commas between them; none: every lane.
+    worker_lanes: str = ""
 
     smtp_url: str = "smtp://127.0.0.1:2525?tls=none"
     mail_from: str = "Dispatch Desk <forms@dispatchlog.localhost>"

@@ -66,12 +66,14 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     output: int | IO[bytes] | None = None,
+    errors: int | IO[bytes] | None = None,
     account: Account | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session of its own; on Linux the kernel sends it `death_signal` when this process dies.
 
-    Both output streams go to `output`. A program that cannot be run ends with code 1 and the reason in its output.
+    Both output streams go to `output`, or the errors to `errors`. A program that cannot be run ends with code 1 and the
+    reason among its errors.
     Only the direct child is on the leash: one with children of its own must end them when it gets the signal.
     """
     user, group = (account.user_id, account.group_id) if account else (-1, -1)
@@ -84,7 +86,7 @@ def spawn(
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT if output is not None else None,
+            stderr=subprocess.STDOUT if errors is None and output is not None else errors,
             start_new_session=True,
         )
 
@@ -131,6 +133,7 @@ class Supervisor:
     Args:
         stages: children in the order of starting. The last stage is stopped first, and the children of one together.
         grace_seconds: how long a child may take to end after SIGTERM before SIGKILL.
+        output, errors: where the children's lines go, by default the process's own two streams; `output` alone takes both.
         upkeep: called all the time, also while children stop, for what they need to go on. An exit code from it says
             that this is lost: the run ends with it, and no child is waited for long.
     """
@@ -142,11 +145,16 @@ class Supervisor:
         grace_seconds: float = 10.0,
         upkeep: Callable[[], int | None] = lambda: None,
         output: BinaryIO | None = None,
+        errors: BinaryIO | None = None,
     ) -> None:
         names = [child.name for stage in stages for child in stage]
         if len(set(names)) != len(names):
             raise ValueError(f"child names must differ: {', '.join(names)}")
-        self._printer = _Printer(output or sys.stdout.buffer, width=max(map(len, [*names, "supervisor"])))
+        self._printer = _Printer(
+            output or sys.stdout.buffer,
+            errors or output or sys.stderr.buffer,
+            width=max(map(len, [*names, "supervisor"])),
+        )
         self._stages = [[_Running(child, self._printer) for child in stage] for stage in stages]
         self._grace_seconds = grace_seconds
         self._upkeep = upkeep
@@ -205,13 +213,13 @@ class Supervisor:
 
 
 class _Running:
-    """One child's current process, its back-off and the thread that copies its output."""
+    """One child's current process, its back-off and the threads that copy its output."""
 
     def __init__(self, child: Child, printer: _Printer) -> None:
         self._child = child
         self._printer = printer
         self._process: subprocess.Popen[bytes] | None = None
-        self._copier: threading.Thread | None = None
+        self._copiers: list[threading.Thread] = []
         self._backoff = FIRST_BACKOFF_SECONDS
         self._started_at = 0.0
         self._start_at = 0.0
@@ -223,10 +231,14 @@ class _Running:
     def start(self) -> None:
         # A child's Python would buffer its output, because it writes to a pipe: lines would come minutes late.
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **self._child.env}
-        self._process = process = spawn(self._child.argv, env=env, output=subprocess.PIPE)
+        self._process = process = spawn(self._child.argv, env=env, output=subprocess.PIPE, errors=subprocess.PIPE)
         self._started_at = time.monotonic()
-        self._copier = threading.Thread(target=self._copy, args=(process,), daemon=True)
-        self._copier.start()
+        self._copiers = [
+            threading.Thread(target=self._copy, args=(process.stdout, self._printer.write), daemon=True),
+            threading.Thread(target=self._copy, args=(process.stderr, self._printer.write_error), daemon=True),
+        ]
+        for copier in self._copiers:
+            copier.start()
 
     def check(self) -> int | None:
         """Restart the child if it has ended and its back-off is over; the exit code if its end ends the run."""
@@ -243,11 +255,11 @@ class _Running:
             self._start_at = math.inf
             return None
         if not self._child.restart:
-            self._printer.write("supervisor", f"{self._child.name} {how_it_ended(code)}; stopping the rest")
+            self._printer.write_error("supervisor", f"{self._child.name} {how_it_ended(code)}; stopping the rest")
             return code if code >= 0 else 128 - code
         if now - self._started_at >= SETTLED_AFTER_SECONDS:
             self._backoff = FIRST_BACKOFF_SECONDS
-        self._printer.write(
+        self._printer.write_error(
             "supervisor", f"{self._child.name} {how_it_ended(code)}; restarting in {self._backoff:.1f} s"
         )
         self._start_at = now + self._backoff
@@ -263,7 +275,7 @@ class _Running:
         if self._process is None:
             return
         if self.alive:
-            self._printer.write("supervisor", f"{self._child.name} did not stop in time; killing it")
+            self._printer.write_error("supervisor", f"{self._child.name} did not stop in time; killing it")
             self._process.kill()
         self._process.wait()
         self._release()
@@ -274,25 +286,25 @@ class _Running:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
             os.killpg(self._process.pid, signal.SIGKILL)
-        if self._copier is not None:
+        for copier in self._copiers:
             # Not for ever: a grandchild in a session of its own may hold the pipe open.
-            self._copier.join(timeout=2.0)
-        self._process = self._copier = None
+            copier.join(timeout=2.0)
+        self._process, self._copiers = None, []
 
-    def _copy(self, process: subprocess.Popen[bytes]) -> None:
-        stream = process.stdout
+    def _copy(self, stream: IO[bytes] | None, write: Callable[[str, str], None]) -> None:
         if stream is None:
             return
         with stream:
             for line in stream:
-                self._printer.write(self._child.name, line.rstrip(b"\r\n").decode(errors="replace"))
+                write(self._child.name, line.rstrip(b"\r\n").decode(errors="replace"))
 
 
 class _Printer:
-    """Writes whole lines of many children to one stream, each with the child's name in front."""
+    """Writes whole lines of many children, each with the child's name in front: output to one stream, errors to another."""
 
-    def __init__(self, output: BinaryIO, *, width: int) -> None:
+    def __init__(self, output: BinaryIO, errors: BinaryIO, *, width: int) -> None:
         self._output = output
+        self._errors = errors
         self._width = width
         self._colours: dict[str, int] = {}
         self._next_colour = itertools.cycle(_COLOURS)
@@ -300,11 +312,17 @@ class _Printer:
         self._lock = threading.Lock()
 
     def write(self, name: str, line: str) -> None:
+        self._write(self._output, name, line)
+
+    def write_error(self, name: str, line: str) -> None:
+        self._write(self._errors, name, line)
+
+    def _write(self, stream: BinaryIO, name: str, line: str) -> None:
         with self._lock:
             text = f"{self._prefix(name)}{line}\n"
             try:
-                self._output.write(text.encode())
-                self._output.flush()
+                stream.write(text.encode())
+                stream.flush()
             except (OSError, ValueError):
                 # Whoever read our output is gone. The children's pipes must be drained all the same, or they block.
                 pass

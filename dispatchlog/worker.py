@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from dispatchlog import bulk
+from dispatchlog.broker import get_waker
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.lanes import Lane
@@ -13,10 +17,29 @@ from dispatchlog.engine.wakeup import Waker
 from dispatchlog.engine.watch import Watch
 from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
+
+
+def queues_of(lanes: str) -> list[str]:
+    """Dramatiq's arguments for a worker of these lanes alone (`registry.chosen`): none where it works on all of them.
+
+    Bulk actions send nothing themselves, and every worker carries them out.
+
+    Raises:
+        UnknownLane: there is none of a name.
+    """
+    chosen = registry.chosen(lanes)
+    if not lanes:
+        return []
+    return ["--queues", *sorted({bulk.QUEUE, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))})]
 
 
 class WorkerProcess:
-    """One per process. `lanes` gives the lanes it works on, `threads` is how many of its threads run actors."""
+    """One per process. `lanes` gives the lanes it works on, `threads` is how many of its threads run actors.
+
+    With `alone`, other workers have lanes that this one has not. With `errors_apart`, only warnings and worse are logged on
+    standard error.
+    """
 
     def __init__(
         self,
@@ -26,8 +49,10 @@ class WorkerProcess:
         waker: Waker,
         threads: int,
         breaker: Breaker | None = None,
+        alone: bool = False,
+        errors_apart: bool = False,
     ) -> None:
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, errors_apart=errors_apart)
         configure(
             settings.database_url,
             role=settings.application_role,
@@ -39,7 +64,7 @@ class WorkerProcess:
         presence.open()
         redis_url = settings.effective_redis_url
         self.runtime = Runtime(presence, waker, breaker or Breaker(redis_url))
-        self._watch = Watch(self.runtime, lanes, redis_url)
+        self._watch = Watch(self.runtime, lanes, redis_url, nudged=not alone)
 
     def start(self) -> None:
         """Begin to watch the clock and the nudges."""
@@ -53,4 +78,22 @@ class WorkerProcess:
         """End after the actors have: give up the presence and the connections."""
         self._watch.stop()
         self.runtime.presence.close()
+        database.close_all()
+
+
+@contextmanager
+def by_hand(settings: Settings) -> Iterator[Runtime]:
+    """A runtime for a command that sends by itself and then ends; SIGINT and SIGTERM let it finish what it has begun."""
+    configure(settings.database_url, role=settings.application_role, name="dispatchlog by hand", max_connections=4)
+    presence = Presence(settings.database_url, role=settings.application_role)
+    presence.open()
+    runtime = Runtime(presence, get_waker(), Breaker(settings.effective_redis_url))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: runtime.stopping.set()) for number in numbers]
+    try:
+        yield runtime
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        presence.close()
         database.close_all()

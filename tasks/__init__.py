@@ -7,6 +7,14 @@ with it.
 from tasks.broker import broker
 from tasks.bulk import run_bulk
 from tasks.deliver import drain
+from tasks.hl7 import hl7_messages
 from tasks.kits import auto_register_practitioner_order_kits, health_information_dispatch
 
-__all__ = ["auto_register_practitioner_order_kits", "broker", "drain", "health_information_dispatch", "run_bulk"]
+__all__ = [
+    "auto_register_practitioner_order_kits",
+    "broker",
+    "drain",
+    "health_information_dispatch",
+    "hl7_messages",
+    "run_bulk",
+]

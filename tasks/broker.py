@@ -10,6 +10,7 @@ from dramatiq.middleware import Middleware
 
 from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.broker import get_broker, get_waker
+from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
@@ -28,9 +29,21 @@ class WorkerMiddleware(Middleware):
         """The process's runtime; None where no worker has been started."""
         return None if self._process is None else self._process.runtime
 
+    @staticmethod
+    def lanes() -> tuple[Lane, ...]:
+        """The lanes this process works on."""
+        return registry.chosen(get_settings().worker_lanes)
+
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         settings = get_settings()
-        self._process = WorkerProcess(settings, registry.lanes, waker=get_waker(), threads=settings.worker_threads)
+        self._process = WorkerProcess(
+            settings,
+            self.lanes,
+            waker=get_waker(),
+            threads=settings.worker_threads,
+            alone=bool(settings.worker_lanes),
+            errors_apart=True,
+        )
         self._process.start()
         self._alerts = AlertWatch(settings, registry.lanes, kind="worker")
         self._alerts.start()

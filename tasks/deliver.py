@@ -20,7 +20,7 @@ def drain_lane(lane_name: object) -> None:
     except UnknownLane:
         log.warning("UNKNOWN_LANE", lane=str(lane_name)[:64])
         return
-    if worker_process.runtime is not None:
+    if worker_process.runtime is not None and lane in worker_process.lanes():
         deliver(lane, worker_process.runtime)
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.systems import registry
+from dispatchlog.worker import queues_of
 
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("dispatchlog", "dashboard", "tasks", "models.py", "scheduler.py")
@@ -247,7 +249,18 @@ def test_dramatiq_tasks_consumes_the_queue_of_every_actor(actors: dict[str, Any]
     assert actors["same"]
     assert set(actors["actors"].values()) <= set(actors["queues"])
     for path in files("dispatchlog"):
-        assert not any(text in {"-Q", "--queues"} for text in strings(path)), f"{name_of(path)} leaves queues out"
+        if name_of(path) != "dispatchlog/worker.py":  # which asks for the queues of single lanes, below
+            assert not any(text in {"-Q", "--queues"} for text in strings(path)), f"{name_of(path)} leaves queues out"
+
+
+def test_a_worker_leaves_queues_out_only_where_it_is_told_its_lanes_and_their_workers_together_leave_none(
+    actors: dict[str, Any],
+) -> None:
+    assert queues_of("") == []
+    alone = [queues_of(lane.name)[1:] for lane in registry.lanes()]
+    assert {queue for queues in alone for queue in queues} == set(actors["actors"].values())
+    with pytest.raises(UnknownLane):
+        queues_of("hl7,lost")
 
 
 def test_every_lane_s_wake_up_goes_to_an_actor_that_is_there(actors: dict[str, Any]) -> None:

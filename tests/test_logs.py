@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -61,3 +64,16 @@ def test_consumers_without_a_broker_write_one_line_and_none_where_another_log_te
     assert [text for text in elsewhere.texts if "onsumer" in text] == []
     for lines in outage:
         assert "something else" in lines.texts
+
+
+def test_warnings_and_worse_are_kept_apart_from_the_rest_also_where_dramatiq_has_put_one_stream_in_place_of_both() -> (
+    None
+):
+    program = (
+        "import sys, io, structlog; from dispatchlog.logs import configure_logs; sys.stdout = sys.stderr = io.StringIO();"
+        "configure_logs('info', errors_apart=True); log = structlog.get_logger();"
+        "log.debug('D'); log.info('I'); log.log(20, 'L'); log.warning('W'); log.error('E'); log.exception('X')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert [json.loads(line)["event"] for line in ended.stdout.splitlines()] == ["I", "L"]
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["W", "E", "X"]

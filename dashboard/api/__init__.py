@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from dashboard.api import dispatches, holds, orders
+from dashboard.api import dispatches, hl7_messages, holds, orders, visits
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 
-ROUTES = (*orders.ROUTES, *dispatches.ROUTES, *holds.ROUTES)
+ROUTES = (*orders.ROUTES, *dispatches.ROUTES, *holds.ROUTES, *visits.ROUTES, *hl7_messages.ROUTES)
 BLUEPRINT = "api"
 
 
@@ -28,13 +28,14 @@ def register(app: Flask) -> None:
     blueprint.after_request(finish_answer)
     blueprint.teardown_request(end_trace)
     for route in ROUTES:
-        blueprint.add_url_rule(
-            route.rule,
-            endpoint=route.name,
-            view_func=route.handle,
-            methods=[route.method],
-            provide_automatic_options=False,
-        )
+        for rule in filter(None, (route.rule, route.unversioned)):
+            blueprint.add_url_rule(
+                rule,
+                endpoint=route.name if rule == route.rule else f"{route.name}Unversioned",
+                view_func=route.handle,
+                methods=[route.method],
+                provide_automatic_options=False,
+            )
     blueprint.add_url_rule(f"{PREFIX}/openapi.json", view_func=openapi)
     blueprint.add_url_rule("/api/docs", view_func=docs)
     blueprint.add_url_rule("/api/docs.css", view_func=docs_style)

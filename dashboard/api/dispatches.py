@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboard.api.dispatch_search import Question, search
 from dashboard.api.documents import DispatchAnswer, DispatchListAnswer, DispatchPart, EventPart, dispatch_fields
 from dashboard.api.errors import PREFIX, ApiError
-from dashboard.api.routes import Call, Route, path_uuid
+from dashboard.api.routes import MAX_LIMIT, Call, Route, path_uuid, read_limit
 from dashboard.dispatch_queries import timeline
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
@@ -16,7 +16,6 @@ from dispatchlog.engine.states import Status
 from dispatchlog.order_documents import Document, ReasonText
 from dispatchlog.systems import registry
 
-MAX_LIMIT = 200
 _MAX_KEY = 128
 
 
@@ -48,7 +47,7 @@ def find_dispatches(call: Call) -> DispatchListAnswer:
     if status and status not in Status.__members__:
         raise ApiError("UNKNOWN_STATUS", f"status is one of {', '.join(Status)}", field="status")
     lanes = [registry.lane(lane)] if lane else registry.lanes()
-    found = search(Question(lanes, key, status, _limit(call), call.parameters.get("cursor", "")))
+    found = search(Question(lanes, key, status, read_limit(call), call.parameters.get("cursor", "")))
     return DispatchListAnswer(
         dispatches=[DispatchPart(**dispatch_fields(row_lane, row)) for row_lane, row in found.rows],
         next_cursor=found.next_cursor or None,
@@ -85,13 +84,6 @@ def _require_change(result: ActionResult) -> None:
     if not result.changed:
         message = result.message or f"there is no dispatch {result.dispatch_id} in this lane"
         raise ApiError(result.code, message)
-
-
-def _limit(call: Call) -> int:
-    text = call.parameters.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_LIMIT):
-        raise ApiError("INVALID_LIMIT", f"limit is a number from 1 to {MAX_LIMIT}", field="limit")
-    return int(text)
 
 
 _DISPATCH = f"{PREFIX}/dispatches/<lane>/<dispatch_id>"

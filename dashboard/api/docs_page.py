@@ -44,7 +44,7 @@ _PAGE = """<!doctype html>
 <h1>JSON API</h1>
 <p>Send <code>Authorization: Bearer dlk_…</code> with a service token. Every answer has a <code>traceId</code>; send your
 own as <code>X-Trace-Id</code>. Every error is
-<code>{"error": {"code", "message", "field", "traceId"}}</code>. For machines:
+<code>{"error": {"code", "message", "field", "faults", "traceId"}}</code>. For machines:
 <a href="{{ url_for('api.openapi') }}">OpenAPI 3.1</a>.</p>
 <h2 id="scopes">Scopes</h2>
 <table>
@@ -57,7 +57,8 @@ own as <code>X-Trace-Id</code>. Every error is
 {% for route in routes %}
 <section id="{{ route.name }}">
 <h3>{{ route.method }} {{ path(route.rule) }}</h3>
-<p>{{ route.summary }} Needs <code>{{ route.scope }}</code>.</p>
+<p>{{ route.summary }} Needs <code>{{ route.scope }}</code>.{% if route.unversioned %}
+Also at <code>{{ route.unversioned }}</code>.{% endif %}</p>
 {% if route.parameters %}<h4>Query parameters</h4>
 <ul>{% for name, meaning in route.parameters.items() %}<li><code>{{ name }}</code>: {{ meaning }}</li>{% endfor %}</ul>
 {% endif %}

@@ -27,12 +27,21 @@ class Answer(Part):
     trace_id: str = Field(default_factory=current_trace_id)
 
 
-class ErrorDetail(Part):
-    """What is wrong, and where."""
+class FaultPart(Part):
+    """One thing wrong with a body."""
 
     code: str
     message: str
-    field: str | None = None
+    field: str | None
+
+
+class ErrorDetail(Part):
+    """What is wrong, and where; `faults` is everything found wrong with a body, empty where the body is not to blame."""
+
+    code: str
+    message: str
+    field: str | None
+    faults: list[FaultPart]
     trace_id: str
 
 

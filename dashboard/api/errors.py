@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import peewee
@@ -14,12 +15,15 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from dashboard.api.tracing import begin_trace, finish_answer
 from dispatchlog.engine.errors import DispatchlogError
-from dispatchlog.order_documents import DocumentError
+from dispatchlog.order_documents import DocumentError, Problem
+from dispatchlog.systems.hl7.checks import Fault
 from dispatchlog.tracing import current_trace_id
 
 log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
+# Two routes have a second address without the version; they behave the same at both.
+UNVERSIONED_VISITS, UNVERSIONED_RETRY = "/api/visits", "/api/hl7/retry"
 RETRY_AFTER_SECONDS = 5
 
 ERRORS: dict[str, tuple[int, str]] = {
@@ -28,6 +32,13 @@ ERRORS: dict[str, tuple[int, str]] = {
     "REPEATED_FIELD": (400, "a field that stands twice in one object"),
     "MISSING_FIELD": (400, "a required field or parameter is missing"),
     "WRONG_TYPE": (400, "a value of the wrong JSON type"),
+    "MISSING": (400, "an empty text, or a part of the visit that its kind needs; say it, or report another kind"),
+    "UNKNOWN_VALUE": (400, "not one of the codes that the message names"),
+    "INVALID_FORM": (400, "not of the form that the message names, such as an ICD-10 code or a telephone number"),
+    "INVALID_TEXT": (400, "a text that is blank, or two quotation marks, which mean deletion in HL7; leave it out"),
+    "CONTROL_CHARACTER": (400, "a text with a control character; take it out"),
+    "IMPLAUSIBLE": (400, "a measurement, dose or instant that cannot be; check its unit, and correct it at its source"),
+    "TOO_MANY": (400, "a list of more than 100 entries; report them as several visits"),
     "TOO_LONG": (400, "a text or list that is too long"),
     "INVALID_VALUE": (400, "an empty text, a line break or a control character where none may be"),
     "INVALID_UUID": (400, "not a UUID"),
@@ -52,12 +63,16 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ORDER_NOT_FOUND": (404, "no such order"),
     "DISPATCH_NOT_FOUND": (404, "no such dispatch in this lane"),
     "UNKNOWN_LANE": (404, "no such lane"),
+    "UNKNOWN_SCHOOL": (404, "no such school; an administrator adds it, then the same report is taken"),
+    "VISIT_NOT_FOUND": (404, "no such visit"),
+    "MESSAGE_NOT_FOUND": (404, "no such HL7 message"),
     "UNKNOWN_TARGET": (404, "no such lane or gateway to pause"),
     "METHOD_NOT_ALLOWED": (405, "the route does not take this method"),
     "ILLEGAL_MOVE": (409, "the dispatch is not in a state from which this is possible"),
     "IN_DOUBT": (409, "the dispatch may already have been sent; a person has to settle that first"),
     "ALREADY_DUE": (409, "the dispatch waits and is due; it goes with the next batch"),
     "EXPIRED": (409, "the time in which the dispatch was of use is over"),
+    "VISIT_EXISTS": (409, "another visit has this id; report a correction as a visit of its own, of kind UPDATE"),
     "BODY_TOO_LARGE": (413, "the body is larger than 256 KiB"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "the body is not application/json"),
     "INTERNAL": (500, "a fault of this service; give the trace id to whoever runs it"),
@@ -103,10 +118,18 @@ def install_error_answers(app: Flask, blueprint: Blueprint) -> None:
     app.before_request(_unrouted)
 
 
-def error_answer(code: str, message: str, field: str | None = None, *, status: int | None = None) -> Response:
-    """The answer for a code: `{"error": {"code", "message", "field", "traceId"}}`."""
+def error_answer(
+    code: str,
+    message: str,
+    field: str | None = None,
+    *,
+    status: int | None = None,
+    faults: Iterable[Problem | Fault] = (),
+) -> Response:
+    """The answer for a code: `{"error": {"code", "message", "field", "faults", "traceId"}}`."""
     trace_id = current_trace_id()
-    error = {"code": code, "message": message, "field": field or None, "traceId": trace_id}
+    found = [{"code": fault.code, "message": fault.message, "field": fault.field or None} for fault in faults]
+    error = {"code": code, "message": message, "field": field or None, "faults": found, "traceId": trace_id}
     answer = jsonify({"error": error, "traceId": trace_id})
     answer.status_code = status or ERRORS.get(code, (400, ""))[0]
     if answer.status_code == 401:
@@ -118,7 +141,7 @@ def error_answer(code: str, message: str, field: str | None = None, *, status: i
 
 def _unrouted() -> Response | None:
     """404 and 405 belong to no blueprint, so they are answered here, and only under the API's prefix."""
-    if request.routing_exception is None or not request.path.startswith(f"{PREFIX}/"):
+    if request.routing_exception is None or not _is_ours(request.path):
         return None
     begin_trace()
     error = request.routing_exception
@@ -127,17 +150,21 @@ def _unrouted() -> Response | None:
     return finish_answer(_http_error(error if known else NotFound()))
 
 
+def _is_ours(path: str) -> bool:
+    return path.startswith(f"{PREFIX}/") or path in (UNVERSIONED_VISITS, UNVERSIONED_RETRY)
+
+
 def _refused(error: Any) -> Response:
     if error.code not in ERRORS:
         return _fault(error)
     field = getattr(error, "field", None) or _FIELDS.get(error.code)
-    return error_answer(error.code, error.message, field)
+    return error_answer(error.code, error.message, field, faults=getattr(error, "faults", ()))
 
 
 def _malformed(error: DocumentError) -> Response:
     first = error.problems[0]
     place = f"{first.field}: " if first.field else ""
-    return error_answer(first.code, f"{place}{first.message}", first.field)
+    return error_answer(first.code, f"{place}{first.message}", first.field, faults=error.problems)
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -60,7 +60,8 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
         "info": {
             "title": "Dispatch log",
             "version": version("dispatchlog"),
-            "description": "Report orders and shipments, and follow what was sent for them. Every answer has a traceId.",
+            "description": "Report orders, shipments and visits, and follow what was sent for them. "
+            "Every answer has a traceId.",
         },
         "security": [{"serviceToken": []}],
         "paths": dict(paths),
@@ -82,7 +83,8 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "description": f"Needs the scope `{route.scope}`.",
+        "description": f"Needs the scope `{route.scope}`."
+        + (f" Also at `{route.unversioned}`." if route.unversioned else ""),
         "parameters": _parameters(route),
         "responses": _responses(route),
         "x-required-scope": route.scope,
@@ -123,6 +125,8 @@ def _responses(route: Route) -> dict[str, Any]:
     for code in route_codes(route):
         by_status[ERRORS[code][0]].append(code)
     responses = {"200": _response("Done.", route.answer)}
+    if route.creates is not None:
+        responses = {"201": _response("Stored.", route.answer), "200": _response("Known already.", route.answer)}
     for status, codes in sorted(by_status.items()):
         responses[str(status)] = _response("; ".join(f"{code}: {ERRORS[code][1]}" for code in codes), ErrorAnswer)
     return responses

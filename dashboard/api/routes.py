@@ -19,6 +19,7 @@ from dispatchlog.order_documents import Document, read_document
 from dispatchlog.service_tokens import ServiceToken, verify
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_LIMIT = 200
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -56,6 +57,8 @@ class Route:
         body_optional: an empty body stands for `{}`.
         parameters: query parameters and what they mean.
         codes: the errors that are particular to this route.
+        unversioned: a second address, or "".
+        creates: whether an answer says that something was made, which is answered 201; None where nothing is.
     """
 
     method: str
@@ -69,6 +72,8 @@ class Route:
     body_optional: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
+    unversioned: str = ""
+    creates: Callable[[Any], bool] | None = None
 
     def handle(self, **path: str) -> Response:
         """Flask's view function."""
@@ -76,7 +81,10 @@ class Route:
         _refuse_unknown_parameters(self.parameters)
         document = self._read() if self.document else None
         answer = self.view(Call(token, document, request.args), **path)
-        return _json(answer.model_dump_json(by_alias=True))
+        response = _json(answer.model_dump_json(by_alias=True))
+        if self.creates is not None and self.creates(answer):
+            response.status_code = 201
+        return response
 
     def _read(self) -> Document:
         assert self.document is not None  # noqa: S101  (for the type checker: handle asked)
@@ -100,6 +108,18 @@ def path_uuid(value: str, place: str) -> UUID:
             "INVALID_UUID", f"{place} must be a UUID such as 2f1d3a52-9c1b-4c58-8a3e-5b7f6f0f8a11", field=place
         )
     return UUID(value)
+
+
+def read_limit(call: Call) -> int:
+    """How many entries a page has.
+
+    Raises:
+        ApiError: INVALID_LIMIT.
+    """
+    text = call.parameters.get("limit", "50")
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_LIMIT):
+        raise ApiError("INVALID_LIMIT", f"limit is a number from 1 to {MAX_LIMIT}", field="limit")
+    return int(text)
 
 
 def _authorise(scope: str) -> ServiceToken:

@@ -19,6 +19,7 @@ import structlog
 from dispatchlog.engine import claims, ledger, outcome
 from dispatchlog.engine.database import DATABASE_AWAY, connected, database, transaction
 from dispatchlog.engine.deadline import Deadline, boottime
+from dispatchlog.engine.delivery_log import DeliveryLog
 from dispatchlog.engine.errors import DispatchlogError, FenceLost, GatewayError, OutcomeUnknown
 from dispatchlog.engine.gateway import GatewayKind, Parcel
 from dispatchlog.engine.lanes import Lane, Row
@@ -207,10 +208,15 @@ class _Batch:
         self._claimed = boottime()
         self._results: list[Result] = []
         self._stuck: set[str | None] = set()
+        self._log = DeliveryLog(lane)
         # Where a resend is harmless, outcomes are recorded together; elsewhere each at once, to leave no needless doubt.
         self._together = lane.gateway.kind is GatewayKind.IDEMPOTENT
 
     def deliver(self, rows: Sequence[Row]) -> None:
+        with self._log.batch(rows):
+            self._deliver(rows)
+
+    def _deliver(self, rows: Sequence[Row]) -> None:
         try:
             parcels, failed = prepare(self.lane, rows)
         except DATABASE_ERRORS as away:
@@ -229,6 +235,7 @@ class _Batch:
             if self._is_held(row):
                 held.append(row)
                 continue
+            self._log.begun(row)
             error = failed.get(row["id"])
             result = Result(row, self._judge(error, row)) if error else self._send(row, parcels[row["id"]])
             if result is None or self._holds_others(result.verdict.status):
@@ -318,6 +325,7 @@ class _Batch:
         self.runtime.breaker.report(self.lane.gateway.name, good=answered, bad=bad)
         moved = self._record(results)
         crash_point("recorded")
+        self._log.recorded(results, moved)
         self.sent += sum(r.row["id"] in moved and r.verdict.outcome is Outcome.ACCEPTED for r in results)
 
     def _record(self, results: Sequence[Result]) -> set[UUID]:

@@ -78,6 +78,8 @@ class Lane:
         goes_stale: a row that waits longer than its `stale_at` fails as TOO_OLD; a person's retry lifts that limit.
         route: the route that this lane is sent through; None for the lane as a whole.
         queue, actor: where a wake-up for this lane goes.
+        inlets: further queues, whose actors bring it rows.
+        tells_each: the log has a line at level info for each dispatch and batch; elsewhere they are at debug.
         recipient_column: the column an operator may correct, or "" where there is none.
         caution: what speaks against sending the row as things stand, in a sentence for people; "" where nothing does. It
             reads only.
@@ -106,6 +108,8 @@ class Lane:
     route: Route | None = None
     queue: str = "dispatch"
     actor: str = "drain"
+    inlets: tuple[str, ...] = ()
+    tells_each: bool = False
     recipient_column: str = ""
     caution: Callable[[Row], str] | None = None
     persons: Persons | None = None

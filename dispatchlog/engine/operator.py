@@ -207,9 +207,11 @@ def _no_limit(lane: Lane) -> str:
 
 def _retry_one(lane: Lane, row: Row) -> ActionResult:
     if row["status"] == "PENDING":
+        limited = " OR stale_at IS NOT NULL" if lane.goes_stale else ""
         hastened = execute(
             f"UPDATE {lane.table} SET due_at = least(due_at, clock_timestamp()), attempts_forgiven = attempts"
-            f"{_no_limit(lane)} WHERE id = %s AND (due_at > clock_timestamp() OR attempts_forgiven < attempts)",
+            f"{_no_limit(lane)} WHERE id = %s"
+            f" AND (due_at > clock_timestamp() OR attempts_forgiven < attempts{limited})",
             (row["id"],),
         )
         if hastened.rowcount:

@@ -33,12 +33,18 @@ TICK_SECONDS = 0.5
 
 
 class Watch:
-    """One per worker process. Its pool has a thread for every slot of every lane, so hung lanes cannot starve others."""
+    """One per worker process. Its pool has a thread for every slot of every lane, so hung lanes cannot starve others.
 
-    def __init__(self, runtime: Runtime, lanes: Callable[[], Sequence[Lane]], redis_url: str) -> None:
+    With `nudged` False it takes no nudges, which would be lost to the workers of the lanes that are not its own.
+    """
+
+    def __init__(
+        self, runtime: Runtime, lanes: Callable[[], Sequence[Lane]], redis_url: str, *, nudged: bool = True
+    ) -> None:
         self._runtime = runtime
         self._lanes = lanes
         self._redis_url = redis_url
+        self._nudged = nudged
         self._guard = threading.Lock()
         self._waiting: set[str] = set()
         self._asking: set[str] = set()
@@ -78,6 +84,9 @@ class Watch:
 
     def _nudges(self, wait_seconds: float) -> list[str]:
         """Lane names pushed since; waits up to `wait_seconds` for the first. Names from the list are untrusted."""
+        if not self._nudged:
+            self._runtime.stopping.wait(wait_seconds)
+            return []
         try:
             popped = redis_client(self._redis_url).blpop([NUDGES], timeout=wait_seconds)
         except redis.RedisError as error:

@@ -1,4 +1,4 @@
-"""Everything on one machine: starts what is not named by a setting, then worker, clock, dashboard and mailbox.
+"""Everything on one machine: starts what is not named by a setting, then worker, clock, dashboard, mailbox and exchange.
 
 Owns the order of starting and stopping; what the processes do is theirs.
 """
@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from dispatchlog.local.directory import LocalServerError, choose_port, remember_
 from dispatchlog.local.keeper import Keeper
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.running import announce, only_one_here
+from dispatchlog.local.school_demonstration import ExchangeAt
+from dispatchlog.local.school_sample import SCHOOLS
 from dispatchlog.local.server import LocalServer
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
@@ -52,9 +54,10 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         settings = get_settings()
         applied = migrate_up(settings.effective_owner_url)
         say(f"schema       {'brought up to ' + applied[-1] if applied else 'up to date'}")
-        password, empty = _first_steps(settings)
-        stages = _stages(settings, local_mail=local_mail, sample=sample and empty)
-        threading.Thread(target=_greet, args=(settings, password, say), daemon=True).start()
+        password, samples = _first_steps(settings)
+        exchange = ExchangeAt.of(var)
+        stages = _stages(settings, exchange, local_mail=local_mail, samples=samples if sample else ())
+        threading.Thread(target=_greet, args=(settings, exchange, password, say), daemon=True).start()
         keeper = stack.enter_context(Keeper(list(kept.values()), say))
         code = Supervisor(stages, grace_seconds=GRACE_SECONDS, upkeep=keeper.check).run()
     say("everything has stopped")
@@ -113,32 +116,41 @@ def _complete_environment(var: Path) -> bool:
     return local_mail
 
 
-def _first_steps(settings: Settings) -> tuple[str | None, bool]:
-    """Make the first administrator if there is nobody; its password, and whether no order is stored yet, come back."""
+def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
+    """Make the first administrator if there is nobody; its password comes back, and the samples that are to be loaded."""
     configure(settings.database_url, role=settings.application_role, name="dispatchlog up", max_connections=2)
     try:
         with connected():
             password = ensure_first_admin(FIRST_ADMIN)
-            empty = not fetch_one(f"SELECT EXISTS (SELECT FROM {settings.orders_table})")[0]
-        return password, empty
+            samples = [] if fetch_one(f"SELECT EXISTS (SELECT FROM {settings.orders_table})")[0] else ["sample"]
+            # Where the sample's schools are, they are told where the exchange is this time.
+            others = "SELECT EXISTS (SELECT FROM schools) AND NOT EXISTS (SELECT FROM schools WHERE code = %s)"
+            samples += [] if fetch_one(others, (SCHOOLS[0].code,))[0] else ["schools"]
+        return password, samples
     finally:
         database.close_all()
 
 
-def _stages(settings: Settings, *, local_mail: bool, sample: bool) -> list[list[Child]]:
-    """The mailbox stops last: a worker may be in the middle of a mail."""
+def _stages(
+    settings: Settings, exchange: ExchangeAt, *, local_mail: bool, samples: Collection[str]
+) -> list[list[Child]]:
+    """The mailbox and the exchange stop last: a worker may be in the middle of a mail or a message."""
     python = [sys.executable, "-m"]
+    outside = [Child("exchange", exchange.command())]
+    if local_mail:
+        port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
+        mail_dir = str(settings.effective_mailbox_dir)
+        outside.append(Child("mailbox", [*python, "dispatchlog.local.mailbox", "--port", port, "--dir", mail_dir]))
     processes = [Child(name, [*python, "dispatchlog.cli", name]) for name in ("worker", "scheduler", "dashboard")]
-    if sample:
+    if "sample" in samples:
         processes.append(Child("sample", [*python, "dispatchlog.local.demonstration"], once=True))
-    if not local_mail:
-        return [processes]
-    port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
-    mail_dir = str(settings.effective_mailbox_dir)
-    return [[Child("mailbox", [*python, "dispatchlog.local.mailbox", "--port", port, "--dir", mail_dir])], processes]
+    if "schools" in samples:
+        ports = [str(exchange.port), str(exchange.http_port)]
+        processes.append(Child("schools", [*python, "dispatchlog.local.school_demonstration", *ports], once=True))
+    return [outside, processes]
 
 
-def _greet(settings: Settings, password: str | None, say: Callable[[str], None]) -> None:
+def _greet(settings: Settings, exchange: ExchangeAt, password: str | None, say: Callable[[str], None]) -> None:
     """Say where to look as soon as the dashboard answers."""
     for _ in range(300):
         if _answers(settings):
@@ -155,6 +167,8 @@ def _greet(settings: Settings, password: str | None, say: Callable[[str], None])
         else [f"  Password  the one you chose; forgotten: {forgotten}"]
     )
     lines += [f"  Mail      {settings.effective_public_url}/mailbox   and in {settings.effective_mailbox_dir}"]
+    script = _from_here(exchange.script)
+    lines += [f"  HL7       {settings.effective_public_url}/admin/hl7   the test exchange answers by {script}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 
 

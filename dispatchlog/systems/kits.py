@@ -42,6 +42,7 @@ def kit_registration_lane() -> Lane:
         retry=RetryPolicy(max_attempts=8, first_delay_seconds=5, longest_delay_seconds=900),
         batch=50,
         slots=3,
+        inlets=(REGISTER_QUEUE,),
         after_sent=_after_registered,
         caution=_caution,
     )

@@ -39,6 +39,16 @@ def lane(name: str) -> Lane:
     raise UnknownLane(f"no lane is named {name[:64]!r}")
 
 
+def chosen(names: str) -> tuple[Lane, ...]:
+    """The lanes of these names, with commas between them; all where there is none.
+
+    Raises:
+        UnknownLane: there is none of a name.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    return tuple(lane(name) for name in dict.fromkeys(wanted)) or lanes()
+
+
 def register(extra: Lane) -> None:
     """Add a lane that no system owns: benchmarks and tests bring throw-away ones."""
     _extra.append(extra)

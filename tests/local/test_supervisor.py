@@ -45,7 +45,10 @@ def start() -> Iterator[Start]:
         text = ", ".join("[" + ", ".join(f"Child(**{child!r})" for child in stage) + "]" for stage in stages)
         given = ", ".join(f"{name!r}: {value}" for name, value in options.items())
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, f"[{text}]", f"{{{given}}}"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _PROGRAM, f"[{text}]", f"{{{given}}}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         started.append(process)
         return process
@@ -102,6 +105,16 @@ def test_lines_carry_the_name_of_their_child(start: Start) -> None:
     lines = read_until(process, "two")
     assert "web        | one" in lines
     assert "web        | two" in lines
+
+
+def test_errors_of_children_stay_apart_from_their_output() -> None:
+    says_both = "import sys; print('out'); print('err', file=sys.stderr)"
+    program = [sys.executable, "-c", _PROGRAM, f"[[Child(**{child('a', says_both, restart=False)!r})]]", "{}"]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    assert "a          | out" in ended.stdout
+    assert "err" not in ended.stdout
+    assert "a          | err" in ended.stderr
+    assert "a ended with code 0; stopping the rest" in ended.stderr
 
 
 def test_children_see_their_own_environment(start: Start) -> None:

@@ -24,12 +24,11 @@ _COMMAND = [sys.executable, "-m", "dispatchlog.cli"]
 class Running:
     """A `dispatchlog up` in a folder of its own, and what it printed up to now."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, sample: bool = False) -> None:
         self.folder = folder
         self.port = port
-        self.process = spawn(
-            [*_COMMAND, "up", "--no-sample"], env=environment(port), cwd=folder, output=subprocess.PIPE
-        )
+        command = [*_COMMAND, "up", "--sample" if sample else "--no-sample"]
+        self.process = spawn(command, env=environment(port), cwd=folder, output=subprocess.PIPE)
 
     @property
     def pid_of_postgres(self) -> int:
@@ -149,6 +148,22 @@ def test_a_killed_server_runs_again_and_everything_goes_on(up: Running, name: st
     assert any(line.startswith(f"{name:<12} was killed by SIGKILL; starting it again") for line in lines)
     assert f"{name.lower()}@example.org" in dispatchlog("users", "list", folder=up.folder).stdout.lower()
     assert (up.pid_of_postgres if name == "PostgreSQL" else up.pid_of_valkey) != pid
+
+
+def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_one_exchange_refuses_them(tmp_path: Path) -> None:
+    running = Running(tmp_path, free_port(), sample=True)
+    try:
+        lines = running.read_until("DISPATCH_SENT")
+        while not any("ENDPOINT_REFUSED_CREDENTIALS" in line for line in lines):
+            lines += running.read_until("DISPATCH_AGAIN")
+        run = dispatchlog("hl7", "send-now", "--pending", folder=tmp_path)
+        assert "WEST  PENDING  The school's endpoint is switched off." in run.stdout
+        assert running.stop()[-1] == "everything has stopped"
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+    assert json.loads((tmp_path / "var/exchange.json").read_text())["rules"]
 
 
 def test_ctrl_c_beside_a_dead_server_stops_everything(tmp_path: Path) -> None:

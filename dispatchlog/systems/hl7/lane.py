@@ -6,9 +6,12 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.systems.hl7.endpoints import AnyEndpoint, routes
+from dispatchlog.systems.hl7.names import parse
 from models import Hl7Message
 
 LANE = "hl7"
+# Of its own, so that a worker of this lane alone takes no other lane's wake-ups.
+QUEUE, ACTOR = "hl7", "hl7_messages"
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
 
 
@@ -27,6 +30,10 @@ def hl7_lane() -> Lane:
         failed_blocks=True,
         routes=routes,
         goes_stale=True,
+        queue=QUEUE,
+        actor=ACTOR,
+        tells_each=True,
+        persons=persons,
     )
 
 
@@ -37,3 +44,13 @@ def _any_endpoint() -> Gateway:
 def compose(row: Row) -> Letter:
     """What leaves: the bytes as they were stored with the visit. A resend has the same MSH-10."""
     return Letter(row["route"], bytes(row["body"]), CONTENT_TYPE, {"control_id": row["control_id"]})
+
+
+def persons(row: Row, body: bytes) -> list[str]:
+    """Whatever stands in a field that names, numbers or describes the student or somebody close."""
+    found = [str(row["student_name"]), str(row["student_number"])]
+    for segment in parse(body):
+        for field in segment.fields:
+            if field.identifying:
+                found += [text for repetition in field.repetitions for text in repetition if text]
+    return found

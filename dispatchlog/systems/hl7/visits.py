@@ -34,6 +34,7 @@ class RecordedVisit:
 
     visit_id: UUID
     school: str
+    school_id: UUID
     number: str
     messages: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
@@ -59,7 +60,9 @@ def record_visit(school: str, visit: Visit, *, source: str, trace_id: str = "") 
             "SELECT id, message_type, control_id, status FROM hl7_messages WHERE visit_id = %s ORDER BY seq",
             (visit.id,),
         )
-    return RecordedVisit(visit.id, endpoint["code"], visit.number, tuple(messages), warnings, created)
+    return RecordedVisit(
+        visit.id, endpoint["code"], endpoint["school_id"], visit.number, tuple(messages), warnings, created
+    )
 
 
 def school_endpoint(school: str) -> Mapping[str, Any]:
@@ -120,8 +123,9 @@ def enqueue_message(
     trace_id: str = "",
     replaces_id: UUID | None = None,
     written_by: str = "",
+    **more: Any,
 ) -> UUID:
-    """Put the visit's message into the lane, in the caller's transaction; its id comes back."""
+    """Put the visit's message into the lane, in the caller's transaction; its id comes back. `more` are other columns."""
     lane = hl7_lane()
     identity = identity_of(endpoint)
     now = datetime.now(UTC)
@@ -144,6 +148,7 @@ def enqueue_message(
         "subject_id": f"student:{code}:{student.id}",
         "search_keys": [student.id, visit.number, control_id, str(visit.id)],
         "trace_id": trace_id,
+        **more,
     }
     (message_id,) = ledger.enqueue(lane, [row])
     get_waker().after_commit(lane)
