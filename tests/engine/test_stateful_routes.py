@@ -1,7 +1,7 @@
 """Many rows for two endpoints, three workers of the real send path on a real PostgreSQL, in any order Hypothesis finds.
 
-Whatever happens to whom: each row has one effect at the most, the rows of a key take effect in the order of their insertion,
-a route has one run on its way at a time, and when the faults end everything settles.
+Whatever happens to whom: each row has one effect at the most, the rows of a key take effect in the order of their
+insertion, a route has one run on its way at a time, and when the faults end everything settles.
 """
 
 from __future__ import annotations
@@ -225,7 +225,9 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def each_route_has_one_run_on_its_way(self) -> None:
         with connected():
-            runs = fetch_all("SELECT route, count(DISTINCT claim_token) FROM letters WHERE status = 'QUEUED' GROUP BY 1")
+            runs = fetch_all(
+                "SELECT route, count(DISTINCT claim_token) FROM letters WHERE status = 'QUEUED' GROUP BY 1"
+            )
         assert all(count == 1 for _, count in runs), runs
 
     def _nobody_was_overtaken(self, worker: Any) -> None:
@@ -308,7 +310,7 @@ def stepping(parcels_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
                 derandomize=True,
                 database=None,
                 suppress_health_check=list(HealthCheck),
-                phases=(Phase.explicit, Phase.generate, Phase.shrink),
+                phases=(Phase.explicit, Phase.generate),
             ),
         )
 
