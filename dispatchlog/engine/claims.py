@@ -102,9 +102,10 @@ def _holding(*, failed_blocks: bool, suspects: bool) -> str:
 
 def _held_by(table: str, t: str, *, failed_blocks: bool, suspects: bool) -> str:
     """The oldest row of the same key that holds this one; a subquery with a limit is looked up row by row."""
+    holding = _holding(failed_blocks=failed_blocks, suspects=suspects)
     return (
         f"SELECT o.seq FROM {table} o WHERE {_OLDER_OF_KEY.format(t=t)} AND o.ordering_key IS NOT NULL"
-        f" AND o.status IN ('PENDING', 'FAILED') AND ({_holding(failed_blocks=failed_blocks, suspects=suspects)}) ORDER BY o.ordering_key, o.seq LIMIT 1"
+        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding}) ORDER BY o.ordering_key, o.seq LIMIT 1"
     )
 
 
