@@ -195,20 +195,23 @@ def _is_busy(lane: Lane, route: str) -> bool:
     return bool(fetch_one(sql, {"route": route})[0])
 
 
-def due_routes(lane: Lane) -> list[str]:
-    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
-
-    A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
-    """
-    table = lane.table
+@lru_cache(maxsize=256)
+def _due_routes_sql(table: str) -> str:
     next_route = f"SELECT o.route FROM {table} o WHERE o.status = 'PENDING'{{after}} ORDER BY o.route LIMIT 1"
-    found = fetch_all(
+    return (
         f"WITH RECURSIVE r AS (({next_route.format(after='')}) UNION ALL SELECT n.route FROM r CROSS JOIN LATERAL"
         f" ({next_route.format(after=' AND o.route > r.route')}) n) SELECT r.route FROM r"
         f" WHERE (SELECT min(o.due_at) FROM {table} o WHERE o.status = 'PENDING' AND o.route = r.route) <= now()"
         f" AND NOT EXISTS (SELECT FROM {table} q WHERE q.route = r.route AND q.status = 'QUEUED')"
     )
-    return [row[0] for row in found]
+
+
+def due_routes(lane: Lane) -> list[str]:
+    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
+
+    A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
+    """
+    return [row[0] for row in fetch_all(_due_routes_sql(lane.table))]
 
 
 def _released(lane: Lane) -> tuple[str, ...]:
