@@ -220,6 +220,7 @@ class Machine(RuleBasedStateMachine):
                 row = rows[entry.dispatch_id]
                 assert row["seq"] > last[row["ordering_key"]], f"{row['seq']} of {row['ordering_key']} came late"
                 last[row["ordering_key"]] = row["seq"]
+            assert isinstance(gateway, WatchfulGateway)
             assert not gateway.out_of_line
 
     @invariant()
