@@ -42,7 +42,7 @@ OUTCOMES = [outcome for outcome in Outcome if outcome is not Outcome.ACCEPT]
 
 
 class WatchfulGateway(LateGateway):
-    """Also sees who sends on in line after something of the same run did not leave."""
+    """Also sees who sends on, of the same key or in line, after something of the same run did not leave."""
 
     def __init__(self, kind: GatewayKind, *, name: str) -> None:
         super().__init__(kind, name=name, deadline_seconds=DEADLINE_SECONDS)
@@ -50,12 +50,14 @@ class WatchfulGateway(LateGateway):
 
     def send(self, parcel: Any, **how: Any) -> Receipt:
         worker: Any = threading.current_thread().worker  # type: ignore[attr-defined]
-        if worker.stumbled:
+        key = parcel.body.split()[0]
+        if worker.stuck & {(self.name, key), (self.name, "")}:
             self.out_of_line.append(parcel.dispatch_id)
         try:
             return super().send(parcel, **how)
         except Exception:
-            worker.stumbled = worker.routes[self.name.removeprefix("post:")].in_line
+            in_line = worker.routes[self.name.removeprefix("post:")].in_line
+            worker.stuck.add((self.name, "" if in_line else key))
             raise
 
 
@@ -83,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         routes = dict(self.post.in_force)
         worker: Any = getattr(threading.current_thread(), "worker", None)
         if worker is not None:
-            worker.routes, worker.stumbled = routes, False
+            worker.routes, worker.stuck = routes, set()
         return routes
 
     # --- what comes in
@@ -103,6 +105,13 @@ class Machine(RuleBasedStateMachine):
     @rule(route=ROUTES, outcomes=st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=2))
     def the_next_sends_go_wrong(self, route: str, outcomes: list[Outcome]) -> None:
         self.post.gateways[route].script(*outcomes)
+
+    @rule(route=ROUTES, outcome=st.sampled_from(OUTCOMES), number=NUMBERS)
+    def one_of_a_run_goes_wrong(self, route: str, outcome: Outcome, number: int) -> None:
+        self.time_passes()
+        self.enqueue(route, ["c", "c", "b"], young=True)
+        self.post.gateways[route].script(outcome)
+        self.run(number, "")
 
     @rule(route=ROUTES, in_line=st.booleans())
     def set_in_line(self, route: str, in_line: bool) -> None:
