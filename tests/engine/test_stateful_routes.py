@@ -314,7 +314,7 @@ def stepping(parcels_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=10,
+                max_examples=6,
                 stateful_step_count=35,
                 deadline=None,
                 derandomize=True,
