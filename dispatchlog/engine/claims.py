@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from uuid import UUID
 
+from dispatchlog.engine import ledger
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one, require_transaction
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -86,24 +87,69 @@ def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
 _WAITS = "{o}.status = 'PENDING' AND ({o}.due_at > now() OR {o}.rescues >= 2)"
 _WAITS_FOR_SUSPECT = "{o}.status = 'PENDING' AND {o}.due_at > now()"
 
+# Rows of one route, or of one key, between two positions. Compared as pairs and ordered by both columns, for then nothing
+# but an index on just these serves: whatever the statistics say, what was sent long ago and other routes are never read.
+_OF_ROUTE = "({t}.route, {t}.seq) >= (%(route)s, 0) AND ({t}.route, {t}.seq) <= (%(route)s, 9223372036854775807)"
+_OLDER_OF_KEY = (
+    "(o.ordering_key, o.seq) >= ({t}.ordering_key, 0) AND (o.ordering_key, o.seq) < ({t}.ordering_key, {t}.seq)"
+)
+
+
+def _holding(*, failed_blocks: bool, suspects: bool) -> str:
+    waits = (_WAITS_FOR_SUSPECT if suspects else _WAITS).format(o="o")
+    return f"({waits})" + (" OR o.status = 'FAILED'" if failed_blocks else "")
+
+
+def _held_by(table: str, t: str, *, failed_blocks: bool, suspects: bool) -> str:
+    """The oldest row of the same key that holds this one; a subquery with a limit is looked up row by row."""
+    holding = _holding(failed_blocks=failed_blocks, suspects=suspects)
+    return (
+        f"SELECT o.seq FROM {table} o WHERE {_OLDER_OF_KEY.format(t=t)} AND o.ordering_key IS NOT NULL"
+        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding}) ORDER BY o.ordering_key, o.seq LIMIT 1"
+    )
+
 
 @lru_cache(maxsize=256)
 def _run_sql(table: str, *, in_line: bool, failed_blocks: bool, suspects: bool) -> str:
     """The oldest due rows of one route, up to the first that something holds; no SKIP LOCKED, which would overtake."""
-    waits = (_WAITS_FOR_SUSPECT if suspects else _WAITS).format(o="o")
-    holding = f"({waits})" + (" OR o.status = 'FAILED'" if failed_blocks else "")
-    held = (
-        f"t.seq < coalesce((SELECT min(o.seq) FROM {table} o WHERE o.route = %(route)s"
-        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding})), 9223372036854775807)"
-        if in_line
-        else f"NOT EXISTS (SELECT FROM {table} o WHERE o.ordering_key = t.ordering_key AND o.seq < t.seq"
-        f" AND o.status IN ('PENDING', 'FAILED') AND ({holding}))"
-    )
-    suspect = _SUSPECT if suspects else _BATCHABLE
+    where = _DUE + (_SUSPECT if suspects else _BATCHABLE)
+    if in_line:
+        statuses = "('PENDING', 'FAILED')" if failed_blocks else "('PENDING')"
+        run = (
+            "first AS MATERIALIZED (SELECT o.id, o.seq,"
+            f" ({_holding(failed_blocks=failed_blocks, suspects=suspects)}) AS holds FROM {table} o"
+            f" WHERE {_OF_ROUTE.format(t='o')} AND o.status IN {statuses} ORDER BY o.route, o.seq LIMIT %(limit)s),"
+            " run AS (SELECT id, seq FROM first WHERE seq < coalesce("
+            "(SELECT min(seq) FROM first WHERE holds), 9223372036854775807))"
+        )
+    else:
+        held_by = _held_by(table, "t", failed_blocks=failed_blocks, suspects=suspects)
+        run = (
+            f"run AS MATERIALIZED (SELECT t.id, t.seq FROM (SELECT t.* FROM {table} t WHERE {_OF_ROUTE.format(t='t')}"
+            f" AND t.status = 'PENDING' ORDER BY t.route, t.seq) t LEFT JOIN LATERAL ({held_by}) h ON true"
+            f" WHERE h.seq IS NULL AND {where} LIMIT %(limit)s)"
+        )
+    # Looked up one by one, as the heads above are; locked in their order.
+    again = where.replace("t.status =", "coalesce(t.status, '') =")
     return (
-        f"WITH due AS MATERIALIZED (SELECT t.id FROM {table} t WHERE t.route = %(route)s AND {_DUE}{suspect} AND {held}"
-        " ORDER BY t.seq LIMIT %(limit)s FOR UPDATE)" + _TAKE.format(table=table)
+        f"WITH {run}, due AS MATERIALIZED (SELECT t.id FROM (SELECT * FROM run ORDER BY seq) r CROSS JOIN LATERAL"
+        f" (SELECT t.id FROM {table} t WHERE t.id = r.id AND {again}"
+        " FOR UPDATE) t)" + _TAKE.format(table=table)
     )
+
+
+@lru_cache(maxsize=256)
+def _overtaking_sql(table: str, *, in_line: bool, failed_blocks: bool) -> str:
+    """Of the rows just claimed those that something older holds after all."""
+    if in_line:
+        older = (
+            f"SELECT o.seq FROM {table} o WHERE (o.route, o.seq) >= (t.route, 0) AND (o.route, o.seq) < (t.route, t.seq)"
+            f" AND o.status IN ('PENDING', 'FAILED') AND ({_holding(failed_blocks=failed_blocks, suspects=True)})"
+            " ORDER BY o.route, o.seq LIMIT 1"
+        )
+    else:
+        older = _held_by(table, "t", failed_blocks=failed_blocks, suspects=True)
+    return f"SELECT t.id FROM {table} t CROSS JOIN LATERAL ({older}) h WHERE t.id = ANY (%(ids)s::uuid[])"
 
 
 def claim_run(lane: Lane, *, token: UUID, worker_id: int, limit: int) -> list[Row]:
@@ -124,11 +170,24 @@ def claim_run(lane: Lane, *, token: UUID, worker_id: int, limit: int) -> list[Ro
     if not taken or _is_busy(lane, route.name):
         return []
     rows: list[Row] = []
+    shape = {"in_line": route.in_line, "failed_blocks": lane.failed_blocks}
     for suspects, most in ((False, limit), (True, 1)):
         if not rows:
-            sql = _run_sql(lane.table, in_line=route.in_line, failed_blocks=lane.failed_blocks, suspects=suspects)
-            rows = [*fetch_dicts(sql, {**params, "limit": most})]
-    return sorted(rows, key=lambda row: row["seq"])
+            rows = [*fetch_dicts(_run_sql(lane.table, **shape, suspects=suspects), {**params, "limit": most})]
+    return sorted(_without_overtaking(lane, token, rows, **shape), key=lambda row: row["seq"])
+
+
+def _without_overtaking(lane: Lane, token: UUID, rows: list[Row], **shape: bool) -> list[Row]:
+    """The claimed rows but those that would overtake. While the claim waited for a row's lock it may have failed as too
+    old, say: then it is not claimed, and those behind it were chosen when it still could be.
+    """
+    if not rows:
+        return rows
+    ids = [row["id"] for row in rows]
+    overtaking = {found for (found,) in fetch_all(_overtaking_sql(lane.table, **shape), {"ids": ids})}
+    if overtaking:
+        ledger.release(lane, token, [*overtaking])
+    return [row for row in rows if row["id"] not in overtaking]
 
 
 def _is_busy(lane: Lane, route: str) -> bool:
@@ -136,20 +195,23 @@ def _is_busy(lane: Lane, route: str) -> bool:
     return bool(fetch_one(sql, {"route": route})[0])
 
 
-def due_routes(lane: Lane) -> list[str]:
-    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
-
-    A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
-    """
-    table = lane.table
+@lru_cache(maxsize=256)
+def _due_routes_sql(table: str) -> str:
     next_route = f"SELECT o.route FROM {table} o WHERE o.status = 'PENDING'{{after}} ORDER BY o.route LIMIT 1"
-    found = fetch_all(
+    return (
         f"WITH RECURSIVE r AS (({next_route.format(after='')}) UNION ALL SELECT n.route FROM r CROSS JOIN LATERAL"
         f" ({next_route.format(after=' AND o.route > r.route')}) n) SELECT r.route FROM r"
         f" WHERE (SELECT min(o.due_at) FROM {table} o WHERE o.status = 'PENDING' AND o.route = r.route) <= now()"
         f" AND NOT EXISTS (SELECT FROM {table} q WHERE q.route = r.route AND q.status = 'QUEUED')"
     )
-    return [row[0] for row in found]
+
+
+def due_routes(lane: Lane) -> list[str]:
+    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
+
+    A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
+    """
+    return [row[0] for row in fetch_all(_due_routes_sql(lane.table))]
 
 
 def _released(lane: Lane) -> tuple[str, ...]:
