@@ -21,7 +21,7 @@ from dispatchlog.systems.hl7.visits import school_endpoint
 RETRIABLE = ("PENDING", "FAILED")
 BATCH = 100
 # So many are looked at in one call, which a person waits for; `next_after` goes on from there.
-MOST = 5_000
+MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
