@@ -310,17 +310,18 @@ def doctor(*, as_json: bool) -> None:
 
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--source", default="import", show_default=True, help="Who reports these orders.")
+@click.option("--source", default="import", show_default=True, help="Who reports them.")
+@click.option("--visits", is_flag=True, help="FILE holds clinics' visits (.json, .jsonl, .ndjson), not orders.")
 @on_database
-def import_command(file: Path, source: str) -> None:
-    """Import orders from FILE (.json or .csv). Good orders are stored; the others are listed line by line."""
-    from dispatchlog.importing import import_orders
+def import_command(file: Path, source: str, visits: bool) -> None:
+    """Import orders from FILE (.json or .csv), or visits. Good ones are stored; the others are listed line by line."""
+    from dispatchlog.importing import import_orders, import_visits
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     terminal = Console(stderr=True)
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("importing", total=None)
-        report = import_orders(
+        report = (import_visits if visits else import_orders)(
             file,
             source=source,
             progress=lambda done, total: progress.update(task, completed=done, total=total or None),

@@ -6,7 +6,7 @@ It imports neither models, nor tasks, nor the database layer: a service that onl
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -30,19 +30,36 @@ class BrokerUnavailable(ClientError):
 
 
 class ApiRefused(ClientError):
-    """The API refused the request (4xx); sending it again unchanged will be refused again. `code` is stable."""
+    """The API refused the request (4xx); sending it again unchanged will be refused again. `code` is stable.
 
-    def __init__(self, status: int, code: str, message: str, *, field: str | None, trace_id: str | None) -> None:
+    `faults` is everything found wrong with the body, each with `code`, `message` and `field`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None,
+        trace_id: str | None,
+        faults: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(f"{code}: {message} (trace {trace_id})")
         self.status = status
         self.code = code
         self.message = message
         self.field = field
         self.trace_id = trace_id
+        self.faults = tuple(faults)
 
 
 class OrderNotFound(ApiRefused):
     """The dispatch log knows no such order (ORDER_NOT_FOUND)."""
+
+
+class VisitExists(ApiRefused):
+    """Another visit was reported under this id; a correction is a visit of its own, of kind UPDATE (VISIT_EXISTS)."""
 
 
 class NotAuthorised(ApiRefused):
@@ -154,6 +171,27 @@ class HttpClient:
         """
         return self._call("GET", _order_path(order_id), None, trace_id)
 
+    def report_visit(
+        self, visit_id: UUID | str, visit: Mapping[str, Any], *, trace_id: str | None = None
+    ) -> dict[str, Any]:
+        """Report a clinic's visit (camelCase, see docs/api.md); its number, messages and warnings come back.
+
+        It is stored when this returns, and its message leaves later. The same call may be made again under the same id.
+
+        Raises:
+            VisitExists: another visit has this id.
+            ApiRefused, ApiUnavailable
+        """
+        return self._call("POST", "/visits", {**visit, "visitId": str(UUID(str(visit_id)))}, trace_id)
+
+    def get_visit(self, visit_id: UUID | str, *, trace_id: str | None = None) -> dict[str, Any]:
+        """The visit and what became of its messages.
+
+        Raises:
+            ApiRefused, ApiUnavailable
+        """
+        return self._call("GET", f"/visits/{UUID(str(visit_id))}", None, trace_id)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -196,7 +234,19 @@ def _read(answer: httpx.Response) -> dict[str, Any]:
 def _refusal(status: int, detail: object, trace_id: str | None) -> ApiRefused:
     error = detail if isinstance(detail, dict) else {}
     code = str(error.get("code", "UNKNOWN"))
-    kind = {"ORDER_NOT_FOUND": OrderNotFound, "UNAUTHENTICATED": NotAuthorised, "FORBIDDEN_SCOPE": NotAuthorised}
+    kind = {
+        "ORDER_NOT_FOUND": OrderNotFound,
+        "VISIT_EXISTS": VisitExists,
+        "UNAUTHENTICATED": NotAuthorised,
+        "FORBIDDEN_SCOPE": NotAuthorised,
+    }
     refused = kind.get(code, ApiRefused)
     message = str(error.get("message", f"the API answered {status}"))
-    return refused(status, code, message, field=error.get("field"), trace_id=error.get("traceId", trace_id))
+    return refused(
+        status,
+        code,
+        message,
+        field=error.get("field"),
+        trace_id=error.get("traceId", trace_id),
+        faults=error.get("faults") or (),
+    )

@@ -129,7 +129,7 @@ def _read_json_lines(file: TextIO) -> Iterator[Record]:
     while line := file.readline(MAX_RECORD + 1):
         number += 1
         if len(line) > MAX_RECORD:
-            yield Record(number, problem=Problem("RECORD_TOO_LARGE", "one order has at most 256 KiB"))
+            yield Record(number, problem=Problem("RECORD_TOO_LARGE", "one entry has at most 256 KiB"))
             while line and not line.endswith("\n"):
                 line = file.readline(_CHUNK)
         elif line.strip():
@@ -191,7 +191,7 @@ def _read_entry(window: _Text) -> Record:
             if len(window.text) <= MAX_RECORD and window.more():
                 continue
             line = window.line + getattr(error, "lineno", 1) - 1
-            return _broken(line, "this is not JSON, or one order has more than 256 KiB")
+            return _broken(line, "this is not JSON, or one entry has more than 256 KiB")
         record = Record(window.line, window.text[:end])
         window.use(end)
         return record

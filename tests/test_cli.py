@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from dispatchlog.engine.database import configure, connected, database, fetch_one
 from dispatchlog.settings import Settings
+from dispatchlog.systems.hl7 import schools
+from tests.dashboard.reported_visits import report
 
 
 def dispatchlog(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -152,6 +155,20 @@ def test_an_import_stores_the_good_orders_and_lists_the_bad_ones_by_line(
     configure(settings_env.database_url, role=settings_env.application_role)
     with connected():
         assert fetch_one("SELECT count(*) FROM orders")[0] == 1
+    database.close_all()
+
+
+def test_visits_are_imported_with_their_messages(tmp_path: Path, urls: dict[str, str], settings_env: Settings) -> None:
+    configure(settings_env.database_url, role=settings_env.application_role)
+    schools.add_school("SCH-01", "First school", actor="test")
+    visits = tmp_path / "visits.ndjson"
+    lines = (report(visitId=str(uuid4())), report(visitId="7"))
+    visits.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    run = dispatchlog("import", "--visits", str(visits), cwd=tmp_path, **urls)
+    assert run.stdout == "1 visit stored, 1 refused\n"
+    assert run.stderr.startswith("line 2, visitId: INVALID_UUID: ")
+    with connected():
+        assert fetch_one("SELECT status FROM hl7_messages")[0] == "PENDING"
     database.close_all()
 
 

@@ -21,10 +21,13 @@ from dispatchlog.client import (
     HttpClient,
     NotAuthorised,
     OrderNotFound,
+    VisitExists,
 )
 from dispatchlog.settings import Settings
+from dispatchlog.systems.hl7 import schools
 from tests.dashboard.api_support import Api, order, running_api
 from tests.dashboard.browsing import served
+from tests.dashboard.reported_visits import report
 
 
 @pytest.fixture
@@ -109,6 +112,23 @@ def test_a_refusal_carries_code_field_and_trace_id(api: Api, address: str) -> No
         "kits[1].kitId",
         "upstream-8",
     )
+
+
+def test_a_visit_goes_out_once_however_often_it_is_reported(api: Api, address: str) -> None:
+    schools.add_school("SCH-01", "First school", actor="test")
+    visit_id = uuid4()
+    with HttpClient(address, api.token) as client:
+        first = client.report_visit(visit_id, report(), trace_id="clinic-7")
+        again = client.report_visit(str(visit_id), report())
+        assert (first["created"], again["created"], first["traceId"]) == (True, False, "clinic-7")
+        assert again["messages"] == first["messages"]
+        [message] = client.get_visit(visit_id)["messages"]
+        assert (message["status"], message["messageId"]) == ("PENDING", first["messages"][0]["messageId"])
+        with pytest.raises(VisitExists):
+            client.report_visit(visit_id, report(notes="something else"))
+        with pytest.raises(ApiRefused) as refused:
+            client.report_visit(uuid4(), report(number="V" * 21, patientClass="Z"))
+    assert [fault["field"] for fault in refused.value.faults] == ["number", "patientClass"]
 
 
 def test_an_unknown_order_and_a_wrong_token_have_errors_of_their_own(api: Api, address: str) -> None:

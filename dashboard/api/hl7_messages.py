@@ -18,6 +18,7 @@ from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.operator import ActionResult
 from dispatchlog.engine.states import Status
 from dispatchlog.order_documents import ONE_LINE, Document, Id, Instant, ReasonText
+from dispatchlog.systems.hl7.checks import VisitError
 from dispatchlog.systems.hl7.retrying import RETRIABLE, retry_all, retry_these, school_id_of
 from dispatchlog.tracing import current_trace_id
 
@@ -139,13 +140,11 @@ def find_messages(call: Call) -> MessageListAnswer:
     if status and status not in Status.__members__:
         raise ApiError("UNKNOWN_STATUS", f"status is one of {', '.join(Status)}", field="status")
     school = given.get("school", "").strip()
-    if "\x00" in school:
-        raise ApiError("INVALID_VALUE", "must not hold control characters", field="school")
     limit = read_limit(call)
     rows = hl7_queries.find_messages(
         MessageQuestion(
             status=status or None,
-            school_id=school_id_of(school) if school else None,
+            school_id=_school(school) if school else None,
             since=_instant(call, "from"),
             until=_instant(call, "to"),
             before=_cursor(given.get("cursor", "")),
@@ -206,6 +205,15 @@ def _message_fields(row: Row) -> dict[str, object]:
     asked_again = row["status"] == "PENDING" and not row["retry_count"]
     values = {name: value for name, value in row.items() if name != "attempts"}
     return {**values, **names, "last_error_code": None if asked_again else row["last_error_code"]}
+
+
+def _school(text: str) -> UUID:
+    if "\x00" in text:
+        raise ApiError("INVALID_VALUE", "school must not hold control characters", field="school")
+    try:
+        return school_id_of(text)
+    except VisitError as error:
+        raise ApiError(error.code, error.message, field="school") from error
 
 
 def _instant(call: Call, name: str) -> datetime | None:

@@ -21,9 +21,13 @@ from dashboard.api.documents import (
     RegistrationAnswer,
     RegistrationPart,
 )
+from dashboard.api.hl7_messages import AttemptPart, MessagePart, RetryMessagesAnswer, RetryPart
 from dashboard.api.holds import HoldAnswer, HoldPart
-from dispatchlog.order_documents import OrderDocument
+from dashboard.api.visits import VisitAnswer, VisitStateAnswer
+from dispatchlog import visit_documents
+from dispatchlog.order_documents import Document, OrderDocument
 from dispatchlog.settings import Settings
+from dispatchlog.visit_documents import VisitDocument
 from tests.dashboard.api_support import Api, order, rows, running_api
 
 GUIDE = Path(__file__).parents[2].joinpath("docs", "api.md").read_text("utf-8")
@@ -37,6 +41,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "An entry of the timeline": EventPart,
     "A hold": HoldPart,
     "A pause or release": HoldAnswer,
+    "A reported visit": VisitAnswer,
+    "A visit": VisitStateAnswer,
+    "An HL7 message": MessagePart,
+    "A try of an HL7 message": AttemptPart,
+    "A retry of HL7 messages": RetryMessagesAnswer,
+    "A retried HL7 message": RetryPart,
 }
 NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
 FORMATS = {"uuid": "UUID", "date-time": "instant"}
@@ -89,9 +99,28 @@ def test_the_guide_lists_every_field_of_an_answer_with_its_type(section: str) ->
     assert listed(section) == {name: type_name(part) for name, part in schema.items()}
 
 
-def test_the_guide_lists_every_field_of_an_order_that_is_reported() -> None:
-    fields = {field.alias for field in OrderDocument.model_fields.values()}
-    assert set(listed("Report an order")) == fields
+@pytest.mark.parametrize(
+    ("section", "document"), [("Report an order", OrderDocument), ("Report a visit", VisitDocument)]
+)
+def test_the_guide_lists_every_field_of_what_is_reported(section: str, document: type[Document]) -> None:
+    assert set(listed(section)) == {field.alias for field in document.model_fields.values()}
+
+
+def test_the_guide_lists_every_field_of_a_visits_parts() -> None:
+    [text] = re.findall(r"^### A visit's parts\n(.*?)^##", GUIDE, re.MULTILINE | re.DOTALL)
+    listed_fields = {
+        part: set(re.findall(r"`(\w+)`", rest)) for part, rest in re.findall(r"^\| `(\S+)` \|(.*)", text, re.M)
+    }
+    for place, part in _parts(VisitDocument):
+        assert {field.alias for field in part.model_fields.values()} <= listed_fields[place], place
+
+
+def _parts(document: type[BaseModel], place: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    for field in document.model_fields.values():
+        for kind in re.findall(r"(\w+Document)", str(field.annotation)):
+            part = getattr(visit_documents, kind)
+            yield f"{place}{field.alias}", part
+            yield from _parts(part, f"{field.alias}.")
 
 
 @pytest.fixture

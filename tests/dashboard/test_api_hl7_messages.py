@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 
 from dispatchlog.engine.database import execute, transaction
@@ -54,10 +56,10 @@ def found(api: Api, query: str = "") -> list[str]:
         cursor = f"&cursor={body['nextCursor']}"
 
 
-def test_messages_are_found_by_status_school_and_date(api: Api) -> None:
+def test_messages_are_found_by_status_school_and_date(api: Api, settings_env: Settings) -> None:
     old = put_failed()
-    with transaction("test"):
-        execute("UPDATE hl7_messages SET created_at = now() - interval '3 days'")
+    with closing(psycopg2.connect(settings_env.database_url)) as owner, owner, owner.cursor() as cursor:
+        cursor.execute("UPDATE hl7_messages SET created_at = now() - interval '3 days'")
     waiting, elsewhere, failed = put(), put_failed("SCH-02"), put_failed()
     a_day_ago = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert found(api) == [failed, elsewhere, waiting, old]

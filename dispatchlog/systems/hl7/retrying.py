@@ -21,7 +21,7 @@ from dispatchlog.systems.hl7.visits import school_endpoint
 RETRIABLE = ("PENDING", "FAILED")
 BATCH = 100
 # So many are looked at in one call, which a person waits for; `next_after` goes on from there.
-MOST = 5_000
+MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,13 @@ class Retried:
 
 
 def retry_all(
-    status: str, *, school: str | None = None, actor: str, reason: str = "", after: int = 0, most: int = MOST
+    status: str,
+    *,
+    school: str | None = None,
+    actor: str,
+    reason: str = "",
+    after: int = 0,
+    most: int | None = None,
 ) -> Retried:
     """Make every message that is PENDING or FAILED now due now, oldest first, its retries counted from 0 again.
 
@@ -44,7 +50,7 @@ def retry_all(
         school: a school's code or id; None for all.
         actor: who is on record for each.
         after: `next_after` of the call before.
-        most: how many are looked at.
+        most: how many are looked at, MOST unless told.
 
     Raises:
         DispatchlogError: UNKNOWN_STATUS.
@@ -53,6 +59,7 @@ def retry_all(
     if status not in RETRIABLE:
         raise DispatchlogError(f"retry what is {' or '.join(RETRIABLE)}", code="UNKNOWN_STATUS")
     school_id = school_id_of(school) if school else None
+    most = MOST if most is None else most
     found = _waiting(status, school_id, after=after, limit=most + 1)
     chosen = found[:most]
     results = _retry([message_id for _, message_id in chosen], actor=actor, reason=reason)
