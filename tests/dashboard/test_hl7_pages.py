@@ -14,6 +14,7 @@ from dispatchlog.engine.database import connected, execute, fetch_dicts, fetch_o
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.endpoints import routes
+from dispatchlog.systems.hl7.retrying import retry_all
 from tests.dashboard.browsing import Dashboard, Visitor, page_of
 from tests.dashboard.hl7_samples import SECRETS, add_school, found, message
 from tests.dashboard.test_plans import statements
@@ -137,10 +138,10 @@ def test_above_a_hundred_the_number_has_to_be_typed(admin: Visitor, monkeypatch:
 
 
 def test_more_than_one_call_takes_are_gone_on_with(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dashboard.hl7_messages as pages
+    def one_at_a_time(*args: Any, **named: Any) -> Any:
+        return retry_all(*args, **named, most=1)
 
-    done = pages.retry_all
-    monkeypatch.setattr(pages, "retry_all", lambda *args, **named: done(*args, **named, most=1))
+    monkeypatch.setattr("dashboard.hl7_messages.retry_all", one_at_a_time)
     rows = [message("RETRYING", visit=another(f"S-{number}")) for number in range(2)]
     admin.get(LIST)
     text = admin.post(f"{LIST}/retry-all", status="PENDING", follow=True).text
@@ -267,7 +268,7 @@ def test_editing_sends_a_new_message_in_place_of_the_failed_one(admin: Visitor) 
     assert [row["reason"] for row in logged("rewrite")] == ["the name is misspelt"] * 2
 
 
-def fields_of(form: str) -> dict[str, str]:
+def fields_of(form: str) -> dict[str, Any]:
     """The form's fields as a browser sends them."""
     from html import unescape
 
