@@ -17,7 +17,7 @@ from dispatchlog.systems.hl7.schools import School
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """One list of messages: a state ("": all), a school (None: all), the days on which they were made (UTC, both included)."""
+    """One list of messages: of a state ("": all), of a school (None: all), made on these days (UTC, both included)."""
 
     status: str = ""
     school: School | None = None

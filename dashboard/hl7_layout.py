@@ -24,11 +24,12 @@ class ShownField:
 
 @dataclass(frozen=True, slots=True)
 class ShownSegment:
-    """One segment; `code` is empty for a line that is none."""
+    """One segment; `code` is empty for a line that is none. `gist` says the whole of it in a few words, where they do."""
 
     code: str
     title: str
     fields: tuple[ShownField, ...]
+    gist: str = ""
 
 
 def laid_out(message: bytes, *, revealed: bool = False) -> list[ShownSegment]:
@@ -66,7 +67,19 @@ def _shown(segment: Segment, *, revealed: bool) -> ShownSegment:
         )
         for field in segment.fields
     )
-    return ShownSegment(segment.code, segment.title, fields)
+    return ShownSegment(segment.code, segment.title, fields, _gist(segment, fields))
+
+
+def _gist(segment: Segment, fields: tuple[ShownField, ...]) -> str:
+    """What was observed and its value; of a header, what type of message it is."""
+    values = {field.place: field.text for field in fields}
+    if segment.code == "MSH":
+        return values.get("MSH-9", "")
+    if segment.code != "OBX":
+        return ""
+    observed = next((field.repetitions[0] for field in segment.fields if field.number == 3), ())
+    name = observed[1] if len(observed) > 1 else "".join(observed[:1])
+    return f"{name}: {values.get('OBX-5', '')} {segment.value(6)}".strip()
 
 
 def _masked_line(line: str, segment: Segment, separator: str) -> str:

@@ -1,4 +1,4 @@
-"""The HL7 messages: the list with its filters, and asking again for many of them. Changes nothing itself: `retrying` does."""
+"""The HL7 messages: the list with its filters, and asking again for many of them, which `retrying` does. Stores nothing."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _form(
         reason=reason,
         faults=faults,
         # What stands in no field of this form cannot be put right in it.
-        elsewhere=[words for name, words in faults.items() if name not in names],
+        elsewhere=[f"{name} {words}" for name, words in faults.items() if name not in names],
         problem=problem,
         second=request.form.get("second") == "yes",
     )

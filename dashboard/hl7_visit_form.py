@@ -134,8 +134,8 @@ def visit_from(record: Mapping[str, Any]) -> Visit:
 
 
 def faults_by_field(error: VisitError) -> dict[str, str]:
-    """What is wrong, by the form's name of each field."""
-    return {_form_name(fault.field): fault.message for fault in reversed(error.faults)}
+    """What is wrong, by the form's name of each field; the field's own name need not be said beside it."""
+    return {_form_name(fault.field): fault.message.removeprefix(f"{fault.field} ") for fault in reversed(error.faults)}
 
 
 def _parts(record: Mapping[str, Any], carries: frozenset[str]) -> Iterator[tuple[str, list[tuple[str, Any]], str]]:
@@ -153,7 +153,7 @@ def _parts(record: Mapping[str, Any], carries: frozenset[str]) -> Iterator[tuple
     for part, first in _FIRST.items():
         for place, entry in enumerate(record.get(part) or () if part in carries else ()):
             title = f"{_PARTS[part]} {place + 1}"
-            note = f"Leave its {_label(first).lower()} empty to take it out of the message."
+            note = f"Leave “{_label(first)}” empty to take it out of the message."
             yield title, list(_leaves(f"{part}.{place}", entry)), note
     if "notes" in carries:
         yield "Notes", [("notes", record.get("notes", ""))], ""
@@ -178,7 +178,7 @@ def _field(name: str, value: Any, faults: Mapping[str, str]) -> FormField:
 
 def _label(last: str) -> str:
     if sign := _VITALS.get(last):
-        return f"{sign.name.split(' [')[0].split(' in Arterial')[0]} in {sign.unit_name}"
+        return f"{sign.name.split(' [')[0].split(' in Arterial')[0]} ({sign.unit_name})"
     return _LABELS.get(last, last.replace("_", " ").capitalize())
 
 

@@ -53,9 +53,7 @@ WORK = (
 )
 OFFICE: tuple[Entry, ...] = (
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
-    Entry(
-        "hl7_messages.every_message", "HL7 Messages", "pulse", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")
-    ),
+    Entry("hl7_messages.every_message", "HL7 Messages", "pulse", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),
     Entry("roles.show", "Roles", "shield", MANAGE, key="r"),
 )

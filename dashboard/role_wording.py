@@ -23,7 +23,11 @@ PERMISSIONS = (
     Permission(EXPORT, "Export lists", "Download lists as files. Each export is kept."),
     Permission(CONTROL, "Pause and resume", "Hold back and release lanes and providers."),
     Permission(AUDIT, "See who did what", "Everything that people and services did, and why."),
-    Permission(MANAGE, "Manage people", "Make accounts, set roles, reset passwords and second factors, end sessions."),
+    Permission(
+        MANAGE,
+        "Manage people",
+        "Make accounts, set roles, reset passwords and second factors, end sessions; see to HL7 messages.",
+    ),
 )
 _KNOWN = {permission.key: permission for permission in PERMISSIONS}
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import connected, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound
+from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.systems.hl7 import stored_visit
 from dispatchlog.systems.hl7.checks import check_visit
@@ -63,7 +64,7 @@ def visit_of(message_id: UUID) -> Visit:
     return stored_visit.from_json(rows[0]["record"])
 
 
-def check_rewritable(row: dict[str, Any]) -> None:
+def check_rewritable(row: Row) -> None:
     """Whether a message that stands so may be written anew.
 
     Raises:
@@ -129,7 +130,7 @@ def rewrite(message_id: UUID, visit: Visit, *, actor: str, reason: str, second: 
     return Rewritten(new_id, cancelled)
 
 
-def _cancel(row: dict[str, Any], *, actor: str, reason: str) -> bool:
+def _cancel(row: Row, *, actor: str, reason: str) -> bool:
     if row["status"] not in ("PENDING", "FAILED"):
         return False
     (result,) = operator.cancel(hl7_lane(), [row["id"]], actor=actor, reason=reason)
@@ -138,7 +139,7 @@ def _cancel(row: dict[str, Any], *, actor: str, reason: str) -> bool:
     return True
 
 
-def _enqueue(row: dict[str, Any], visit: Visit, *, actor: str, in_its_place: bool) -> UUID:
+def _enqueue(row: Row, visit: Visit, *, actor: str, in_its_place: bool) -> UUID:
     endpoint = school_endpoint(str(row["school_id"]))
     more: dict[str, Any] = {"record": json.dumps(stored_visit.to_json(visit), ensure_ascii=False)}
     if in_its_place:
