@@ -51,6 +51,7 @@ WORK = (
     Entry("alerts.show", "Alerts", "bell", key="l"),
 )
 OFFICE: tuple[Entry, ...] = (
+    Entry("hl7_endpoints.every_school", "Schools", "server", MANAGE, key="c"),
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),
     Entry("roles.show", "Roles", "shield", MANAGE, key="r"),

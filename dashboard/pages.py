@@ -17,6 +17,7 @@ from dashboard import (
     export,
     form_page,
     guide,
+    hl7_endpoints,
     incidents,
     kit_orders,
     live,
@@ -43,6 +44,7 @@ def register_pages(app: Flask) -> None:
     modules += [pausing, live, metrics, alerts]
     modules += [code_page, second_factor, people, roles, audit]
     modules += [guide, preferences]
+    modules += [hl7_endpoints]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

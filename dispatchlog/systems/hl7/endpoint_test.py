@@ -90,7 +90,7 @@ def _lines(message: bytes) -> str:
 
 def _note(code: str, trial: Trial, actor: str, *, with_message: bool) -> None:
     """How it went by steps; what was said in words stays with whoever asked."""
-    steps = {step.name: str(step.verdict) for step in trial.steps}
+    steps = [f"{step.name} {step.verdict.lower()}" for step in trial.steps]
     with transaction(actor):
         detail = {"school": code, "works": trial.works, "steps": steps, "code": trial.code, "message": with_message}
         log_action(actor, "hl7_endpoint_test", detail=detail)
