@@ -18,7 +18,7 @@ import redis
 from dashboard.context import breaker, settings
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.database import fetch_dicts
-from dispatchlog.engine.lanes import gateway_names, Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.wakeup import redis_client
 from dispatchlog.systems import registry
 

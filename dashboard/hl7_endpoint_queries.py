@@ -45,4 +45,6 @@ def endpoint_row(code: str) -> Mapping[str, Any] | None:
 
 def figures(code: str) -> Mapping[str, Any]:
     """What waits, failed and was last accepted at one school."""
-    return fetch_dicts(f"SELECT {_FIGURES} FROM schools s WHERE s.code = %(code)s", {"code": code, "most": MOST_COUNTED + 1})[0]
+    return fetch_dicts(
+        f"SELECT {_FIGURES} FROM schools s WHERE s.code = %(code)s", {"code": code, "most": MOST_COUNTED + 1}
+    )[0]

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from dashboard.health import BrokerHealth, broker_health, processes
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.engine.holds import open_holds, targets
-from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.move_counts import Moves, count_moves, uncounted_moves
 from dispatchlog.engine.states import Status
 from dispatchlog.systems import registry

@@ -16,7 +16,7 @@ from dispatchlog.alert_notices import send_due
 from dispatchlog.alerts import look_if_due
 from dispatchlog.engine.breaker import Breaker, BreakerState
 from dispatchlog.engine.deadline import boottime
-from dispatchlog.engine.lanes import gateway_names, Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.settings import Settings
 
 log = structlog.get_logger(__name__)
