@@ -36,7 +36,7 @@ NEXT_STEPS = {
     NO_WORKER: "Tell whoever operates the system. Nothing is lost; it waits.",
     NO_SCHEDULER: "Tell whoever operates the system. What waits for a sweep stays where it is.",
     BREAKER: "It is tried again by itself. If it stays, ask the provider.",
-    CREDENTIALS: "Correct the school’s API key or certificate, try the endpoint, then retry what failed.",
+    CREDENTIALS: "Correct the school's API key or certificate, try the endpoint, then retry what failed.",
 }
 # One row per alert with what became of its notices; alerts are numbered as they started.
 _ALERTS = """

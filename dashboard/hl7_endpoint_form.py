@@ -58,10 +58,10 @@ PARTS = (
         "Who proves what",
         "Keys are kept encrypted and never shown again, not even to you.",
         (
-            Field("server_name", "Name in the exchange’s certificate", "Only where it is not the host’s name."),
+            Field("server_name", "Name in the exchange's certificate", "Only where it is not the host's name."),
             Field("ca_pem", "Authority of the exchange", "PEM. Empty: the authorities this machine trusts.", "pem"),
             Field("client_certificate_pem", "Our certificate", "PEM, where the exchange asks for one.", "pem"),
-            Field("client_key_pem", "Our certificate’s key", "PEM, without a passphrase.", "secret"),
+            Field("client_key_pem", "Our certificate's key", "PEM, without a passphrase.", "secret"),
             Field("api_key", "API key", "For HTTPS.", "secret"),
             Field(
                 "api_key_header",
@@ -79,9 +79,9 @@ PARTS = (
             Field("sending_facility", "Sending facility (MSH-4)", _HD),
             Field("receiving_application", "Receiving application (MSH-5)", _HD),
             Field("receiving_facility", "Receiving facility (MSH-6)", _HD),
-            Field("patient_authority", "Who numbers students", "Assigning authority of the student’s number."),
+            Field("patient_authority", "Who numbers students", "Assigning authority of the student's number."),
             Field("national_authority", "Who numbers identity cards", "Assigning authority of the Emirates ID."),
-            Field("visit_authority", "Who numbers visits", "Assigning authority of the visit’s number."),
+            Field("visit_authority", "Who numbers visits", "Assigning authority of the visit's number."),
             Field(
                 "message_type_form",
                 "Message type (MSH-9)",
