@@ -31,7 +31,8 @@ from dispatchlog.engine.lanes import Row, gateway_names
 from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.systems import registry
 
-MOST_PAUSED = 10  # providers named
+# So many paused providers are named.
+MOST_PAUSED = 10
 
 pages = Blueprint("bulk", __name__, url_prefix="/bulk")
 

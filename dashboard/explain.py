@@ -130,15 +130,10 @@ def _due_now(lane: Lane) -> Holding:
 def _behind(lane: Lane, front: Row) -> Holding:
     if lane.route is None:
         return Holding("An older one that has to leave first has not left yet.", behind=front["id"])
+    earlier = "An earlier one of this endpoint" if lane.route.in_line else "An earlier one of the same subject"
     if front["status"] == "FAILED":
-        words = (
-            "An earlier one of this endpoint failed"
-            if lane.route.in_line
-            else "An earlier one of the same subject failed"
-        )
-        return Holding(f"{words}. This one follows once that is sent or cancelled.", behind=front["id"])
-    words = "An earlier one of this endpoint" if lane.route.in_line else "An earlier one of the same subject"
-    return Holding(f"{words} has not left yet and leaves first.", behind=front["id"])
+        return Holding(f"{earlier} failed. This one follows once that is sent or cancelled.", behind=front["id"])
+    return Holding(f"{earlier} has not left yet and leaves first.", behind=front["id"])
 
 
 def _paused(lane: Lane, held: Hold) -> Holding:

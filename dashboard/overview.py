@@ -80,10 +80,8 @@ def provider_lines(lanes: Sequence[Lane], broker: BrokerHealth) -> list[Provider
 
 def _endpoint_lines(lane: Lane, broker: BrokerHealth) -> list[ProviderLine]:
     circuits = {gateway.name: broker.circuit_of(gateway.name) for gateway in lane.gateways()}
-    ill = sorted(
-        (name for name in circuits if TROUBLE[circuits[name].state] > TROUBLE["unknown"]),
-        key=lambda name: (-TROUBLE[circuits[name].state], name),
-    )
+    names = [name for name in sorted(circuits) if TROUBLE[circuits[name].state] > TROUBLE["unknown"]]
+    ill = sorted(names, key=lambda name: -TROUBLE[circuits[name].state])
     shown = ill[:MOST_ENDPOINTS]
     found = [ProviderLine(name, [lane.title], circuits[name]) for name in shown]
     if others := len(circuits) - len(ill):
