@@ -110,11 +110,11 @@ def test_the_page_of_a_message_shows_its_endpoint(two: Dashboard) -> None:
 def test_the_list_shows_one_endpoint_alone(two: Dashboard) -> None:
     mine, theirs = message("SCH-01"), message("SCH-02")
     visitor = two.as_("support")
-    text = visitor.get("/dispatches/hl7?gateway=hl7:SCH-01").text
+    text = visitor.get("/lanes/hl7?gateway=hl7:SCH-01").text
     assert str(mine["id"]) in text
     assert str(theirs["id"]) not in text
     assert 'value="hl7:SCH-02"' in text
-    assert "is not known" in visitor.get("/dispatches/hl7?gateway=hl7:SCH-09").text
+    assert "is not known" in visitor.get("/lanes/hl7?gateway=hl7:SCH-09").text
 
 
 def test_incidents_and_their_replay_are_of_one_endpoint(two: Dashboard) -> None:
