@@ -109,6 +109,7 @@ def thresholds(known: Settings) -> list[Threshold]:
         (NO_WORKER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
         (NO_SCHEDULER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
         (BREAKER, known.alert_breaker, "as soon as calls to it are paused by the program"),
+        (CREDENTIALS, True, "as soon as an endpoint does not accept our key"),
     ]
     return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
 
