@@ -171,6 +171,7 @@ MOST_IN_FRONT = 10_000
 
 def in_front(lane: Lane, row: Row) -> Row | None:
     """The older dispatch that has to leave first, if there is one: id and status; through a route, what holds this one."""
+    values: tuple[Any, ...]
     if lane.route is not None and lane.route.in_line:
         sql, values = _IN_LINE, (lane.route.name, row["seq"], MOST_IN_FRONT)
     elif row["ordering_key"] and (lane.ordered or lane.route is not None):

@@ -85,8 +85,8 @@ def change(code: str) -> Response | tuple[str, int]:
             return _page(row, found.texts, problems={"version": words}, version=version), 409
         return _page(row, found.texts, problems={error.field or "version": in_words(error)}, version=version), 400
     except DispatchlogError as error:
-        words = {"version": f"{upper_first(error.message).rstrip('.')}."}
-        return _page(row, found.texts, problems=words, version=version), 400
+        said = {"version": f"{upper_first(error.message).rstrip('.')}."}
+        return _page(row, found.texts, problems=said, version=version), 400
     flash("Saved. Workers use it within two seconds.", "good")
     return redirect(url_for("hl7_endpoints.show", code=code), 303)
 
