@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_saved(
     answer = admin.post(f"{PATH}/SCH-01", **form(**changes))
     assert answer.status_code == 400
     assert f'id="{field}-error"' in answer.text
-    assert re.search(rf'id="{field}"[^>]*aria-invalid="true"', answer.text)
+    assert re.search(rf'name="{field}"[^>]*aria-invalid="true"', answer.text)
     assert stored() == before
 
 
@@ -193,7 +193,7 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
     page.get_by_label("Host", exact=True).fill("127.0.0.1")
     page.get_by_label("Port", exact=True).fill(str(side.port))
     page.get_by_label("MLLP over TLS").uncheck()
-    page.locator("#reason").fill("as the exchange wrote")
+    page.locator("#why").fill("as the exchange wrote")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Host", exact=True)).to_have_value("127.0.0.1")
     page.get_by_label("Send a test message too").check()
@@ -206,7 +206,7 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
             assert violations(page) == [], (scheme, width)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_label("Messages leave by this endpoint").check()
-    page.locator("#reason").fill("it works")
+    page.locator("#why").fill("it works")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_label("Messages leave by this endpoint")).to_be_checked()
     page.get_by_role("link", name="Schools", exact=True).last.click()
