@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 from dashboard.access import READ, needs
 from dashboard.context import settings
 from dashboard.masking import mask
-from dispatchlog.alerts import BREAKER, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
+from dispatchlog.alerts import BREAKER, CREDENTIALS, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
 from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import Settings
@@ -27,6 +27,7 @@ TITLES = {
     NO_WORKER: "No worker",
     NO_SCHEDULER: "No scheduler",
     BREAKER: "Provider in trouble",
+    CREDENTIALS: "Credentials refused",
 }
 NEXT_STEPS = {
     QUEUE_AGE: "Open the oldest one: its page says what holds it.",
@@ -35,6 +36,7 @@ NEXT_STEPS = {
     NO_WORKER: "Tell whoever operates the system. Nothing is lost; it waits.",
     NO_SCHEDULER: "Tell whoever operates the system. What waits for a sweep stays where it is.",
     BREAKER: "It is tried again by itself. If it stays, ask the provider.",
+    CREDENTIALS: "Correct the school's API key or certificate, try the endpoint, then retry what failed.",
 }
 # One row per alert with what became of its notices; alerts are numbered as they started.
 _ALERTS = """
@@ -107,6 +109,7 @@ def thresholds(known: Settings) -> list[Threshold]:
         (NO_WORKER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
         (NO_SCHEDULER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
         (BREAKER, known.alert_breaker, "as soon as calls to it are paused by the program"),
+        (CREDENTIALS, True, "as soon as an endpoint does not accept our key"),
     ]
     return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from dashboard.filters import ListFilter, parse_filter
 from dispatchlog.engine.errors import UnknownLane
-from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lanes import Lane, gateway_names, narrowed
 from dispatchlog.systems import registry
 
 
@@ -38,7 +38,9 @@ def read_filter(lane: Lane | None = None, *, arguments: MultiDict[str, str] | No
             problems = (f"Lane “{name[:40]}” is not known; showing all of them.",)
     wanted = parse_filter(arguments, lane=lane, searches=session.get("searches"), gateways=gateways())
     among = (lane,) if lane else registry.lanes()
-    lanes = [known for known in among if not wanted.gateway or known.gateway.name == wanted.gateway]
+    lanes = [*among]
+    if wanted.gateway:
+        lanes = [part for known in among if (part := narrowed(known, wanted.gateway)) is not None]
     return Asked(wanted, lanes, problems + wanted.problems)
 
 
@@ -57,4 +59,4 @@ def read_address(address: str) -> Asked | None:
 
 def gateways() -> list[str]:
     """The providers' names."""
-    return sorted({lane.gateway.name for lane in registry.lanes()})
+    return sorted(gateway_names(registry.lanes()))

@@ -41,6 +41,9 @@ _ACTIONS = MappingProxyType(
         "replay_end": "Gave a replay up",
         "pause": "Paused",
         "resume": "Resumed",
+        "school_add": "Added a school",
+        "hl7_endpoint_change": "Changed a school's endpoint",
+        "hl7_endpoint_test": "Tried a school's endpoint",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
     }
@@ -65,6 +68,7 @@ KINDS = (
     ),
     Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
+    Kind("kind-schools", "Schools and their endpoints", ("school_add", "hl7_endpoint_change", "hl7_endpoint_test")),
     Kind(
         "kind-accounts",
         "Any change of accounts",

@@ -27,9 +27,12 @@ from dashboard.presentation import business_keys, upper_first
 from dashboard.queries import MATCH_LIMIT, matching_rows, rows_by_id
 from dispatchlog import bulk, bulk_end
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
-from dispatchlog.engine.lanes import Row
+from dispatchlog.engine.lanes import Row, gateway_names
 from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.systems import registry
+
+# So many paused providers are named.
+MOST_PAUSED = 10
 
 pages = Blueprint("bulk", __name__, url_prefix="/bulk")
 
@@ -272,7 +275,7 @@ def _paused(run: Row) -> list[str]:
     health = broker_health()
     known = {lane.name: lane for lane in registry.lanes()}
     lanes = [known[name] for name in queries.lanes_of(run["id"]) if name in known]
-    return sorted({lane.gateway.name for lane in lanes if health.circuit(lane).state == "open"})
+    return sorted(name for name in gateway_names(lanes) if health.circuit_of(name).state == "open")[:MOST_PAUSED]
 
 
 def _typed_number() -> int | None:

@@ -105,6 +105,7 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
     """Ask the provider whether it has it."""
     lane = registry.lane(lane_name)
     row = operator.find(lane, dispatch_id)
+    lane = lane.of(row)
     if lane.gateway.kind is not GatewayKind.LOOKUP or not row["in_doubt"]:
         return _refused(lane, dispatch_id, "There is nothing to ask the provider about it.")
     operator.log_action(acting_person(), "look_up", lane=lane.name, dispatch_id=dispatch_id)

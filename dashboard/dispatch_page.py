@@ -43,13 +43,14 @@ FRAME_POLICY = (
 @needs(READ)
 def show(lane_name: str, dispatch_id: UUID) -> str:
     """The dispatch. Its recipient is masked, except once directly after whoever looks asked to see it."""
-    lane = registry.lane(lane_name)
-    row = {**find(lane, dispatch_id), "lane": lane.name}
+    whole = registry.lane(lane_name)
+    row = {**find(whole, dispatch_id), "lane": whole.name}
+    lane = whole.of(row)
     content = stored_content(dispatch_id)
     names = references(dispatch_id)
     events = timeline(dispatch_id)
     around = Circumstances(
-        circuit=broker_health().circuit(lane),
+        circuit=broker_health().circuit_of(lane.gateway.name),
         sweep_seconds=settings().sweep_seconds,
         may_act=may(ACT),
         confirmed=confirmation(events) if row["status"] == "SENT" else None,

@@ -154,13 +154,29 @@ def is_expired(row: Row) -> bool:
     return bool(row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC))
 
 
-def held_behind(lane: Lane, row: Row) -> UUID | None:
-    """The older open dispatch of the same ordering key that has to leave first, if there is one."""
-    if not lane.ordered or not row["ordering_key"]:
+# An older one on its way, or one that waits or failed, holds the later ones of its key.
+_OF_KEY = """
+SELECT id, status::text FROM {table} WHERE ordering_key = %s AND seq < %s AND status IN ('PENDING', 'QUEUED', {failed})
+ORDER BY seq LIMIT 1
+"""
+# Where one holds the whole line: the oldest that is not due, or failed, among so many in front.
+_IN_LINE = """
+SELECT id, status FROM (
+    SELECT id, seq, status::text, due_at, rescues FROM {table}
+    WHERE route = %s AND seq < %s AND status IN ('PENDING', 'FAILED') ORDER BY seq LIMIT %s) o
+WHERE status = {failed} OR status = 'PENDING' AND (due_at > now() OR rescues >= 2) ORDER BY seq LIMIT 1
+"""
+MOST_IN_FRONT = 10_000
+
+
+def in_front(lane: Lane, row: Row) -> Row | None:
+    """The older dispatch that has to leave first, if there is one: id and status; through a route, what holds this one."""
+    values: tuple[Any, ...]
+    if lane.route is not None and lane.route.in_line:
+        sql, values = _IN_LINE, (lane.route.name, row["seq"], MOST_IN_FRONT)
+    elif row["ordering_key"] and (lane.ordered or lane.route is not None):
+        sql, values = _OF_KEY, (row["ordering_key"], row["seq"])
+    else:
         return None
-    states = "('PENDING', 'QUEUED', 'FAILED')" if lane.failed_blocks else "('PENDING', 'QUEUED')"
-    rows = fetch_all(
-        f"SELECT id FROM {lane.table} WHERE ordering_key = %s AND seq < %s AND status IN {states} ORDER BY seq LIMIT 1",
-        (row["ordering_key"], row["seq"]),
-    )
-    return rows[0][0] if rows else None
+    rows = fetch_dicts(sql.format(table=lane.table, failed="'FAILED'" if lane.failed_blocks else "NULL"), values)
+    return rows[0] if rows else None

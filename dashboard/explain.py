@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from dashboard.dispatch_queries import held_behind, is_expired, is_first_try, last_sweep_at, next_sweep_at
+from dashboard.dispatch_queries import in_front, is_expired, is_first_try, last_sweep_at, next_sweep_at
 from dashboard.health import processes
 from dashboard.masking import mask_text
 from dashboard.wording import DOUBTS, NEXT_STEPS, REFUSED_BY_MAIL_SERVER, Verb, actor, verb_of
@@ -103,13 +103,37 @@ def _why_waiting(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
         reasons.append(
             Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself.")
         )
+    if lane.route is not None and lane.route.closed:
+        reasons.append(Holding(lane.route.closed))
     reasons += [_paused(lane, held) for held in around.held]
-    front = held_behind(lane, row)
+    front = in_front(lane, row)
     if front is not None:
-        reasons.append(Holding("An older one that has to leave first has not left yet.", behind=front))
+        reasons.append(_behind(lane, front))
     if running["worker"].alive == 0:
         reasons.append(Holding("No worker is running, so nothing leaves. Tell whoever operates the system."))
-    return reasons or [Holding("It is due now. A worker takes it within seconds.")]
+    reasons = reasons or [_due_now(lane)]
+    if row.get("stale_at") is not None:
+        reasons.append(
+            Holding("It fails as too old, for a person to decide, if it has not left by", at=row["stale_at"])
+        )
+    return reasons
+
+
+def _due_now(lane: Lane) -> Holding:
+    rate = lane.rate_per_second
+    if lane.route is None or rate is None:
+        return Holding("It is due now. A worker takes it within seconds.")
+    pace = f"{rate:g} a second" if rate >= 1 else f"one in {1 / rate:.0f} seconds"
+    return Holding(f"It is due now and leaves in its turn: the endpoint is sent {pace} at the most, oldest first.")
+
+
+def _behind(lane: Lane, front: Row) -> Holding:
+    if lane.route is None:
+        return Holding("An older one that has to leave first has not left yet.", behind=front["id"])
+    earlier = "An earlier one of this endpoint" if lane.route.in_line else "An earlier one of the same subject"
+    if front["status"] == "FAILED":
+        return Holding(f"{earlier} failed. This one follows once that is sent or cancelled.", behind=front["id"])
+    return Holding(f"{earlier} has not left yet and leaves first.", behind=front["id"])
 
 
 def _paused(lane: Lane, held: Hold) -> Holding:

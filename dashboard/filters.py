@@ -21,6 +21,7 @@ from dispatchlog.engine.lanes import Lane
 
 LEAST_SEARCH_CHARACTERS = 2
 MOST_SEARCH_CHARACTERS = 200
+MOST_NAMED = 20
 _CAUSE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 # By last change, by what is left of the time in which it is of use, or by how long it has been waiting.
@@ -193,7 +194,9 @@ def _states(values: Sequence[str], problems: list[str]) -> tuple[str, ...]:
 
 def _one_of(label: str, value: str, known: Collection[str], problems: list[str]) -> str:
     if value and value not in known:
-        problems.append(f"{label} “{value[:40]}” is not known; it is one of {', '.join(sorted(known))}.")
+        named = sorted(known)
+        more = ", and more" if len(named) > MOST_NAMED else ""
+        problems.append(f"{label} “{value[:40]}” is not known; it is one of {', '.join(named[:MOST_NAMED])}{more}.")
         return ""
     return value
 

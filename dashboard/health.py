@@ -18,7 +18,7 @@ import redis
 from dashboard.context import breaker, settings
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.database import fetch_dicts
-from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.wakeup import redis_client
 from dispatchlog.systems import registry
 
@@ -26,6 +26,8 @@ ALIVE_SECONDS = 10
 # How long a page waits for the broker, and how long a broker that was silent is not waited for again.
 PATIENCE_SECONDS = 0.25
 SILENCE_SECONDS = 5.0
+# From well to ill.
+TROUBLE = {"closed": 0, "unknown": 1, "probing": 2, "open": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,14 @@ class BrokerHealth:
     answers: bool
     circuits: Mapping[str, BreakerState] = field(default_factory=dict)
 
+    def circuit_of(self, gateway: str) -> BreakerState:
+        """The circuit of the gateway of this name; `unknown` while the broker does not answer."""
+        return self.circuits.get(gateway, BreakerState("closed" if self.answers else "unknown"))
+
     def circuit(self, lane: Lane) -> BreakerState:
-        """The circuit of the lane's gateway; `unknown` while the broker does not answer."""
-        return self.circuits.get(lane.gateway.name, BreakerState("unknown"))
+        """The circuit of the lane's gateway; of several the one in most trouble, `unknown` while the broker is silent."""
+        found = [self.circuit_of(gateway.name) for gateway in lane.gateways()] or [self.circuit_of(lane.gateway.name)]
+        return max(found, key=lambda circuit: TROUBLE[circuit.state])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class PatientBroker:
 
 
 def broker_health() -> BrokerHealth:
-    """The settings' broker and the circuits of every lane's gateway; takes PATIENCE_SECONDS at the most."""
+    """The settings' broker and the circuits of every gateway; takes PATIENCE_SECONDS at the most."""
     return _patient_broker(settings().effective_redis_url).health()
 
 
@@ -99,8 +106,7 @@ def _patient_broker(redis_url: str) -> PatientBroker:
 
     def ask() -> BrokerHealth:
         redis_client(redis_url).ping()
-        gateways = {lane.gateway.name for lane in registry.lanes()}
-        return BrokerHealth(answers=True, circuits={name: circuits.state(name) for name in sorted(gateways)})
+        return BrokerHealth(answers=True, circuits=circuits.states(sorted(gateway_names(registry.lanes()))))
 
     return PatientBroker(ask)
 

@@ -18,6 +18,7 @@ from dispatchlog.engine.lanes import Lane, Row
 
 # Of more causes than this those are looked at whose codes come first.
 MOST_CAUSES = 200
+MOST_CAUSES_OF_ROUTES = 2_000
 PAGE_INCIDENTS = 20
 PAGE_REPLAY_ROWS = 50
 LATEST_REPLAYS = 20
@@ -41,6 +42,27 @@ SELECT c.cause, first.at, n.number FROM unnest(%(causes)s::text[]) AS c (cause)
 CROSS JOIN LATERAL (SELECT f.updated_at AS at FROM {table} f WHERE {same} ORDER BY f.updated_at, f.id LIMIT 1) first
 CROSS JOIN LATERAL (SELECT count(*) AS number FROM (SELECT FROM {table} f WHERE {same} LIMIT %(most)s) x) n
 """
+# The same by endpoint, in a lane divided into routes.
+_CAUSES_BY_ROUTE = """
+WITH RECURSIVE causes AS (
+    (SELECT f.route, f.last_error_code AS cause FROM {table} f WHERE {failed}
+        ORDER BY f.route, f.last_error_code LIMIT 1)
+    UNION ALL
+    SELECT n.route, n.cause FROM causes c CROSS JOIN LATERAL (
+        SELECT f.route, f.last_error_code AS cause FROM {table} f
+        WHERE {failed} AND (f.route, f.last_error_code) > (c.route, c.cause)
+        ORDER BY f.route, f.last_error_code LIMIT 1) n)
+SELECT c.route, c.cause, last.at, last.id, last.last_error, last.search_keys
+FROM (SELECT route, cause FROM causes LIMIT %(most)s) c
+CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, f.search_keys FROM {table} f WHERE {same}
+    ORDER BY f.updated_at DESC, f.id DESC LIMIT 1) last
+"""
+_MEASURES_BY_ROUTE = """
+SELECT c.route, c.cause, first.at, n.number FROM unnest(%(routes)s::text[], %(causes)s::text[]) AS c (route, cause)
+CROSS JOIN LATERAL (SELECT f.updated_at AS at FROM {table} f WHERE {same} ORDER BY f.updated_at, f.id LIMIT 1) first
+CROSS JOIN LATERAL (SELECT count(*) AS number FROM (SELECT FROM {table} f WHERE {same} LIMIT %(most)s) x) n
+"""
+_FAILED = "f.status = 'FAILED' AND NOT f.in_doubt AND f.last_error_code IS NOT NULL"
 _SAME = "f.status = 'FAILED' AND NOT f.in_doubt AND f.last_error_code = c.cause AND f.updated_at >= %(since)s"
 
 
@@ -95,25 +117,44 @@ def incidents(lanes: Sequence[Lane], *, since: datetime, most: int = PAGE_INCIDE
     """What failed (and is not in doubt) since then, by provider and cause: the latest incidents, `most` at the most."""
     latest: dict[tuple[str, str], Row] = {}
     for lane in lanes:
-        values = {"since": since, "most": MOST_CAUSES}
-        for row in fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME), values):
-            key = lane.gateway.name, row["cause"]
+        for row in _causes(lane, since):
+            key = lane.of(row).gateway.name, row["cause"]
             if key not in latest or row["at"] > latest[key]["at"]:
                 latest[key] = {**row, "lane": lane.name}
     shown = sorted(latest, key=lambda key: latest[key]["at"], reverse=True)[:most]
     found = {key: Incident(*key, latest[key]["at"], latest[key]["at"], latest[key]) for key in shown}
     for lane in lanes:
-        _measure(lane, found, since)
+        for row in _measures(lane, found, since):
+            incident = found[lane.of(row).gateway.name, row["cause"]]
+            incident.first_at = min(incident.first_at, row["at"])
+            incident.shares.append(Share(lane, Count(int(row["number"]))))
     return [*found.values()]
 
 
-def _measure(lane: Lane, found: dict[tuple[str, str], Incident], since: datetime) -> None:
-    causes = [cause for gateway, cause in found if gateway == lane.gateway.name]
-    values = {"since": since, "causes": causes, "most": COUNT_LIMIT + 1}
-    for row in fetch_dicts(_MEASURES.format(table=lane.table, same=_SAME), values) if causes else ():
-        incident = found[lane.gateway.name, row["cause"]]
-        incident.first_at = min(incident.first_at, row["at"])
-        incident.shares.append(Share(lane, Count(int(row["number"]))))
+def _causes(lane: Lane, since: datetime) -> Sequence[Row]:
+    """The latest of each cause, in a divided lane of each cause and route."""
+    if not lane.is_routed:
+        values = {"since": since, "most": MOST_CAUSES}
+        return fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME), values)
+    sql = _CAUSES_BY_ROUTE.format(table=lane.table, failed=_FAILED, same=f"{_SAME} AND f.route = c.route")
+    return fetch_dicts(sql, {"since": since, "most": MOST_CAUSES_OF_ROUTES})
+
+
+def _measures(lane: Lane, found: dict[tuple[str, str], Incident], since: datetime) -> Sequence[Row]:
+    """The first of each incident in this lane, and how many there are."""
+    values: dict[str, Any] = {"since": since, "most": COUNT_LIMIT + 1}
+    if not lane.is_routed:
+        values["causes"] = [cause for gateway, cause in found if gateway == lane.gateway.name]
+        sql = _MEASURES.format(table=lane.table, same=_SAME)
+        return fetch_dicts(sql, values) if values["causes"] else ()
+    places = [
+        (incident.sample["route"], incident.cause)
+        for incident in found.values()
+        if incident.sample["lane"] == lane.name
+    ]
+    values |= {"routes": [route for route, _ in places], "causes": [cause for _, cause in places]}
+    sql = _MEASURES_BY_ROUTE.format(table=lane.table, same=f"{_SAME} AND f.route = c.route")
+    return fetch_dicts(sql, values) if places else ()
 
 
 def open_replays() -> dict[tuple[str, str], Row]:

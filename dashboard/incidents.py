@@ -65,15 +65,16 @@ def show() -> str:
     since = window_since(days)
     broker = broker_health()
     lanes = registry.lanes()
+    found = incidents(lanes, since=since)
     return render_template(
         "incidents.html",
-        incidents=incidents(lanes, since=since),
+        incidents=found,
         days=days,
         windows=WINDOWS,
         since=since.date().isoformat(),
         replays=open_replays(),
         latest=latest_replays(),
-        circuits={lane.gateway.name: broker.circuit(lane) for lane in lanes},
+        circuits={incident.gateway: broker.circuit_of(incident.gateway) for incident in found},
         titles={lane.name: lane.title for lane in lanes},
         states=REPLAY_STATES,
         most=PAGE_INCIDENTS,

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from dashboard.health import BrokerHealth, broker_health, processes
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.engine.holds import open_holds, targets
-from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.move_counts import Moves, count_moves, uncounted_moves
 from dispatchlog.engine.states import Status
 from dispatchlog.systems import registry
@@ -102,7 +102,8 @@ def _around(lanes: Sequence[Lane], broker: BrokerHealth) -> Iterator[Metric]:
     breakers = GaugeMetricFamily(
         "dispatchlog_breaker_state", "1 for the state in which the gateway's breaker is.", labels=["gateway", "state"]
     )
-    for gateway, state in sorted({lane.gateway.name: broker.circuit(lane).state for lane in lanes}.items()):
+    for gateway in sorted(gateway_names(lanes)):
+        state = broker.circuit_of(gateway).state
         for each in BREAKER_STATES:
             breakers.add_metric([gateway, each], float(each == state))
     held = GaugeMetricFamily("dispatchlog_held", "1 while a person has paused it.", labels=["scope", "name"])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from flask import Blueprint, render_template
 
 from dashboard.access import READ, needs
-from dashboard.health import broker_health, parts, processes
+from dashboard.health import TROUBLE, BrokerHealth, broker_health, parts, processes
 from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
 from dashboard.incident_queries import incidents, open_replays, window_since
 from dashboard.incidents import REPLAY_STATES
 from dashboard.overview_queries import lane_card, recent_moves, today
 from dashboard.standing_alerts import banner
+from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.holds import holds_on, open_holds
+from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import registry
 
 pages = Blueprint("overview", __name__)
@@ -19,6 +24,16 @@ pages = Blueprint("overview", __name__)
 # The window of the incidents, in days before today; the same as the incidents page's first.
 INCIDENT_DAYS = 1
 MOST_INCIDENTS = 4
+# Of the endpoints in trouble so many are named; the page of incidents has what failed at each.
+MOST_ENDPOINTS = 6
+
+
+class ProviderLine(NamedTuple):
+    """A provider, whose it is, and its circuit."""
+
+    name: str
+    titles: list[str]
+    circuit: BreakerState
 
 
 @pages.get("/")
@@ -29,9 +44,6 @@ def show() -> str:
     broker = broker_health()
     held = open_holds()
     cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
-    gateways: dict[str, list[str]] = {}
-    for lane in lanes:
-        gateways.setdefault(lane.gateway.name, []).append(lane.title)
     since = window_since(INCIDENT_DAYS)
     return render_template(
         "overview.html",
@@ -45,10 +57,36 @@ def show() -> str:
         today=today().isoformat(),
         in_doubt=sum(card.counts["IN_DOUBT"].number for card in cards),
         failed=sum(card.counts["FAILED"].number for card in cards),
-        gateways=[(name, titles, broker.circuits.get(name)) for name, titles in gateways.items()],
+        gateways=provider_lines(lanes, broker),
         incidents=incidents(lanes, since=since, most=MOST_INCIDENTS),
         since=since.date().isoformat(),
         replays=[*open_replays().values()],
         replay_states=REPLAY_STATES,
         spark={"bar": BAR_WIDTH, "width": BAR_WIDTH * HOURS, "up": UP, "height": UP + DOWN + 2},
     )
+
+
+def provider_lines(lanes: Sequence[Lane], broker: BrokerHealth) -> list[ProviderLine]:
+    """One line per provider. Of endpoints those in trouble, a few at the most, and one line for the others together."""
+    titles: dict[str, list[str]] = {}
+    for lane in lanes:
+        if not lane.is_routed:
+            titles.setdefault(lane.gateway.name, []).append(lane.title)
+    found = [ProviderLine(name, said, broker.circuit_of(name)) for name, said in titles.items()]
+    for lane in lanes:
+        found += _endpoint_lines(lane, broker) if lane.is_routed else []
+    return found
+
+
+def _endpoint_lines(lane: Lane, broker: BrokerHealth) -> list[ProviderLine]:
+    circuits = {gateway.name: broker.circuit_of(gateway.name) for gateway in lane.gateways()}
+    names = [name for name in sorted(circuits) if TROUBLE[circuits[name].state] > TROUBLE["unknown"]]
+    ill = sorted(names, key=lambda name: -TROUBLE[circuits[name].state])
+    shown = ill[:MOST_ENDPOINTS]
+    found = [ProviderLine(name, [lane.title], circuits[name]) for name in shown]
+    if others := len(circuits) - len(ill):
+        words = "1 endpoint" if others == 1 else f"{others} endpoints"
+        found.append(ProviderLine(words, [lane.title], BreakerState("closed" if broker.answers else "unknown")))
+    if hidden := len(ill) - len(shown):
+        found.insert(len(shown), ProviderLine(f"{hidden} more", [lane.title], circuits[ill[-1]]))
+    return found

@@ -17,6 +17,7 @@ from dashboard import (
     export,
     form_page,
     guide,
+    hl7_endpoints,
     hl7_message,
     hl7_messages,
     hl7_rewrite,
@@ -47,6 +48,7 @@ def register_pages(app: Flask) -> None:
     modules += [code_page, second_factor, people, roles, audit]
     modules += [guide, preferences]
     modules += [hl7_messages, hl7_message, hl7_rewrite]
+    modules += [hl7_endpoints]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

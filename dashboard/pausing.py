@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -25,12 +26,15 @@ from dispatchlog.engine.holds import (
     release,
     targets,
 )
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.systems import registry
 
 pages = Blueprint("pausing", __name__, url_prefix="/pausing")
 
 PAST_ROWS = 25
+# More than these are named by whoever pauses one instead of being listed.
+MOST_ENDPOINTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ def show() -> str:
     return render_template(
         "pausing.html",
         switches=switches(),
+        name_endpoint=number_of_endpoints() > MOST_ENDPOINTS,
         past=past[:PAST_ROWS],
         older=past[PAST_ROWS - 1].id if len(past) > PAST_ROWS else None,
         title_of=title_of,
@@ -97,10 +102,21 @@ def resume() -> Response:
 
 
 def switches() -> list[Switch]:
-    """Lanes first, then providers, each with its hold."""
+    """Lanes first, then providers, each with its hold; of many endpoints only those that are paused."""
     lanes = registry.lanes()
     held = {each.target: each for each in open_holds()}
-    return [Switch(target, title_of(target), *_described(target), hold=held.get(target)) for target in targets(lanes)]
+    hidden = _endpoints(lanes) if number_of_endpoints() > MOST_ENDPOINTS else frozenset()
+    shown = [target for target in targets(lanes) if target in held or target.scope == LANE or target.name not in hidden]
+    return [Switch(target, title_of(target), *_described(target), hold=held.get(target)) for target in shown]
+
+
+def number_of_endpoints() -> int:
+    """How many endpoints there are that can be paused one by one."""
+    return len(_endpoints(registry.lanes()))
+
+
+def _endpoints(lanes: Sequence[Lane]) -> frozenset[str]:
+    return frozenset(gateway_names([lane for lane in lanes if lane.is_routed]))
 
 
 def title_of(target: Target) -> str:
@@ -113,14 +129,19 @@ def title_of(target: Target) -> str:
 def _described(target: Target) -> tuple[str, str]:
     concerned = target.lanes_of(registry.lanes())
     if target.scope == LANE:
+        if concerned[0].is_routed:
+            return "Lane", "Leaves by the endpoints of the schools."
         return "Lane", f"Leaves through {concerned[0].gateway.name}."
     titles = " and ".join(lane.title for lane in concerned)
     return "Provider", f"Pausing it pauses {titles}."
 
 
 def _target() -> Target:
+    named = request.form.get("target", "")
+    if named in _endpoints(registry.lanes()):
+        named = f"gateway:{named}"
     try:
-        return parse_target(request.form.get("target", ""), registry.lanes())
+        return parse_target(named, registry.lanes())
     except UnknownTarget as error:
         abort(400, description=_sentence(error))
 

@@ -117,7 +117,7 @@ def list_query(wanted: ListFilter, lanes: Sequence[Lane], *, limit: int, whole: 
     for lane in lanes:
         for state in wanted.shown_states:
             key = _key(wanted, state)
-            where, values = _where(wanted, state)
+            where, values = _where(wanted, state, lane)
             if position is not None:
                 where += f" AND {_beyond(wanted, position, key)[0]}"
                 values += [position.at, position.id]
@@ -172,7 +172,7 @@ def export_query(wanted: ListFilter, lane: Lane, *, before: UUID | None, limit: 
     whole = set(shown) == set(STATES)
     branches, params = [], []
     for state in ("",) if whole else shown:
-        where, values = _where(wanted, state)
+        where, values = _where(wanted, state, lane)
         if before is not None:
             where += " AND t.id < %s"
             values.append(before)
@@ -203,7 +203,7 @@ def place_query(wanted: ListFilter, lanes: Sequence[Lane], position: Position, *
     there, values = [], []
     for lane in lanes:
         for state in wanted.shown_states if lane.name == of else ():
-            where, given = _where(wanted, state)
+            where, given = _where(wanted, state, lane)
             there.append(f"(SELECT FROM {_source(wanted, lane)} t WHERE {where} AND t.id = %s)")
             values += [*given, position.id]
     if not counted[0][0]:
@@ -220,7 +220,7 @@ def _beside(wanted: ListFilter, lanes: Sequence[Lane], position: Position) -> Qu
     for lane in lanes:
         for state in wanted.shown_states:
             key = _key(wanted, state)
-            where, values = _where(wanted, state)
+            where, values = _where(wanted, state, lane)
             beyond, ways = _beyond(wanted, position, key)
             parts.append(
                 f"(SELECT FROM {_source(wanted, lane)} t WHERE {where} AND {beyond} AND t.id <> %s"
@@ -251,7 +251,7 @@ def causes_query(lane: Lane) -> Query:
 
 def _counted(wanted: ListFilter, lane: Lane, state: str, limit: int) -> Query:
     """Ordered only so that its index is walked: a table of a million rows would be read for a thousand otherwise."""
-    where, values = _where(wanted, state)
+    where, values = _where(wanted, state, lane)
     return f"SELECT FROM {_source(wanted, lane)} t WHERE {where} ORDER BY {_key(wanted, state)} LIMIT {limit}", values
 
 
@@ -273,14 +273,17 @@ def _key(wanted: ListFilter, state: str) -> str:
     return "t.updated_at"
 
 
-def _where(wanted: ListFilter, state: str) -> Query:
-    """The conditions on rows of one state, "" being any."""
+def _where(wanted: ListFilter, state: str, lane: Lane) -> Query:
+    """The conditions on rows of one state, "" being any; of a lane through one route those of that route."""
     parts: list[str] = []
     values: list[Any] = []
     if state:
         # No other status can be in doubt; where all say so, the index by cause gives the order too.
         parts = ["t.status = %s", _BY_LIST_INDEX, "t.in_doubt" if state == IN_DOUBT else "NOT t.in_doubt"]
         values.append("FAILED" if state == IN_DOUBT else state)
+    if lane.route is not None:
+        parts.append("t.route = %s")
+        values.append(lane.route.name)
     if wanted.within:
         parts.append("t.updated_at >= now() - %s")
         values.append(SPANS[wanted.within][1])

@@ -8,8 +8,9 @@ from datetime import datetime
 from flask import url_for
 
 from dashboard.alerts import TITLES
-from dispatchlog.alerts import BREAKER, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
+from dispatchlog.alerts import BREAKER, CREDENTIALS, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
 from dispatchlog.engine.database import fetch_all
+from dispatchlog.engine.lanes import gateway_names
 from dispatchlog.systems import registry
 
 # Enough to see what is wrong; the page of alerts has them all.
@@ -61,7 +62,7 @@ def _place(kind: str, subject: str) -> tuple[str, str]:
         return _list(lane, status=["FAILED", "IN_DOUBT"]), "Show them"
     if kind == QUEUE_AGE:
         return _list(lane, status="PENDING", sort="waiting"), "Show the oldest"
-    if kind == BREAKER and subject in {lane.gateway.name for lane in registry.lanes()}:
+    if kind in (BREAKER, CREDENTIALS) and subject in gateway_names(registry.lanes()):
         return _list(None, gateway=subject, status="PENDING", sort="waiting"), "Show what waits"
     if kind in _PARTS:
         return _list(None, status="PENDING", sort="waiting"), "Show what waits"

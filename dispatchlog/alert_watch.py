@@ -16,7 +16,7 @@ from dispatchlog.alert_notices import send_due
 from dispatchlog.alerts import look_if_due
 from dispatchlog.engine.breaker import Breaker, BreakerState
 from dispatchlog.engine.deadline import boottime
-from dispatchlog.engine.lanes import Lane
+from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class AlertWatch:
         send_due(self._settings, who=self._who)
 
     def _breakers(self, lanes: Sequence[Lane]) -> Mapping[str, BreakerState]:
-        return {name: self._breaker.state(name) for name in sorted({lane.gateway.name for lane in lanes})}
+        return self._breaker.states(sorted(gateway_names(lanes)))
 
     def _run(self) -> None:
         # Not all processes at once: whoever comes first does it for all.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatchlog.engine.breaker import BreakerState
-from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.settings import Settings
@@ -23,6 +23,10 @@ DOUBTS: Final = "in_doubt"
 NO_WORKER: Final = "no_worker"
 NO_SCHEDULER: Final = "no_scheduler"
 BREAKER: Final = "breaker_open"
+CREDENTIALS: Final = "credentials_refused"
+
+# What a gateway says of an endpoint that does not take our key.
+REFUSED_CREDENTIALS: Final = "ENDPOINT_REFUSED_CREDENTIALS"
 
 # More than this in a window is counted as this: the share of failures says the same.
 MOST_COUNTED = 10_000
@@ -75,9 +79,10 @@ def look_if_due(
 def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, BreakerState], *, up_seconds: float) -> Look:
     """What is as it should not be now; a threshold of 0 turns its kind off, and ends its alerts."""
     found: list[Condition] = []
-    kinds = {QUEUE_AGE, FAILURES, DOUBTS}
+    kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS}
     for lane in lanes:
         found += [*_queue_age(lane, settings), *_failures(lane, settings), *_doubts(lane, settings)]
+        found += _credentials(lane) if lane.is_routed else []
     if not settings.alert_missing_seconds or up_seconds >= settings.alert_missing_seconds:
         kinds |= {NO_WORKER, NO_SCHEDULER}
         found += _missing("worker", NO_WORKER, "No worker is running, so nothing is being sent.", settings)
@@ -128,6 +133,31 @@ def _doubts(lane: Lane, settings: Settings) -> list[Condition]:
     if number < least:
         return []
     return [Condition(DOUBTS, lane.name, f"{lane.title}: {number} in doubt; somebody has to decide.")]
+
+
+# Where the newest refused ones were refused, and by which of those ways nothing was accepted since.
+_REFUSED = """
+SELECT r.route FROM (
+    SELECT route, max(updated_at) AS at FROM (
+        (SELECT route, updated_at FROM {table} WHERE last_error_code = %(code)s AND status = 'PENDING' AND NOT in_doubt
+            ORDER BY updated_at DESC LIMIT %(most)s)
+        UNION ALL
+        (SELECT route, updated_at FROM {table} WHERE last_error_code = %(code)s AND status = 'FAILED' AND NOT in_doubt
+            ORDER BY updated_at DESC LIMIT %(most)s)) refused
+    GROUP BY route) r
+WHERE NOT EXISTS (SELECT FROM {table} s WHERE s.route = r.route AND s.status = 'SENT' AND NOT s.in_doubt AND s.seq > 0
+    AND s.updated_at > r.at)
+ORDER BY r.route
+"""
+
+
+def _credentials(lane: Lane) -> list[Condition]:
+    """An endpoint that refuses our key: at once, for no retry will help, until it has accepted something again."""
+    rows = fetch_dicts(_REFUSED.format(table=lane.table), {"code": REFUSED_CREDENTIALS, "most": MOST_COUNTED})
+    names = [lane.of(row).gateway.name for row in rows]
+    return [
+        Condition(CREDENTIALS, name, f"{name} does not accept our credentials, so nothing arrives.") for name in names
+    ]
 
 
 def _missing(kind: str, alert: str, words: str, settings: Settings) -> list[Condition]:

@@ -527,5 +527,101 @@ def hl7_send_now(messages: tuple[UUID, ...], *, pending: bool, reason: str) -> N
     sys.exit(1 if unsent else 0)
 
 
+@hl7.group("school")
+def hl7_school() -> None:
+    """Schools and the endpoints that take their messages."""
+
+
+@hl7_school.command("add")
+@click.argument("code")
+@click.argument("name")
+@on_database
+def hl7_school_add(code: str, name: str) -> None:
+    """Add a school; its endpoint is switched off until it is set."""
+    from dispatchlog.systems.hl7.schools import add_school
+
+    school = add_school(code, name, actor="cli")
+    click.echo(f"{school.code}: added; its endpoint is off, set it with: dispatchlog hl7 school set {school.code} ...")
+
+
+@hl7_school.command("list")
+@on_database
+def hl7_school_list() -> None:
+    """List the schools and whether messages leave by their endpoints."""
+    from dispatchlog.systems.hl7.schools import schools
+
+    found = schools()
+    if found:
+        show_table((school.code, "on" if school.enabled else "off", school.name) for school in found)
+    else:
+        click.echo("There is no school yet; add one with: dispatchlog hl7 school add CODE NAME")
+
+
+@hl7_school.command("set")
+@click.argument("code")
+@click.argument("settings", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option(
+    "--secret-from-stdin",
+    type=click.Choice(["api_key", "client_key_pem"]),
+    help="Read this secret from standard input; empty takes it away.",
+)
+@click.option("--file", "files", multiple=True, metavar="NAME=PATH", help="Read a certificate from a file.")
+@click.option("--reason", default="", help="Why; kept with the change.")
+@on_database
+def hl7_school_set(
+    code: str, settings: tuple[str, ...], files: tuple[str, ...], secret_from_stdin: str | None, reason: str
+) -> None:
+    """Change settings of a school's endpoint, such as host=mllp.example.org port=2575 enabled=on."""
+    from dispatchlog.systems.hl7.school_settings import read
+    from dispatchlog.systems.hl7.schools import SECRETS, SchoolError, change_endpoint
+
+    given: dict[str, str] = {}
+    for each in (*settings, *files):
+        name, sign, value = each.partition("=")
+        if not sign:
+            fail(f"{each[:40]!r} is not NAME=VALUE", code="BAD_ARGUMENT")
+        if name in SECRETS:
+            fail(f"{name} stands in no command line; use --secret-from-stdin {name}", code="SECRET_ON_COMMAND_LINE")
+        given[name] = _text_of(Path(value)) if each in files else value
+    if secret_from_stdin:
+        given[secret_from_stdin] = sys.stdin.read()
+    if not given:
+        fail("name at least one setting, such as host=mllp.example.org", code="BAD_ARGUMENT")
+    try:
+        version = change_endpoint(
+            code, {name: read(name, text) for name, text in given.items()}, actor="cli", reason=reason
+        )
+    except SchoolError as error:
+        where = f" ({error.field})" if error.field and error.field not in error.message else ""
+        fail(f"{error.message}{where}; nothing was changed", code=error.code)
+    click.echo(f"{code}: {', '.join(given)} set, version {version}")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read ({error})", code="BAD_ARGUMENT")
+
+
+@hl7_school.command("test")
+@click.argument("code")
+@click.option("--message", "with_message", is_flag=True, help="Send a test message of an invented student too.")
+@on_database
+def hl7_school_test(code: str, with_message: bool) -> None:
+    """Try a school's endpoint step by step; nothing but a marked test message is sent."""
+    from dispatchlog.systems.hl7.endpoint_test import run_test
+
+    trial = run_test(code, actor="cli", with_message=with_message).trial
+    marks = {"PASSED": "ok", "WARNING": "warning", "FAILED": "failed"}
+    for step in trial.steps:
+        mark = marks[step.verdict]
+        click.echo(f"{click.style(mark, fg=MARKS[mark])} {step.name}: {step.words}")
+    if trial.acknowledgement:
+        click.echo(trial.acknowledgement)
+    if not trial.works:
+        sys.exit(1)
+
+
 if __name__ == "__main__":
     main()

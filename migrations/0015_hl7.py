@@ -19,6 +19,8 @@ BEGIN
         $i$(route) WHERE status = 'QUEUED'$i$,
         $i$(stale_at) WHERE status = 'PENDING' AND stale_at IS NOT NULL$i$,
         $i$(route, seq) WHERE status IN ('PENDING', 'FAILED')$i$,
+        $i$(route, status, in_doubt, updated_at, id) WHERE seq > 0 AND status <> 'QUEUED'$i$,
+        $i$(route, last_error_code, updated_at, id) WHERE status = 'FAILED' AND NOT in_doubt$i$,
         $i$(ordering_key, seq) WHERE status IN ('PENDING', 'FAILED') AND ordering_key IS NOT NULL$i$
     ] LOOP
         EXECUTE format('CREATE INDEX ON %s %s', target, columns);

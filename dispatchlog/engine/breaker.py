@@ -8,6 +8,7 @@ failure among those opens it again. With Redis out of reach it lets everything t
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -156,15 +157,27 @@ class Breaker:
 
     def state(self, gateway: str) -> BreakerState:
         """What the breaker is doing, for pages; `unknown` when Redis is out of reach."""
+        return self.states([gateway])[gateway]
+
+    def states(self, gateways: Sequence[str]) -> dict[str, BreakerState]:
+        """The same of many, in one question."""
+        pipeline = self._client.pipeline(transaction=False)
+        for gateway in gateways:
+            pipeline.hgetall(_state(gateway))
+        pipeline.time()
         try:
-            fields = self._client.hgetall(_state(gateway))
-            seconds, microseconds = self._client.time()
+            *found, (seconds, microseconds) = pipeline.execute()
         except redis.RedisError:
-            return BreakerState("unknown")
-        if not fields:
-            return BreakerState("closed")
-        pause = float(fields["until"]) - (seconds + microseconds / 1e6)
-        return BreakerState("open", pause) if pause > 0 else BreakerState("probing")
+            return {gateway: BreakerState("unknown") for gateway in gateways}
+        now = seconds + microseconds / 1e6
+        return {gateway: _shown(fields, now) for gateway, fields in zip(gateways, found, strict=True)}
+
+
+def _shown(fields: Mapping[str, str], now: float) -> BreakerState:
+    if not fields:
+        return BreakerState("closed")
+    pause = float(fields["until"]) - now
+    return BreakerState("open", pause) if pause > 0 else BreakerState("probing")
 
 
 def _state(gateway: str) -> str:

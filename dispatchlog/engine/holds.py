@@ -21,6 +21,7 @@ from dispatchlog.engine.wakeup import Waker
 # A worker reads the holds at most this often, so a hold is in force about a second after it was set.
 FRESH_SECONDS = 1.0
 LANE, GATEWAY = "lane", "gateway"
+MOST_NAMED = 20
 
 _COLUMNS = "id, scope, name, reason, held_by, held_at, released_by, released_at, release_reason"
 
@@ -84,8 +85,9 @@ def parse_target(text: str, lanes: Sequence[Lane]) -> Target:
     prefix, _, rest = text.partition(":")
     target = Target(GATEWAY, rest) if prefix == GATEWAY and rest else Target(LANE, text)
     if not target.lanes_of(lanes):
-        known = ", ".join(map(str, targets(lanes)))
-        raise UnknownTarget(f"nothing is named {text[:80]!r}; there are {known}")
+        known = [*map(str, targets(lanes))]
+        more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+        raise UnknownTarget(f"nothing is named {text[:80]!r}; there are {', '.join(known[:MOST_NAMED])}{more}")
     return target
 
 

@@ -153,7 +153,25 @@ class Lane:
             return [self.gateway]
         return [route.gateway for route in self.routes().values()]
 
+    def gateways_named(self, name: str) -> list[Route | None]:
+        """Which of its routes leave by the gateway of this name; None stands for the lane as a whole."""
+        if not self.is_routed or self.routes is None:
+            return [None] if self.gateway.name == name else []
+        return [route for route in self.routes().values() if route.gateway.name == name]
+
     @property
     def sweep_job(self) -> str:
         """The name under which the scheduler records this lane's sweeps."""
         return f"sweep:{self.name}"
+
+
+def gateway_names(lanes: Sequence[Lane]) -> set[str]:
+    """The names of all gateways by which anything of these lanes leaves."""
+    return {gateway.name for lane in lanes for gateway in lane.gateways()}
+
+
+def narrowed(lane: Lane, gateway: str) -> Lane | None:
+    """The part of the lane that leaves by the gateway of this name: all of it, one route of it, or nothing (None)."""
+    for route in lane.gateways_named(gateway):
+        return lane if route is None else lane.through(route)
+    return None

@@ -19,7 +19,7 @@ import structlog
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.errors import DispatchlogError
-from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.lanes import Lane, Row, narrowed
 from dispatchlog.engine.wakeup import Waker
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ def start(lanes: Sequence[Lane], *, gateway: str, cause: str, since: datetime, a
         ReplayRefused: one of this incident is under way (REPLAY_OPEN), or nothing failed so (NOTHING_TO_REPLAY).
     """
     _require(reason)
-    concerned = [lane for lane in lanes if lane.gateway.name == gateway]
+    concerned = [part for lane in lanes if (part := narrowed(lane, gateway)) is not None]
     with transaction(actor, reason):
         made = fetch_all(
             "INSERT INTO dispatch_replays (gateway, cause, since, actor, started_by, reason)"
@@ -75,10 +75,13 @@ def start(lanes: Sequence[Lane], *, gateway: str, cause: str, since: datetime, a
 def _freeze(replay_id: int, lanes: Sequence[Lane], cause: str, since: datetime) -> int:
     failed = " UNION ALL ".join(
         f"(SELECT %s::text AS lane, id, updated_at FROM {lane.table} WHERE status = 'FAILED' AND NOT in_doubt"
-        " AND last_error_code = %s AND updated_at >= %s ORDER BY updated_at, id LIMIT %s)"
+        f" AND last_error_code = %s AND updated_at >= %s{' AND route = %s' if lane.route else ''}"
+        " ORDER BY updated_at, id LIMIT %s)"
         for lane in lanes
     )
-    values = [value for lane in lanes for value in (lane.name, cause, since, MOST_ROWS)]
+    values: list[Any] = []
+    for lane in lanes:
+        values += [lane.name, cause, since, *([lane.route.name] if lane.route else []), MOST_ROWS]
     frozen = execute(
         "INSERT INTO dispatch_replay_rows (replay_id, position, lane, dispatch_id, failed_at)"
         " SELECT %s, row_number() OVER (ORDER BY updated_at, id), lane, id, updated_at"

@@ -122,6 +122,23 @@ def routed_lane_table(model: Any) -> Any:
             name=f"{name}_in_line",
         ),
         model.index(
+            model.route,
+            model.status,
+            model.in_doubt,
+            model.updated_at,
+            model.id,
+            where=(model.seq > SQL("0")) & (model.status != SQL("'QUEUED'")),
+            name=f"{name}_route_list",
+        ),
+        model.index(
+            model.route,
+            model.last_error_code,
+            model.updated_at,
+            model.id,
+            where=(model.status == SQL("'FAILED'")) & ~model.in_doubt,
+            name=f"{name}_route_causes",
+        ),
+        model.index(
             model.ordering_key,
             model.seq,
             where=model.status.in_([SQL("'PENDING'"), SQL("'FAILED'")]) & model.ordering_key.is_null(False),

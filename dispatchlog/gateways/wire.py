@@ -42,7 +42,7 @@ def open_socket(host: str, port: int, *, deadline: Deadline, limit_seconds: floa
     Raises:
         OSError: the name does not resolve, nothing listens, or (TimeoutError) the time is over.
     """
-    addresses = _resolve(host, port, deadline=deadline)
+    addresses = resolve(host, port, deadline=deadline)
     failure: OSError = OSError(f"{host} has no address")
     for index, address in enumerate(addresses):
         share = deadline.remaining_seconds() / (len(addresses) - index)
@@ -67,15 +67,19 @@ def _connect(address: _Address, timeout_seconds: float) -> socket.socket:
     return sock
 
 
-def _resolve(host: str, port: int, *, deadline: Deadline) -> Sequence[_Address]:
-    """`getaddrinfo` cannot be interrupted, so a name is resolved on a thread that is left behind when time is over."""
+def resolve(host: str, port: int, *, deadline: Deadline) -> Sequence[_Address]:
+    """Where a name leads. `getaddrinfo` cannot be interrupted, so a thread that asks it is left behind when time is over.
+
+    Raises:
+        OSError: nobody knows it, or (TimeoutError) the time is over.
+    """
     with suppress(ValueError):
         ipaddress.ip_address(host.partition("%")[0])
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     found: list[Sequence[_Address]] = []
     failed: list[OSError] = []
 
-    def resolve() -> None:
+    def ask() -> None:
         try:
             found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
@@ -83,7 +87,7 @@ def _resolve(host: str, port: int, *, deadline: Deadline) -> Sequence[_Address]:
         except UnicodeError as error:  # a label over 63 octets
             failed.append(OSError(f"{host!r} is not a host name: {error}"))
 
-    resolver = threading.Thread(target=resolve, name="gateway-resolver", daemon=True)
+    resolver = threading.Thread(target=ask, name="gateway-resolver", daemon=True)
     resolver.start()
     resolver.join(seconds_left(deadline))
     if failed:

@@ -91,6 +91,11 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "act.reveal": ACTING,
     "act.unmask_content": ACTING,
     "roles.show": STAFF,
+    "hl7_endpoints.every_school": MANAGING,
+    "hl7_endpoints.add": MANAGING,
+    "hl7_endpoints.show": MANAGING,
+    "hl7_endpoints.change": MANAGING,
+    "hl7_endpoints.test": MANAGING,
     "people.every_person": MANAGING,
     "people.search": MANAGING,
     "people.new": MANAGING,
@@ -132,6 +137,7 @@ VALUES = {
     "token": "none",
     "key": "none",
     "filename": "app.css",
+    "code": "SCH-01",
 }
 
 

@@ -19,6 +19,7 @@ from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dic
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import log_action
 from dispatchlog.engine.tables import new_id
+from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
 from dispatchlog.gateways.hl7_endpoint import EndpointError
 from dispatchlog.systems.hl7.endpoints import API_KEY, CLIENT_KEY, SELECT, endpoint_of, identity_of, routes, sealed
 from dispatchlog.systems.hl7.identity import IdentityError
@@ -193,6 +194,10 @@ def _check(code: str) -> None:
         if kind not in list(VisitKind) or message_type not in MESSAGE_TYPES:
             message = f"{kind} cannot be sent as {message_type}"
             raise SchoolError(message, code="INVALID_SETTING", field="messages")
+    try:
+        DecisionTable.with_changes(row["acknowledgements"])
+    except BadDecisionTableError as error:
+        raise SchoolError(str(error), code="INVALID_SETTING", field="acknowledgements") from error
     try:
         identity_of(row)
         if row["enabled"]:
