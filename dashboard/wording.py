@@ -105,8 +105,6 @@ NEXT_STEPS = MappingProxyType(
         "TOO_OLD": "It waited for too long to leave by itself. If it still matters, retry it: it then leaves at any age.",
         "ENDPOINT_REFUSED_CREDENTIALS": "Have an administrator correct the school's API key, then retry.",
         "PAYLOAD_PURGED": "The stored content was deleted on schedule, so the same bytes cannot be sent again.",
-        "TOO_OLD": "It is not tried by itself any more. A retry by hand sends it however old it is.",
-        "ENDPOINT_REFUSED_CREDENTIALS": "Have the endpoint's key or certificate put right, then retry.",
     }
 )
 
