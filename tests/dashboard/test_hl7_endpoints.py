@@ -200,7 +200,7 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
     page.get_by_role("button", name="Try the endpoint").click()
     expect(page.get_by_text("It works.")).to_be_visible()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 900})
             assert violations(page) == [], (scheme, width)
@@ -212,7 +212,8 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
     page.get_by_role("link", name="Schools", exact=True).last.click()
     expect(page.get_by_role("row", name=re.compile("SCH-01.*On"))).to_be_visible()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 900})
             assert violations(page) == [], (scheme, width)
