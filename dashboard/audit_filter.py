@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 from dashboard.audit_wording import KINDS
-from dashboard.days import begin_of, end_of, instant_of, microseconds_of, parse_day
+from dashboard.days import BetweenDays, instant_of, microseconds_of, parse_day
 
 LEAST_KEY_CHARACTERS = 2
 MOST_KEY_CHARACTERS = 200
@@ -35,7 +35,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFilter:
+class AuditFilter(BetweenDays):
     """Which actions: by whom (as `name_of_actor` calls them), of which kind, to which dispatch, on which days (UTC)."""
 
     by: str = ""
@@ -52,14 +52,6 @@ class AuditFilter:
         if kind := _KINDS.get(self.action):
             return kind.actions
         return (self.action,) if self.action else ()
-
-    @property
-    def from_at(self) -> datetime | None:
-        return begin_of(self.since) if self.since else None
-
-    @property
-    def before_at(self) -> datetime | None:
-        return end_of(self.until) if self.until else None
 
     @property
     def is_narrowed(self) -> bool:

@@ -32,6 +32,24 @@ def end_of(day: date) -> datetime:
     return begin_of(day) + timedelta(days=1)
 
 
+class BetweenDays:
+    """What a list of two days, `since` and `until` (UTC, both included, either may be None), asks of the database."""
+
+    __slots__ = ()
+    since: date | None
+    until: date | None
+
+    @property
+    def from_at(self) -> datetime | None:
+        """The first instant that counts."""
+        return begin_of(self.since) if self.since else None
+
+    @property
+    def before_at(self) -> datetime | None:
+        """The first instant that counts no more."""
+        return end_of(self.until) if self.until else None
+
+
 def microseconds_of(at: datetime) -> int:
     """The instant as a number, exactly."""
     return (at - _EPOCH) // timedelta(microseconds=1)

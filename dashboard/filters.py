@@ -15,7 +15,7 @@ from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
-from dashboard.days import begin_of, end_of, instant_of, microseconds_of, parse_day
+from dashboard.days import BetweenDays, instant_of, microseconds_of, parse_day
 from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.lanes import Lane
 
@@ -67,7 +67,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class ListFilter:
+class ListFilter(BetweenDays):
     """One list: lane (None: all), states (empty: all), days by last change (UTC, both included) and search text.
 
     `cause` is an error's code, `gateway` the provider's name, `within`, `age` and `left` keys of PERIODS, AGES and
@@ -89,14 +89,6 @@ class ListFilter:
     sort: str = ""
     position: Position | None = None
     problems: tuple[str, ...] = ()
-
-    @property
-    def from_at(self) -> datetime | None:
-        return begin_of(self.since) if self.since else None
-
-    @property
-    def before_at(self) -> datetime | None:
-        return end_of(self.until) if self.until else None
 
     @property
     def order(self) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from dashboard.days import begin_of, end_of, parse_day
+from dashboard.days import BetweenDays, parse_day
 from dashboard.filters import Position, parse_position
 from dispatchlog.engine.states import Status
 from dispatchlog.systems.hl7.schools import School
 
 
 @dataclass(frozen=True, slots=True)
-class MessageFilter:
+class MessageFilter(BetweenDays):
     """One list of messages: of a state ("": all), of a school (None: all), made on these days (UTC, both included)."""
 
     status: str = ""
@@ -25,14 +25,6 @@ class MessageFilter:
     until: date | None = None
     position: Position | None = None
     problems: tuple[str, ...] = ()
-
-    @property
-    def from_at(self) -> datetime | None:
-        return begin_of(self.since) if self.since else None
-
-    @property
-    def before_at(self) -> datetime | None:
-        return end_of(self.until) if self.until else None
 
     @property
     def is_narrowed(self) -> bool:
