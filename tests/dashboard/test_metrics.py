@@ -23,7 +23,7 @@ from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import Dashboard
 from tests.dashboard.samples import form_in, form_without_recipient, make_due, scheduler_alive, worker_alive
 
-FORMS, KITS = "health_information", "kit_registration"
+FORMS, KITS, HL7 = "health_information", "kit_registration", "hl7"
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +57,11 @@ def test_dispatches_are_counted_by_lane_and_status(dash: Dashboard) -> None:
         real = {status: fetch_one(f"SELECT count(*) FROM {table} WHERE status = %s", (status,))[0] for status in forms}
     assert forms == real
     assert forms["FAILED"] == 2
-    assert samples["dispatchlog_in_doubt"] == {(KITS,): 0, (FORMS,): 1}
-    assert samples["dispatchlog_sent_total"] == {(KITS,): 7, (FORMS,): 2}
-    assert samples["dispatchlog_failed_total"] == {(KITS,): 0, (FORMS,): 2}
-    assert samples["dispatchlog_cancelled_total"] == {(KITS,): 0, (FORMS,): 1}
-    assert samples["dispatchlog_created_total"] == {(KITS,): 7, (FORMS,): 7}
+    assert samples["dispatchlog_in_doubt"] == {(KITS,): 0, (FORMS,): 1, (HL7,): 0}
+    assert samples["dispatchlog_sent_total"] == {(KITS,): 7, (FORMS,): 2, (HL7,): 0}
+    assert samples["dispatchlog_failed_total"] == {(KITS,): 0, (FORMS,): 2, (HL7,): 0}
+    assert samples["dispatchlog_cancelled_total"] == {(KITS,): 0, (FORMS,): 1, (HL7,): 0}
+    assert samples["dispatchlog_created_total"] == {(KITS,): 7, (FORMS,): 7, (HL7,): 0}
 
 
 def test_counters_stay_the_same_when_what_is_settled_is_kept(dash: Dashboard) -> None:
