@@ -23,6 +23,6 @@ def test_every_button_of_the_list_is_in_sight(site: Site, width: int) -> None:
     place_order("VO-20420")
     page = site.signed_in("support", width=width)
     page.goto(f"{site.url}/dispatches")
-    expect(page.get_by_role("button", name="Make due now").first).to_be_visible()
+    expect(page.get_by_role("link", name="Make due now").first).to_be_visible()
     assert page.evaluate(HIDDEN) == 0
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

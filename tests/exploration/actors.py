@@ -14,7 +14,7 @@ import peewee
 import psycopg2
 
 from dispatchlog.engine import database as engine_database
-from dispatchlog.engine import deadline, delivery, ledger, lookup, operator, payloads, presence, rescue
+from dispatchlog.engine import deadline, delivery, delivery_log, ledger, lookup, operator, payloads, presence, rescue
 from dispatchlog.engine import runtime as engine_runtime
 from dispatchlog.engine.database import connected, transaction
 from dispatchlog.engine.gateway import GatewayKind
@@ -131,7 +131,7 @@ _WORK: dict[str, Callable[[Actor, Lane], Any]] = {
 DATABASE = seam.StandInDatabase()
 _PATCHES: tuple[tuple[Any, str, Any], ...] = (
     *((module, "database", DATABASE) for module in (engine_database, delivery, ledger, payloads)),
-    *((module, "log", seam.Silence()) for module in (delivery, payloads, rescue, lookup)),
+    *((module, "log", seam.Silence()) for module in (delivery, delivery_log, payloads, rescue, lookup)),
     (delivery, "crash_point", seam.crash_point),
     (delivery, "boottime", seam.StandInClock.boottime),
     (delivery, "time", seam.StandInTime),

@@ -125,7 +125,7 @@ class AnyEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    version: int
+    written: tuple[Any, ...]
     route: Route
 
 
@@ -161,12 +161,14 @@ class Routes:
 
     def _route(self, row: Mapping[str, Any]) -> Route:
         known = self._known.get(row["code"])
-        if known is not None and known.version == row["version"]:
+        # Not the version alone: in a database that was restored another change may have the same one.
+        written = (row["school_id"], row["version"], row["updated_at"])
+        if known is not None and known.written == written:
             return known.route
         if known is not None:
             known.route.gateway.close()
         route = route_of(row)
-        self._known[row["code"]] = _Known(row["version"], route)
+        self._known[row["code"]] = _Known(written, route)
         return route
 
 

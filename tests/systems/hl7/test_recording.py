@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dispatchlog.engine.database import connected, fetch_all
+from dispatchlog.engine.database import connected, execute, fetch_all, transaction
 from dispatchlog.engine.tables import new_id
 from dispatchlog.gateways.hl7_exchange import Exchange
 from dispatchlog.gateways.hl7_exchange_servers import MllpSide
@@ -107,3 +107,14 @@ def test_settings_that_cannot_work_change_nothing(
     assert (refused.value.code, refused.value.field) == (code, field)
     with connected():
         assert fetch_all("SELECT version FROM hl7_endpoints") == [(2,)]
+
+
+def test_a_change_of_the_same_version_is_seen_too(desk: Desk, exchange: Exchange) -> None:
+    before = routes()["SCH-01"]
+    with transaction("test"):
+        execute("UPDATE hl7_endpoints SET port = port - 1, updated_at = clock_timestamp()")
+    routes.forget()
+    after = routes()["SCH-01"]
+    assert after.gateway is not before.gateway
+    routes.forget()
+    assert routes()["SCH-01"] is after
