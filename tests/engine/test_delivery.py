@@ -721,9 +721,10 @@ def test_a_result_known_here_outlives_the_connection_it_was_to_be_recorded_on(
     ids = enqueue(lane, 3)
     for dispatch_id in ids:
         change(lane, dispatch_id, claims="1")  # later claims read stored bytes, on whatever connection there is
-    drained = drain(lane, runtime)
+    # A drain ends after a second, and on a slow machine that is the time of one connection cut and made anew.
+    sent = sum(drain(lane, runtime).sent for _ in ids)
     assert statuses(lane) == ["SENT"] * 3
-    assert drained.sent == gateway.sends == 3
+    assert sent == gateway.sends == 3
 
 
 def test_a_drain_without_the_database_returns_and_gives_its_slot_back(
