@@ -8,7 +8,7 @@ when the faults end, everything settles.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,40 +16,28 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
 
-from dispatchlog.engine import delivery, ledger, operator
+from dispatchlog.engine import delivery, ledger
 from dispatchlog.engine.database import connected, database, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.gateway import GatewayKind
-from dispatchlog.engine.lanes import Row
-from dispatchlog.engine.lookup import look_up, sender_ended_seconds_ago
+from dispatchlog.engine.lookup import look_up
 from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.states import MOVES
-from dispatchlog.gateways.fake import Outcome
+from dispatchlog.gateways.fake import FakeGateway, Outcome
 
 from .lane import parcel_lane
+from .machine import DEADLINE_SECONDS, NUMBERS, OUTCOMES, PICKS, POINTS, WHO, SteppingMachine
 from .stepping import LateGateway, Worker, crash_point
 
-WHO = "person:ann"
-DEADLINE_SECONDS = 0.02
-# Of constant range whatever there is to pick from: what time does must not change what Hypothesis draws.
-PICKS = st.integers(0, 11)
-NUMBERS = st.integers(0, 2)
-POINTS = ["claimed", "composed", "marked", "writing", "sent", "recorded", ""]
-OUTCOMES = [outcome for outcome in Outcome if outcome is not Outcome.ACCEPT]
 
-
-class Machine(RuleBasedStateMachine):
+class Machine(SteppingMachine):
     """One run: rows put in, workers stepping, and everything that can happen to either."""
-
-    kind: GatewayKind
-    url: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,8 +45,6 @@ class Machine(RuleBasedStateMachine):
         retry = RetryPolicy(max_attempts=2, first_delay_seconds=0, jitter=0)
         self.lane = parcel_lane(self.gateway, ordered=True, batch=3, retry=retry)
         self.workers = [Worker(self.url, self.lane) for _ in range(3)]
-        self.ids: list[UUID] = []
-        self.final: dict[UUID, str] = {}
 
     # --- what comes in
 
@@ -100,30 +86,12 @@ class Machine(RuleBasedStateMachine):
         while worker.busy and worker.at != point:
             worker.step()
 
-    @rule(number=NUMBERS, point=st.sampled_from(POINTS))
-    def kill(self, number: int, point: str) -> None:
-        self.run(number, point)
-        self.workers[number].die()
-        self.workers[number] = Worker(self.url, self.lane)
-
-    @rule(number=NUMBERS, point=st.sampled_from(POINTS), other=NUMBERS)
-    def lose_lock(self, number: int, point: str, other: int) -> None:
-        """A worker pauses, its session ends, and somebody takes it for dead; it is still there."""
-        self.run(number, point)
-        self.workers[number].lose_lock()
-        self.rescue(other)
-
-    @rule(number=NUMBERS)
-    def rescue(self, number: int) -> None:
-        time.sleep(DEADLINE_SECONDS * 1.5)
-        worker = self.workers[number]
-        with connected():
-            rescue(self.lane, worker_id=worker.presence.worker_id, live_tokens=worker.runtime.live_tokens())
-        self._expire()
-
-    def _expire(self) -> None:
+    def _end_what_is_late(self) -> None:
         with transaction("worker:0"):
             ledger.expire_due(self.lane)
+
+    def _gateway_of(self, row: Mapping[str, Any]) -> FakeGateway:
+        return self.gateway
 
     # --- the provider, asked or speaking by itself
 
@@ -139,38 +107,6 @@ class Machine(RuleBasedStateMachine):
             for _ in range(times):
                 with transaction("webhook:fake"):
                     ledger.prove(self.lane, row, provider_message_id="w", evidence={"event": "delivered"})
-
-    # --- a person, who never says what is not so
-
-    @rule(pick=PICKS)
-    def retry(self, pick: int) -> None:
-        for row in self._picked(pick, "status IN ('FAILED', 'PENDING')"):
-            operator.retry(self.lane, [row["id"]], actor=WHO)
-
-    @rule(pick=PICKS, held=st.booleans())
-    def withdraw(self, pick: int, held: bool) -> None:
-        for row in self._picked(pick, "status IN ('PENDING', 'FAILED')"):
-            if held and row["status"] == "PENDING" and row["first_claimed_at"] is None:
-                with transaction(WHO):
-                    ledger.hold(self.lane, [row["id"]], code="HELD", reason="looked at first")
-            else:
-                operator.cancel(self.lane, [row["id"]], actor=WHO, reason="not wanted")
-
-    @rule(pick=PICKS)
-    def settle_a_doubt(self, pick: int) -> None:
-        for row in self._picked(pick, "in_doubt"):
-            self._settle(row)
-
-    def _settle(self, row: Row) -> None:
-        if self.gateway.accepted_for(row["id"]):
-            operator.confirm_sent(
-                self.lane, row["id"], actor=WHO, reason="they have it", claim_token=row["claim_token"]
-            )
-            return
-        if sender_ended_seconds_ago(row) is not None and not any(worker.busy for worker in self.workers):
-            operator.confirm_not_sent(
-                self.lane, row["id"], actor=WHO, reason="they do not", claim_token=row["claim_token"]
-            )
 
     # --- what must hold
 
@@ -250,7 +186,7 @@ class Machine(RuleBasedStateMachine):
             time.sleep(DEADLINE_SECONDS * 1.5)
             with connected():
                 rescue(self.lane, worker_id=worker.presence.worker_id, live_tokens=frozenset())
-            self._expire()
+            self._end_what_is_late()
             self._change_all("status = 'PENDING'", "due_at = now() - interval '1 s'")
             worker.step()
             while worker.busy:

@@ -17,28 +17,22 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
 from dispatchlog.engine import delivery, ledger, operator
 from dispatchlog.engine.database import connected, database, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.gateway import GatewayKind, Receipt
 from dispatchlog.engine.lanes import Route
-from dispatchlog.engine.lookup import sender_ended_seconds_ago
 from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.retry import RetryPolicy
-from dispatchlog.gateways.fake import Outcome
+from dispatchlog.gateways.fake import FakeGateway, Outcome
 
 from .lane import owner
+from .machine import DEADLINE_SECONDS, NUMBERS, OUTCOMES, PICKS, POINTS, WHO, SteppingMachine
 from .post import INSTALL, Post
 from .stepping import LateGateway, Worker, crash_point
 
-WHO = "person:ann"
-DEADLINE_SECONDS = 0.02
-PICKS = st.integers(0, 11)
-NUMBERS = st.integers(0, 2)
 ROUTES = st.sampled_from(["north", "south"])
-POINTS = ["claimed", "composed", "marked", "writing", "sent", "recorded", ""]
-OUTCOMES = [outcome for outcome in Outcome if outcome is not Outcome.ACCEPT]
 
 
 class WatchfulGateway(LateGateway):
@@ -61,11 +55,8 @@ class WatchfulGateway(LateGateway):
             raise
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(SteppingMachine):
     """One run: rows put in, workers stepping, and everything that can happen to either."""
-
-    kind: GatewayKind
-    url: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,8 +68,6 @@ class Machine(RuleBasedStateMachine):
         }
         self.post.lane = self.lane = replace(self.post.lane, routes=self._routes)
         self.workers = [Worker(self.url, self.lane) for _ in range(3)]
-        self.ids: list[UUID] = []
-        self.final: dict[UUID, str] = {}
 
     def _routes(self) -> Mapping[str, Route]:
         """As a worker reads them, once for each look; what was in force then is what its claims are judged by."""
@@ -142,61 +131,12 @@ class Machine(RuleBasedStateMachine):
         if worker.at == "claimed":
             self._nobody_was_overtaken(worker)
 
-    @rule(number=NUMBERS, point=st.sampled_from(POINTS))
-    def kill(self, number: int, point: str) -> None:
-        self.run(number, point)
-        self.workers[number].die()
-        self.workers[number] = Worker(self.url, self.lane)
-
-    @rule(number=NUMBERS, point=st.sampled_from(POINTS), other=NUMBERS)
-    def lose_lock(self, number: int, point: str, other: int) -> None:
-        """A worker pauses, its session ends, and somebody takes it for dead; it is still there."""
-        self.run(number, point)
-        self.workers[number].lose_lock()
-        self.rescue(other)
-
-    @rule(number=NUMBERS)
-    def rescue(self, number: int) -> None:
-        time.sleep(DEADLINE_SECONDS * 1.5)
-        worker = self.workers[number]
-        with connected():
-            rescue(self.lane, worker_id=worker.presence.worker_id, live_tokens=worker.runtime.live_tokens())
-        self._fail_stale()
-
-    def _fail_stale(self) -> None:
+    def _end_what_is_late(self) -> None:
         with transaction("worker:0"):
             ledger.fail_stale(self.lane)
 
-    # --- a person, who never says what is not so
-
-    @rule(pick=PICKS)
-    def retry(self, pick: int) -> None:
-        for row in self._picked(pick, "status IN ('FAILED', 'PENDING')"):
-            operator.retry(self.lane, [row["id"]], actor=WHO)
-
-    @rule(pick=PICKS, held=st.booleans())
-    def withdraw(self, pick: int, held: bool) -> None:
-        for row in self._picked(pick, "status IN ('PENDING', 'FAILED')"):
-            if held and row["status"] == "PENDING" and row["first_claimed_at"] is None:
-                with transaction(WHO):
-                    ledger.hold(self.lane, [row["id"]], code="HELD", reason="looked at first")
-            else:
-                operator.cancel(self.lane, [row["id"]], actor=WHO, reason="not wanted")
-
-    @rule(pick=PICKS)
-    def settle_a_doubt(self, pick: int) -> None:
-        for row in self._picked(pick, "in_doubt"):
-            self._settle(row)
-
-    def _settle(self, row: Mapping[str, Any]) -> None:
-        if self.post.gateways[row["route"]].accepted_for(row["id"]):
-            operator.confirm_sent(
-                self.lane, row["id"], actor=WHO, reason="they have it", claim_token=row["claim_token"]
-            )
-        elif sender_ended_seconds_ago(row) is not None and not any(worker.busy for worker in self.workers):
-            operator.confirm_not_sent(
-                self.lane, row["id"], actor=WHO, reason="they do not", claim_token=row["claim_token"]
-            )
+    def _gateway_of(self, row: Mapping[str, Any]) -> FakeGateway:
+        return self.post.gateways[row["route"]]
 
     # --- what must hold
 

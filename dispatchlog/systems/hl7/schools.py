@@ -22,7 +22,7 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
 from dispatchlog.gateways.hl7_endpoint import EndpointError
 from dispatchlog.systems.hl7.endpoints import API_KEY, CLIENT_KEY, SELECT, endpoint_of, identity_of, routes, sealed
-from dispatchlog.systems.hl7.identity import IdentityError
+from dispatchlog.systems.hl7.identity import AUTHORITIES, IdentityError
 from dispatchlog.systems.hl7.message_types import MESSAGE_TYPES
 from dispatchlog.systems.hl7.records import VisitKind
 
@@ -39,13 +39,7 @@ SETTINGS = (
     "ca_pem",
     "client_certificate_pem",
     "api_key_header",
-    "sending_application",
-    "sending_facility",
-    "receiving_application",
-    "receiving_facility",
-    "patient_authority",
-    "national_authority",
-    "visit_authority",
+    *AUTHORITIES,
     "message_type_form",
     "control_id_length",
     "processing_id",
