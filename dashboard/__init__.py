@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _register_api(app: Flask, csrf: CSRFProtect) -> None:
-    """The API authenticates every request by its own token, so cookies, CSRF and the pages' guard do not apply to it."""
+    """The API authenticates every request itself, so the pages' guard and their CSRF check do not apply to it."""
     before = set(app.blueprints)
     api.register(app)
     added = frozenset(app.blueprints) - before

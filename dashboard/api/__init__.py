@@ -1,4 +1,6 @@
-"""The JSON API under /api/v1, for upstream services with a service token. Owns no rule and no table; never uses cookies."""
+"""The JSON API under /api/v1, for upstream services with a service token. Owns no rule and no table. A cookie counts only
+on the routes that name a permission, and there with the CSRF token of a page.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ BLUEPRINT = "api"
 def register(app: Flask) -> None:
     """Add the API to a Flask app whose database is configured.
 
-    The API checks its own tokens and never reads a session, so it is taken out of Flask-WTF's CSRF protection where the
+    The API checks its own tokens, and of a session its CSRF token, so it is taken out of Flask-WTF's protection where the
     app has that; set up the protection first.
     """
     blueprint = Blueprint(BLUEPRINT, __name__)
