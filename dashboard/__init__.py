@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_NAME="__Host-dispatchlog" if https else "dispatchlog",
         SESSION_COOKIE_SECURE=https,
         TOKEN_AUTHENTICATED_BLUEPRINTS=frozenset(),
+        API_PATHS_WITH_SESSION=api.paths_with_session(),
     )
     install_proxies(app, settings.trusted_proxies)
     configure_database(settings)

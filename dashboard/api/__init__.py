@@ -48,6 +48,12 @@ def register(app: Flask) -> None:
         csrf.exempt(blueprint)
 
 
+def paths_with_session() -> frozenset[str]:
+    """Where a signed-in person's session is taken in place of a token."""
+    routes = [route for route in ROUTES if route.permission]
+    return frozenset(rule for route in routes for rule in (route.rule, route.unversioned) if rule)
+
+
 @lru_cache(maxsize=1)
 def _document() -> dict[str, Any]:
     return build_document(ROUTES)

@@ -6,21 +6,30 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import current_app, request
+from flask import current_app, request, session
 from flask_login import current_user
 from flask_wtf.csrf import validate_csrf
 from wtforms.validators import ValidationError
 
 from dashboard.access import is_on_the_way_in, may
-from dashboard.api.errors import ApiError
+from dashboard.api.errors import ERRORS, ApiError
 from dashboard.context import acting_person
+from dashboard.sessions import BrokenSession
 
 CSRF_HEADER = "X-CSRFToken"
 
 
 def is_signed_in() -> bool:
-    """Whether the request comes with the session of somebody who is signed in to the dashboard."""
-    return hasattr(current_app, "login_manager") and bool(current_user.is_authenticated)
+    """Whether the request comes with the session of somebody who is signed in to the dashboard.
+
+    Raises:
+        ApiError: DATABASE_UNAVAILABLE: there is a session, and nobody can tell whose.
+    """
+    if not hasattr(current_app, "login_manager"):
+        return False
+    if isinstance(session._get_current_object(), BrokenSession):  # type: ignore[attr-defined]
+        raise ApiError("DATABASE_UNAVAILABLE", ERRORS["DATABASE_UNAVAILABLE"][1])
+    return bool(current_user.is_authenticated)
 
 
 def acting_person_with(permission: str) -> str:
