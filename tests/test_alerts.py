@@ -349,7 +349,8 @@ def test_a_lane_that_never_had_a_worker_is_missed_from_the_first_worker_on(recei
         worker_alive(1, lanes=["hl7", "kit_registration"])
     assert seen(receiver) == set()
     silent_for(receiver, 1, "1 s")
-    found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
+    with connected():
+        found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
     assert [(each.kind, each.subject) for each in found] == [(alerts.NO_WORKER, "health_information")]
     assert found[0].summary == "No worker is running for Health-information forms, so nothing of it is being sent."
     assert seen(receiver, alert_missing_seconds=0) == set()
@@ -361,7 +362,8 @@ def test_when_the_last_worker_dies_too_a_lane_that_was_missed_is_missed_still(re
         worker_alive(2, lanes=["health_information"])
     silent_for(receiver, 2, "1 h")
     silent_for(receiver, 1, "5 min")
-    found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
+    with connected():
+        found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
     assert [(each.kind, each.subject) for each in found] == [
         (alerts.NO_WORKER, ""),
         (alerts.NO_WORKER, "health_information"),
