@@ -156,13 +156,13 @@ def is_expired(row: Row) -> bool:
 
 # In an ordered lane one of a key is under way at a time, so any older one that has not left holds the later ones.
 _OF_KEY = """
-SELECT id, status::text, ordering_key FROM {table}
+SELECT id, status::text, ordering_key, due_at FROM {table}
 WHERE ordering_key = %s AND seq < %s AND status IN ('PENDING', 'QUEUED', {failed}) ORDER BY seq LIMIT 1
 """
 # Rows of a route leave in one run, so an older one that is due holds nothing: only one that failed, waits for its next try
 # or has to go alone does, as the claim has it. Looked for among so many in front.
 _OF_ROUTE = """
-SELECT id, status, ordering_key FROM (
+SELECT id, status, ordering_key, due_at FROM (
     SELECT id, seq, status::text, ordering_key, due_at, rescues FROM {table}
     WHERE {column} = %s AND seq < %s AND status IN ('PENDING', 'FAILED') ORDER BY seq LIMIT %s) o
 WHERE status = {failed} OR status = 'PENDING' AND (due_at > now() OR rescues >= 2) ORDER BY seq LIMIT 1
@@ -171,7 +171,7 @@ MOST_IN_FRONT = 10_000
 
 
 def in_front(lane: Lane, row: Row) -> Row | None:
-    """The older dispatch that holds this one, if one does: its id, status and ordering key."""
+    """The older dispatch that holds this one, if one does: its id, status, ordering key and when it is due."""
     failed = "'FAILED'" if lane.failed_blocks else "NULL"
     key = row["ordering_key"]
     if lane.route is not None and (lane.route.in_line or key):

@@ -139,6 +139,8 @@ def _behind(lane: Lane, row: Row, front: Row) -> Holding:
     earlier = f"It waits behind an earlier one of the same {whose}"
     if front["status"] == "FAILED":
         return Holding(f"{earlier}, which failed. It follows once that is sent or cancelled.", behind=front["id"])
+    if lane.route is not None and front["due_at"] > datetime.now(UTC):
+        return Holding(f"{earlier}, which is tried again first", at=front["due_at"], behind=front["id"])
     return Holding(f"{earlier}, which has to leave first.", behind=front["id"])
 
 
