@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         SESSION_COOKIE_NAME="__Host-dispatchlog" if https else "dispatchlog",
         SESSION_COOKIE_SECURE=https,
         TOKEN_AUTHENTICATED_BLUEPRINTS=frozenset(),
+        API_PATHS_WITH_SESSION=api.paths_with_session(),
     )
     install_proxies(app, settings.trusted_proxies)
     configure_database(settings)
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _register_api(app: Flask, csrf: CSRFProtect) -> None:
-    """The API authenticates every request by its own token, so cookies, CSRF and the pages' guard do not apply to it."""
+    """The API authenticates every request itself, so the pages' guard and their CSRF check do not apply to it."""
     before = set(app.blueprints)
     api.register(app)
     added = frozenset(app.blueprints) - before

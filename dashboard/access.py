@@ -90,6 +90,11 @@ def _way_in() -> tuple[str, ...] | None:
     return None
 
 
+def is_on_the_way_in() -> bool:
+    """Whether whoever is signed in has yet to choose a password or to set up a second factor."""
+    return _way_in() is not None
+
+
 def may(permission: str) -> bool:
     """Whether whoever is signed in has the permission; for templates."""
     return bool(current_user.is_authenticated and current_user.has_permission(permission))

@@ -103,6 +103,7 @@ def title_of(action: str, lane_name: str | None = None) -> str:
 def about(detail: Mapping[str, Any], emails: Mapping[int, str], *, actor: str) -> str:
     """Whom or what it was about, as far as the entry says: the account, its roles, the network address, and what else."""
     known = dict(detail)
+    known.pop("changes", None)  # the page of what was changed tells them, to those who may see it
     whom = known.pop("email", None) or emails.get(known.pop("user_id", 0), "")
     known.pop("user_id", None)
     parts = [] if not whom or whom == actor else [str(whom)]

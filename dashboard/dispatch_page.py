@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from dashboard.access import ACT, READ, REVEAL, may, needs
 from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
-from dashboard.dispatch_queries import is_expired, mark_of, references, stored_content, timeline
+from dashboard.dispatch_queries import Event, is_expired, mark_of, references, stored_content, timeline
 from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
@@ -49,13 +50,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
     content = stored_content(dispatch_id)
     names = references(dispatch_id)
     events = timeline(dispatch_id)
-    around = Circumstances(
-        circuit=broker_health().circuit_of(lane.gateway.name),
-        sweep_seconds=settings().sweep_seconds,
-        may_act=may(ACT),
-        confirmed=confirmation(events) if row["status"] == "SENT" else None,
-        held=holds_on(lane, open_holds()) if row["status"] == "PENDING" else (),
-    )
+    around = circumstances(lane, row, events)
     possible = possible_actions(lane, row)
     walk = None if BACKGROUND_HEADER in request.headers else walk_from(row)
     recipient = recipient_of(lane, row) or (content["recipient"] if content else None)
@@ -101,6 +96,17 @@ def show_html(lane_name: str, dispatch_id: UUID) -> Response:
     response = Response(found.html, mimetype="text/html")
     response.headers["Content-Security-Policy"] = FRAME_POLICY
     return response
+
+
+def circumstances(lane: Lane, row: Row, events: Sequence[Event]) -> Circumstances:
+    """What the explanation of the row needs to know; `lane` is the one of the row's route, `events` its timeline."""
+    return Circumstances(
+        circuit=broker_health().circuit_of(lane.gateway.name),
+        sweep_seconds=settings().sweep_seconds,
+        may_act=may(ACT),
+        confirmed=confirmation(events) if row["status"] == "SENT" else None,
+        held=holds_on(lane, open_holds()) if row["status"] == "PENDING" else (),
+    )
 
 
 def reveal_content(dispatch_id: UUID) -> None:

@@ -154,29 +154,32 @@ def is_expired(row: Row) -> bool:
     return bool(row["expires_at"] is not None and row["expires_at"] <= datetime.now(UTC))
 
 
-# An older one on its way, or one that waits or failed, holds the later ones of its key.
+# In an ordered lane one of a key is under way at a time, so any older one that has not left holds the later ones.
 _OF_KEY = """
-SELECT id, status::text FROM {table} WHERE ordering_key = %s AND seq < %s AND status IN ('PENDING', 'QUEUED', {failed})
-ORDER BY seq LIMIT 1
+SELECT id, status::text, ordering_key, due_at FROM {table}
+WHERE ordering_key = %s AND seq < %s AND status IN ('PENDING', 'QUEUED', {failed}) ORDER BY seq LIMIT 1
 """
-# Where one holds the whole line: the oldest that is not due, or failed, among so many in front.
-_IN_LINE = """
-SELECT id, status FROM (
-    SELECT id, seq, status::text, due_at, rescues FROM {table}
-    WHERE route = %s AND seq < %s AND status IN ('PENDING', 'FAILED') ORDER BY seq LIMIT %s) o
+# Rows of a route leave in one run, so an older one that is due holds nothing: only one that failed, waits for its next try
+# or has to go alone does, as the claim has it. Looked for among so many in front.
+_OF_ROUTE = """
+SELECT id, status, ordering_key, due_at FROM (
+    SELECT id, seq, status::text, ordering_key, due_at, rescues FROM {table}
+    WHERE {column} = %s AND seq < %s AND status IN ('PENDING', 'FAILED') ORDER BY seq LIMIT %s) o
 WHERE status = {failed} OR status = 'PENDING' AND (due_at > now() OR rescues >= 2) ORDER BY seq LIMIT 1
 """
 MOST_IN_FRONT = 10_000
 
 
 def in_front(lane: Lane, row: Row) -> Row | None:
-    """The older dispatch that has to leave first, if there is one: id and status; through a route, what holds this one."""
-    values: tuple[Any, ...]
-    if lane.route is not None and lane.route.in_line:
-        sql, values = _IN_LINE, (lane.route.name, row["seq"], MOST_IN_FRONT)
-    elif row["ordering_key"] and (lane.ordered or lane.route is not None):
-        sql, values = _OF_KEY, (row["ordering_key"], row["seq"])
+    """The older dispatch that holds this one, if one does: its id, status, ordering key and when it is due."""
+    failed = "'FAILED'" if lane.failed_blocks else "NULL"
+    key = row["ordering_key"]
+    if lane.route is not None and (lane.route.in_line or key):
+        column, value = ("route", lane.route.name) if lane.route.in_line else ("ordering_key", key)
+        sql = _OF_ROUTE.format(table=lane.table, failed=failed, column=column)
+        rows = fetch_dicts(sql, (value, row["seq"], MOST_IN_FRONT))
+    elif lane.route is None and key and lane.ordered:
+        rows = fetch_dicts(_OF_KEY.format(table=lane.table, failed=failed), (key, row["seq"]))
     else:
         return None
-    rows = fetch_dicts(sql.format(table=lane.table, failed="'FAILED'" if lane.failed_blocks else "NULL"), values)
     return rows[0] if rows else None

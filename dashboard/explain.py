@@ -10,7 +10,7 @@ from uuid import UUID
 from dashboard.dispatch_queries import in_front, is_expired, is_first_try, last_sweep_at, next_sweep_at
 from dashboard.health import processes
 from dashboard.masking import mask_text
-from dashboard.wording import DOUBTS, NEXT_STEPS, REFUSED_BY_MAIL_SERVER, Verb, actor, verb_of
+from dashboard.wording import DOUBTS, NEXT_STEPS, REFUSED_BY_MAIL_SERVER, Verb, actor, subject_word, verb_of
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.holds import LANE, Hold
@@ -82,40 +82,47 @@ def _why_cancelled(row: Row, verb: Verb) -> list[Holding]:
 
 
 def _why_waiting(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
-    now = datetime.now(UTC)
-    reasons: list[Holding] = []
     running = processes()
-    if row["due_at"] > now:
-        tried = "The last try did not get through. " if row["attempts"] > row["attempts_forgiven"] else ""
-        reasons.append(Holding(f"{tried}It is not due before", at=row["due_at"]))
-    last = last_sweep_at(lane)
-    if lane.waits_for_sweep and is_first_try(row) and (last is None or row["due_at"] > last):
-        following = next_sweep_at(last, period_seconds=around.sweep_seconds, after=max(now, row["due_at"]))
-        reasons.append(
-            Holding(
-                "It leaves with the first sweep after that." if reasons else "It leaves with the next sweep.",
-                at=following,
-            )
-        )
-        if running["scheduler"].alive == 0:
-            reasons.append(Holding("No scheduler is running, so no sweep comes. Tell whoever operates the system."))
+    reasons = [*_shut(lane), *(_paused(lane, held) for held in around.held)]
+    if (front := in_front(lane, row)) is not None:
+        reasons.append(_behind(lane, row, front))
+    reasons += _not_due(lane, row, around.sweep_seconds)
     if around.circuit.state == "open":
         reasons.append(
             Holding(f"Calls to {lane.gateway.name} are paused: it has been failing. It is tried again by itself.")
         )
-    if lane.route is not None and lane.route.closed:
-        reasons.append(Holding(lane.route.closed))
-    reasons += [_paused(lane, held) for held in around.held]
-    front = in_front(lane, row)
-    if front is not None:
-        reasons.append(_behind(lane, front))
-    if running["worker"].alive == 0:
-        reasons.append(Holding("No worker is running, so nothing leaves. Tell whoever operates the system."))
+    if not running["worker"].serves(lane.name):
+        others = running["worker"].alive > 0
+        none = f"No worker of lane {lane.title} is running" if others else "No worker is running"
+        reasons.append(Holding(f"{none}, so nothing leaves. Tell whoever operates the system."))
     reasons = reasons or [_due_now(lane)]
     if row.get("stale_at") is not None:
         reasons.append(
             Holding("It fails as too old, for a person to decide, if it has not left by", at=row["stale_at"])
         )
+    return reasons
+
+
+def _shut(lane: Lane) -> list[Holding]:
+    if lane.is_routed:
+        return [Holding("There is no endpoint for it, so it cannot leave. An administrator has to set one up.")]
+    return [Holding(lane.route.closed)] if lane.route is not None and lane.route.closed else []
+
+
+def _not_due(lane: Lane, row: Row, sweep_seconds: int) -> list[Holding]:
+    now = datetime.now(UTC)
+    reasons: list[Holding] = []
+    if row["due_at"] > now:
+        tried = row["attempts"] > row["attempts_forgiven"]
+        words = "The last try did not get through. It is tried again" if tried else "It is not due before"
+        reasons.append(Holding(words, at=row["due_at"]))
+    last = last_sweep_at(lane)
+    if lane.waits_for_sweep and is_first_try(row) and (last is None or row["due_at"] > last):
+        following = next_sweep_at(last, period_seconds=sweep_seconds, after=max(now, row["due_at"]))
+        words = "It leaves with the first sweep after that." if reasons else "It leaves with the next sweep."
+        reasons.append(Holding(words, at=following))
+        if processes()["scheduler"].alive == 0:
+            reasons.append(Holding("No scheduler is running, so no sweep comes. Tell whoever operates the system."))
     return reasons
 
 
@@ -127,13 +134,14 @@ def _due_now(lane: Lane) -> Holding:
     return Holding(f"It is due now and leaves in its turn: the endpoint is sent {pace} at the most, oldest first.")
 
 
-def _behind(lane: Lane, front: Row) -> Holding:
-    if lane.route is None:
-        return Holding("An older one that has to leave first has not left yet.", behind=front["id"])
-    earlier = "An earlier one of this endpoint" if lane.route.in_line else "An earlier one of the same subject"
+def _behind(lane: Lane, row: Row, front: Row) -> Holding:
+    whose = subject_word(lane.name) if front["ordering_key"] == row["ordering_key"] else "endpoint"
+    earlier = f"It waits behind an earlier one of the same {whose}"
     if front["status"] == "FAILED":
-        return Holding(f"{earlier} failed. This one follows once that is sent or cancelled.", behind=front["id"])
-    return Holding(f"{earlier} has not left yet and leaves first.", behind=front["id"])
+        return Holding(f"{earlier}, which failed. It follows once that is sent or cancelled.", behind=front["id"])
+    if lane.route is not None and front["due_at"] > datetime.now(UTC):
+        return Holding(f"{earlier}, which is tried again first", at=front["due_at"], behind=front["id"])
+    return Holding(f"{earlier}, which has to leave first.", behind=front["id"])
 
 
 def _paused(lane: Lane, held: Hold) -> Holding:

@@ -12,10 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 
 import redis
 
 from dashboard.context import breaker, settings
+from dispatchlog.alerts import NO_SCHEDULER, NO_WORKER
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Lane, gateway_names
@@ -49,16 +51,25 @@ class BrokerHealth:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The live processes of one kind by their heartbeats (every 2 s), and when the latest of all was seen."""
+    """The live processes of one kind by their heartbeats (every 2 s), and when the latest of all was seen.
+
+    `every_lane` says whether one of them works on every lane, `lanes` on which those work that are told theirs.
+    """
 
     alive: int = 0
     hosts: int = 0
     last_seen_at: datetime | None = None
+    every_lane: bool = False
+    lanes: frozenset[str] = frozenset()
+
+    def serves(self, lane_name: str) -> bool:
+        """Whether one of them works on this lane."""
+        return self.every_lane or lane_name in self.lanes
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the whole: whether it is there, and what follows while it is not."""
+    """One part of the whole: whether it is there, what follows while it is not, and the alerts that say the same."""
 
     name: str
     icon: str
@@ -66,6 +77,7 @@ class Part:
     words: str
     missing: str = ""
     consequence: str = ""
+    alerts: frozenset[tuple[str, str]] = frozenset()
 
 
 class PatientBroker:
@@ -115,19 +127,25 @@ def processes() -> Mapping[str, Processes]:
     """The processes of kind `worker` and `scheduler`."""
     rows = fetch_dicts(
         "SELECT kind, count(*) FILTER (WHERE alive) AS alive, count(DISTINCT host) FILTER (WHERE alive) AS hosts,"
-        " max(last_seen_at) AS last_seen_at FROM (SELECT kind, host, last_seen_at,"
+        " max(last_seen_at) AS last_seen_at, bool_or(alive AND lanes IS NULL) AS every_lane,"
+        " coalesce(jsonb_agg(DISTINCT lanes) FILTER (WHERE alive AND lanes IS NOT NULL), '[]') AS lanes"
+        " FROM (SELECT kind, host, lanes, last_seen_at,"
         "  stopped_at IS NULL AND last_seen_at > now() - %s * interval '1 s' AS alive"
         "  FROM dispatch_workers ORDER BY last_seen_at DESC LIMIT 1000) w GROUP BY kind",
         (ALIVE_SECONDS,),
     )
-    seen = {row.pop("kind"): Processes(**row) for row in rows}
+    seen = {row.pop("kind"): Processes(**{**row, "lanes": frozenset(chain(*row["lanes"]))}) for row in rows}
     return {kind: seen.get(kind, Processes()) for kind in ("worker", "scheduler")}
+
+
+def unserved(workers: Processes) -> list[Lane]:
+    """The lanes on which none of these workers works."""
+    return [lane for lane in registry.lanes() if not workers.serves(lane.name)]
 
 
 def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Part]:
     """Everything that sending needs. That this page is shown at all is the database's part."""
     workers, schedulers = running["worker"], running["scheduler"]
-    machines = "1 machine" if workers.hosts == 1 else f"{workers.hosts} machines"
     return (
         Part("Database", "database", works=True, words="answers"),
         Part(
@@ -138,14 +156,7 @@ def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Pa
             missing="The broker does not answer",
             consequence="Nothing is lost and workers go on by their own clocks, but a paused provider cannot be seen here.",
         ),
-        Part(
-            "Workers",
-            "server",
-            works=workers.alive > 0,
-            words=f"{workers.alive} on {machines}" if workers.alive else "none running",
-            missing="No worker is running",
-            consequence="Nothing is being sent. Dispatches wait and are sent when a worker starts.",
-        ),
+        _workers(workers),
         Part(
             "Scheduler",
             "clock",
@@ -153,5 +164,32 @@ def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Pa
             words="running" if schedulers.alive else "not running",
             missing="No scheduler is running",
             consequence="No sweep comes, so what waits for one stays where it is.",
+            alerts=frozenset({(NO_SCHEDULER, "")}),
         ),
+    )
+
+
+def _workers(workers: Processes) -> Part:
+    if not workers.alive:
+        return Part(
+            "Workers",
+            "server",
+            works=False,
+            words="none running",
+            missing="No worker is running",
+            consequence="Nothing is being sent. Dispatches wait and are sent when a worker starts.",
+            alerts=frozenset({(NO_WORKER, "")}),
+        )
+    machines = "1 machine" if workers.hosts == 1 else f"{workers.hosts} machines"
+    words = f"{workers.alive} on {machines}"
+    without = unserved(workers)
+    titles = ", ".join(lane.title for lane in without)
+    return Part(
+        "Workers",
+        "server",
+        works=not without,
+        words=f"{words}, none for {titles}" if without else words,
+        missing=f"No worker is running for {titles}",
+        consequence="Nothing of it is being sent. It waits, and is sent when a worker of that lane starts.",
+        alerts=frozenset((NO_WORKER, lane.name) for lane in without),
     )

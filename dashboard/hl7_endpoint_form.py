@@ -14,13 +14,17 @@ from dispatchlog.systems.hl7.schools import SECRETS, SETTINGS, SchoolError
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting as the form asks for it; `kind` is text, number, switch, choice, pem, table, secret or messages."""
+    """One setting as the form asks for it; `kind` is text, number, switch, choice, pem, table, secret or messages.
+
+    A `wide` one has a line of its own.
+    """
 
     name: str
     label: str
     hint: str = ""
     kind: str = "text"
     choices: tuple[tuple[str, str], ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,12 @@ PARTS = (
                 "Transport",
                 kind="choice",
                 choices=(("MLLP", "MLLP over TCP"), ("HTTPS", "HTTPS")),
+                wide=True,
             ),
             Field("host", "Host", "For MLLP: a name or an address."),
             Field("port", "Port", "For MLLP; 2575 is usual.", "number"),
             Field("tls", "MLLP over TLS", "Off only on a private line.", "switch"),
-            Field("url", "Address", "For HTTPS, such as https://exchange.example.org/hl7."),
+            Field("url", "Address", "For HTTPS, such as https://exchange.example.org/hl7.", wide=True),
         ),
     ),
     Part(
@@ -58,7 +63,9 @@ PARTS = (
         "Who proves what",
         "Keys are kept encrypted and never shown again, not even to you.",
         (
-            Field("server_name", "Name in the exchange's certificate", "Only where it is not the host's name."),
+            Field(
+                "server_name", "Name in the exchange's certificate", "Only where it is not the host's name.", wide=True
+            ),
             Field("ca_pem", "Authority of the exchange", "PEM. Empty: the authorities this machine trusts.", "pem"),
             Field("client_certificate_pem", "Our certificate", "PEM, where the exchange asks for one.", "pem"),
             Field("client_key_pem", "Our certificate's key", "PEM, without a passphrase.", "secret"),

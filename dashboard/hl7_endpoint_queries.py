@@ -12,6 +12,7 @@ from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.systems.hl7.endpoints import SELECT
 
 PAGE_ROWS = 50
+HISTORY_ROWS = 10
 MOST_COUNTED = 100
 
 # The newest sent ones by insertion; one that was retried for long may have been accepted after a newer one.
@@ -48,3 +49,14 @@ def figures(code: str) -> Mapping[str, Any]:
     return fetch_dicts(
         f"SELECT {_FIGURES} FROM schools s WHERE s.code = %(code)s", {"code": code, "most": MOST_COUNTED + 1}
     )[0]
+
+
+def history_of(code: str, *, before: int | None = None) -> list[dict[str, Any]]:
+    """How the school's endpoint came to be what it is, newest first: one more than a page of changes where there are more,
+    from before the one of this id.
+    """
+    return fetch_dicts(
+        "SELECT id, at, actor, action, reason, detail FROM operator_actions WHERE detail ->> 'school' = %s"
+        " AND id < %s AND action IN ('school_add', 'hl7_endpoint_change') ORDER BY id DESC LIMIT %s",
+        (code, before if before is not None else 2**63 - 1, HISTORY_ROWS + 1),
+    )

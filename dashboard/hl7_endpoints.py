@@ -16,7 +16,16 @@ from dashboard.connection import close_connection, open_connection
 from dashboard.context import acting_person, line_given, reason_given
 from dashboard.health import broker_health
 from dashboard.hl7_endpoint_form import LABELS, MESSAGE_CHOICES, PARTS, USUAL, entered, in_words, shown
-from dashboard.hl7_endpoint_queries import MOST_COUNTED, PAGE_ROWS, endpoint_row, figures, schools_from
+from dashboard.hl7_endpoint_history import changes_of
+from dashboard.hl7_endpoint_queries import (
+    HISTORY_ROWS,
+    MOST_COUNTED,
+    PAGE_ROWS,
+    endpoint_row,
+    figures,
+    history_of,
+    schools_from,
+)
 from dashboard.presentation import upper_first
 from dashboard.wording import actor
 from dispatchlog.engine.errors import DispatchlogError
@@ -144,6 +153,9 @@ def _page(
     untried: str = "",
 ) -> str:
     name = gateway_name(row["code"])
+    before = request.args.get("before", "")
+    older_than = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    history = history_of(row["code"], before=older_than)
     return render_template(
         "hl7_endpoint.html",
         row=row,
@@ -164,4 +176,7 @@ def _page(
         figures=figures(row["code"]),
         most=MOST_COUNTED,
         changed_by=actor(row["updated_by"]),
+        history=changes_of(history[:HISTORY_ROWS]),
+        older=history[HISTORY_ROWS - 1]["id"] if len(history) > HISTORY_ROWS else None,
+        newest=older_than is None,
     )

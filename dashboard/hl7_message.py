@@ -13,11 +13,11 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import ACT, MANAGE, REVEAL, may, needs
 from dashboard.context import acting_person, back_or, reason_given
-from dashboard.dispatch_page import content_is_revealed, possible_actions, reveal_content
-from dashboard.dispatch_queries import attempts_of, mark_of
-from dashboard.hl7_holding import holdings
+from dashboard.dispatch_page import circumstances, content_is_revealed, possible_actions, reveal_content
+from dashboard.dispatch_queries import attempts_of, mark_of, timeline
+from dashboard.explain import explain
 from dashboard.hl7_layout import ShownSegment, laid_out, raw_text
-from dashboard.hl7_queries import find_message, replacements
+from dashboard.hl7_queries import control_id_of, find_message, replacements
 from dashboard.hl7_wording import mask_name, message_words
 from dashboard.masking import mask_text
 from dashboard.wording import OUTCOMES
@@ -64,7 +64,8 @@ def show(message_id: UUID) -> str:
         segments=laid_out(body, revealed=revealed),
         raw=raw_text(body, revealed=revealed),
         tries=[_try(event.row, event.at, revealed=revealed) for event in attempts_of([message_id])[message_id]],
-        holdings=holdings(lane, row),
+        holdings=explain(lane, row, circumstances(lane, row, timeline(message_id))),
+        control_id_of=control_id_of,
         possible=possible_actions(lane, row) if may(ACT) else frozenset(),
         no_edit=_why_not_editable(row),
         replaced_by=replacements(message_id),

@@ -10,12 +10,13 @@ from werkzeug.wrappers import Response
 from dashboard.access import ACT, MANAGE, may, needs
 from dashboard.context import acting_person, back_or, reason_given
 from dashboard.dispatch_page import possible_actions
+from dashboard.health import processes
 from dashboard.hl7_filter import MessageFilter, parse_messages_filter
 from dashboard.hl7_queries import count_messages, count_to_retry, last_retry, list_messages
 from dashboard.hl7_wording import mask_name, message_words
 from dashboard.hours import hours_of
 from dashboard.queries import PAGE_ROWS
-from dashboard.wording import states_of
+from dashboard.wording import actor, states_of
 from dispatchlog.bulk import CONFIRM_ABOVE
 from dispatchlog.systems import registry
 from dispatchlog.systems.hl7.lane import LANE
@@ -44,6 +45,8 @@ def every_message() -> str:
         counts={status: count_messages(status, wanted.school) for status in RETRIABLE},
         hours=hours_of(lane),
         last_retry=last_retry(),
+        actor=actor,
+        served=processes()["worker"].serves(LANE),
         link=lambda **changes: url_for("hl7_messages.every_message", **wanted.arguments(**changes)),
         here=_here(wanted),
         possible=lambda row: possible_actions(lane, row) if may(ACT) else frozenset(),

@@ -15,7 +15,7 @@ from dashboard.hl7_filter import MessageFilter
 from dashboard.queries import COUNT_LIMIT, MATCH_LIMIT, PAGE_ROWS, Count, Page, Query, page_of
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.errors import DispatchNotFound
-from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.hl7.schools import School
 
 # How far back a retry by hand is looked for among those of all lanes.
@@ -26,8 +26,6 @@ _COLUMNS = (
     " m.attempts_forgiven, m.last_error, m.last_error_code, m.created_at, m.sent_at, m.updated_at, m.route,"
     " m.message_type, m.control_id, m.student_number, m.student_name, m.replaces_id, m.search_keys"
 )
-# What keeps a later message waiting, as the claim has it: one that failed, or waits for its next try.
-_HOLDS = "(o.status = 'FAILED' OR (o.status = 'PENDING' AND (o.due_at > now() OR o.rescues >= 2)))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +119,7 @@ def replacements(message_id: UUID) -> list[Row]:
     ]
 
 
-def in_front(lane: Lane, row: Row) -> Row | None:
-    """The older message that keeps this one waiting, if one does: of the same student, or of the whole endpoint where its
-    messages go strictly in line.
-    """
-    in_line = lane.route is not None and lane.route.in_line
-    of, value = ("o.route", row["route"]) if in_line else ("o.ordering_key", row["ordering_key"])
-    rows = fetch_dicts(
-        "SELECT o.id, o.control_id, o.status, o.ordering_key = %s AS same_student FROM hl7_messages o"
-        f" WHERE {of} = %s AND o.seq < %s AND o.status IN ('PENDING', 'FAILED') AND {_HOLDS} ORDER BY o.seq LIMIT 1",
-        (row["ordering_key"], value, row["seq"]),
-    )
-    return rows[0] if rows else None
+def control_id_of(message_id: UUID) -> str:
+    """What both sides call the message; "" where there is none such."""
+    rows = fetch_all("SELECT control_id FROM hl7_messages WHERE id = %s", (message_id,))
+    return rows[0][0] if rows else ""

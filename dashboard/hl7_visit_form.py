@@ -176,9 +176,13 @@ def _field(name: str, value: Any, faults: Mapping[str, str]) -> FormField:
     return FormField(name, _label(last), text, kind, choices, faults.get(name, ""))
 
 
+# As clinics write them, where that is not the unit's code; the code's whole name makes a label of two lines.
+_UNITS = {"Cel": "°C", "mm[Hg]": "mmHg", "kg/m2": "kg/m²", "/min": "per min"}
+
+
 def _label(last: str) -> str:
     if sign := _VITALS.get(last):
-        return f"{sign.name.split(' [')[0].split(' in Arterial')[0]} ({sign.unit_name})"
+        return f"{sign.name.split(' [')[0].split(' in Arterial')[0]} ({_UNITS.get(sign.unit, sign.unit)})"
     return _LABELS.get(last, last.replace("_", " ").capitalize())
 
 

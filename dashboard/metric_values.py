@@ -114,7 +114,10 @@ def _around(lanes: Sequence[Lane], broker: BrokerHealth) -> Iterator[Metric]:
     alerts = GaugeMetricFamily("dispatchlog_alerts", "Alerts that are not over.", labels=["kind"])
     for kind, number in fetch_all("SELECT kind, count(*) FROM dispatch_alerts WHERE over_at IS NULL GROUP BY kind"):
         alerts.add_metric([kind], number)
-    yield from (breakers, held, alerts)
+    served = GaugeMetricFamily("dispatchlog_lane_served", "Whether a worker works on the lane.", labels=["lane"])
+    for lane in lanes:
+        served.add_metric([lane.name], float(running["worker"].serves(lane.name)))
+    yield from (breakers, held, alerts, served)
     yield _one("broker_up", "Whether the broker answered.", float(broker.answers))
     yield _one("workers_alive", "Worker processes that were heard from lately.", running["worker"].alive)
     yield _one("schedulers_alive", "Schedulers that lead and were heard from lately.", running["scheduler"].alive)

@@ -52,7 +52,7 @@ WORK = (
     Entry("alerts.show", "Alerts", "bell", key="l"),
 )
 OFFICE: tuple[Entry, ...] = (
-    Entry("hl7_messages.every_message", "HL7 Messages", "pulse", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),
+    Entry("hl7_messages.every_message", "HL7 Messages", "care", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),
     Entry("hl7_endpoints.every_school", "Schools", "server", MANAGE, key="c"),
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),

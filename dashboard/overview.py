@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flask import Blueprint, render_template
 
 from dashboard.access import READ, needs
-from dashboard.health import TROUBLE, BrokerHealth, broker_health, parts, processes
+from dashboard.health import TROUBLE, BrokerHealth, broker_health, parts, processes, unserved
 from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
 from dashboard.incident_queries import incidents, open_replays, window_since
 from dashboard.incidents import REPLAY_STATES
@@ -43,13 +43,16 @@ def show() -> str:
     lanes = registry.lanes()
     broker = broker_health()
     held = open_holds()
+    running = processes()
+    workers = running["worker"]
     cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
     since = window_since(INCIDENT_DAYS)
     return render_template(
         "overview.html",
         alerts=banner(),
         cards=cards,
-        health=parts(broker, processes()),
+        health=parts(broker, running),
+        unserved={lane.name for lane in unserved(workers)} if workers.alive else set(),
         moves=recent_moves(lanes),
         titles={lane.name: lane.title for lane in lanes},
         held={lane.name: holds_on(lane, held) for lane in lanes},

@@ -75,7 +75,7 @@ class DatabaseSessions(SessionInterface):
         self.idle_limit = idle_limit
 
     def open_session(self, app: Flask, request: Request) -> ServerSession:
-        if not needs_database(request.path):
+        if not needs_database(request.path) and not self._brings_one(app, request):
             return NoSession()
         try:
             try:
@@ -86,6 +86,11 @@ class DatabaseSessions(SessionInterface):
         except DATABASE_ERRORS as error:
             app.logger.warning("DATABASE_UNAVAILABLE %s", type(error).__name__)
             return BrokenSession()
+
+    def _brings_one(self, app: Flask, request: Request) -> bool:
+        """Whether the request is to a route of the API that a session may call, and comes with one."""
+        may_call = request.path in app.config["API_PATHS_WITH_SESSION"]
+        return may_call and self.get_cookie_name(app) in request.cookies
 
     def _read(self, app: Flask, request: Request) -> ServerSession:
         open_connection()

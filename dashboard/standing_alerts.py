@@ -15,8 +15,6 @@ from dispatchlog.systems import registry
 
 # Enough to see what is wrong; the page of alerts has them all.
 MOST_SHOWN = 5
-# What the page's own health says of the same thing, without since when.
-_PARTS = {NO_WORKER: "Workers", NO_SCHEDULER: "Scheduler"}
 
 _STANDING = """
 SELECT kind, subject, summary, started_at FROM dispatch_alerts WHERE over_at IS NULL
@@ -37,11 +35,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """The newest of them; `more` stand besides, and `parts` of the page's health need not be said again."""
+    """The newest of them; `more` stand besides. What `told` names by kind and subject need not be said again."""
 
     alerts: tuple[Standing, ...]
     more: bool
-    parts: frozenset[str]
+    told: frozenset[tuple[str, str]]
 
 
 def banner() -> Banner:
@@ -51,7 +49,7 @@ def banner() -> Banner:
     alerts = tuple(
         Standing(TITLES.get(kind, "Alert"), summary, at, *_place(kind, subject)) for kind, subject, summary, at in shown
     )
-    return Banner(alerts, len(rows) > MOST_SHOWN, frozenset(_PARTS[row[0]] for row in shown if row[0] in _PARTS))
+    return Banner(alerts, len(rows) > MOST_SHOWN, frozenset((kind, subject) for kind, subject, *_ in shown))
 
 
 def _place(kind: str, subject: str) -> tuple[str, str]:
@@ -64,8 +62,8 @@ def _place(kind: str, subject: str) -> tuple[str, str]:
         return _list(lane, status="PENDING", sort="waiting"), "Show the oldest"
     if kind in (BREAKER, CREDENTIALS) and subject in gateway_names(registry.lanes()):
         return _list(None, gateway=subject, status="PENDING", sort="waiting"), "Show what waits"
-    if kind in _PARTS:
-        return _list(None, status="PENDING", sort="waiting"), "Show what waits"
+    if kind in (NO_WORKER, NO_SCHEDULER):
+        return _list(lane, status="PENDING", sort="waiting"), "Show what waits"
     return url_for("alerts.show"), "Show the alert"
 
 

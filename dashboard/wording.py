@@ -46,6 +46,15 @@ def verb_of(lane_name: str) -> Verb:
     return _VERBS.get(lane_name, SEND)
 
 
+# By the lane's name: whose dispatches wait for each other.
+_SUBJECTS = MappingProxyType({"hl7": "student"})
+
+
+def subject_word(lane_name: str) -> str:
+    """What the lane's dispatches are kept in order by, in a word."""
+    return _SUBJECTS.get(lane_name, "subject")
+
+
 @lru_cache(maxsize=64)
 def _states(verb: Verb) -> Mapping[str, State]:
     done = verb.past

@@ -86,6 +86,7 @@ def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, Break
     if not settings.alert_missing_seconds or up_seconds >= settings.alert_missing_seconds:
         kinds |= {NO_WORKER, NO_SCHEDULER}
         found += _missing("worker", NO_WORKER, "No worker is running, so nothing is being sent.", settings)
+        found += _unserved(lanes, settings)
         found += _missing("scheduler", NO_SCHEDULER, "No scheduler is running, so no sweep comes.", settings)
     if all(state.state != "unknown" for state in breakers.values()):
         kinds.add(BREAKER)
@@ -172,6 +173,30 @@ def _missing(kind: str, alert: str, words: str, settings: Settings) -> list[Cond
     if silent is None or silent <= settings.alert_missing_seconds:
         return []
     return [Condition(alert, "", words)]
+
+
+# How much longer than any worker at all each lane's own were silent; one that never had any, since the first began.
+_SILENT_LONGER = """
+SELECT l.name FROM unnest(%(names)s::text[]) l (name) CROSS JOIN
+    (SELECT kind, lanes, started_at, last_seen_at FROM dispatch_workers ORDER BY last_seen_at DESC LIMIT 1000) w
+WHERE w.kind = 'worker' GROUP BY l.name
+HAVING max(w.last_seen_at) - coalesce(
+    max(w.last_seen_at) FILTER (WHERE w.lanes IS NULL OR l.name = ANY (w.lanes)), min(w.started_at))
+    > %(allowed)s * interval '1 s'
+"""
+
+
+def _unserved(lanes: Sequence[Lane], settings: Settings) -> list[Condition]:
+    """Lanes for which none was heard from for so long while others were."""
+    if not settings.alert_missing_seconds:
+        return []
+    values = {"names": [lane.name for lane in lanes], "allowed": settings.alert_missing_seconds}
+    names = {row[0] for row in fetch_all(_SILENT_LONGER, values)}
+    return [
+        Condition(NO_WORKER, lane.name, f"No worker is running for {lane.title}, so nothing of it is being sent.")
+        for lane in lanes
+        if lane.name in names
+    ]
 
 
 def _breakers(breakers: Mapping[str, BreakerState], settings: Settings) -> list[Condition]:

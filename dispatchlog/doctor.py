@@ -17,6 +17,7 @@ from dispatchlog.engine.database import configure, connected, database, fetch_al
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
 from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
 
 # What this product puts at the top level of site-packages; another package may not.
 FLAT_NAMES = ("tasks", "dashboard", "scheduler", "models", "migrations")
@@ -153,6 +154,20 @@ def _processes() -> Iterator[Check]:
             yield Check(f"{kind}s", "ok", f"{alive[kind]} alive")
         else:
             yield Check(f"{kind}s", "warning", "none seen in the last 10 s", command)
+    if alive.get("worker"):
+        yield from _unserved()
+
+
+def _unserved() -> Iterator[Check]:
+    """The lanes on which no living worker works."""
+    served = fetch_all(
+        "SELECT lanes FROM dispatch_workers WHERE kind = 'worker' AND stopped_at IS NULL"
+        " AND last_seen_at > now() - interval '10 s'"
+    )
+    for lane in registry.lanes():
+        if not any(lanes is None or lane.name in lanes for (lanes,) in served):
+            found = f"none works on {lane.title}"
+            yield Check("workers", "warning", found, f"dispatchlog worker --lane {lane.name}")
 
 
 def _broker(settings: Settings) -> Iterator[Check]:

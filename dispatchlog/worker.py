@@ -60,7 +60,8 @@ class WorkerProcess:
             max_connections=threads + sum(lane.slots for lane in lanes()) + 4,
             by_index=True,
         )
-        presence = Presence(settings.database_url, role=settings.application_role)
+        names = [lane.name for lane in lanes()] if alone else None
+        presence = Presence(settings.database_url, role=settings.application_role, lanes=names)
         presence.open()
         redis_url = settings.effective_redis_url
         self.runtime = Runtime(presence, waker, breaker or Breaker(redis_url))
@@ -85,7 +86,7 @@ class WorkerProcess:
 def by_hand(settings: Settings) -> Iterator[Runtime]:
     """A runtime for a command that sends by itself and then ends; SIGINT and SIGTERM let it finish what it has begun."""
     configure(settings.database_url, role=settings.application_role, name="dispatchlog by hand", max_connections=4)
-    presence = Presence(settings.database_url, role=settings.application_role)
+    presence = Presence(settings.database_url, role=settings.application_role, kind="by hand")
     presence.open()
     runtime = Runtime(presence, get_waker(), Breaker(settings.effective_redis_url))
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -30,6 +30,7 @@ from dispatchlog.engine.database import configure, connected, database, execute,
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.samples import form_in, make_due, scheduler_alive, worker_alive
+from tests.engine.lane import owner
 from tests.engine.processes import until
 from tests.gateways.servers import free_port
 
@@ -314,6 +315,59 @@ def test_who_was_there_and_is_silent_is_missed(receiver: Receiver, alive: Callab
     assert seen(receiver) == {kind}
     assert seen(receiver, alert_missing_seconds=120) == set()
     assert seen(receiver, alert_missing_seconds=0) == set()
+
+
+def silent_for(receiver: Receiver, worker_id: int, interval: str) -> None:
+    """A worker that began a day ago and was last heard from so long ago."""
+    with owner(receiver.settings.database_url) as cursor:
+        cursor.execute(
+            "UPDATE dispatch_workers SET started_at = now() - interval '1 day', last_seen_at = now() - %s::interval"
+            " WHERE id = %s",
+            (interval, worker_id),
+        )
+
+
+def test_a_lane_without_a_worker_is_missed_while_other_lanes_have_one(receiver: Receiver) -> None:
+    with connected():
+        worker_alive(1, lanes=["hl7", "kit_registration"])
+        worker_alive(2, lanes=["health_information"])
+    assert seen(receiver) == set()
+    silent_for(receiver, 2, "59 s")
+    check(receiver)
+    assert listed() == []
+    silent_for(receiver, 2, "65 s")
+    check(receiver)
+    assert listed() == [("no_worker", "health_information", False)]
+    with connected():
+        worker_alive(3)
+    check(receiver)
+    assert listed() == [("no_worker", "health_information", True)]
+
+
+def test_a_lane_that_never_had_a_worker_is_missed_from_the_first_worker_on(receiver: Receiver) -> None:
+    with connected():
+        worker_alive(1, lanes=["hl7", "kit_registration"])
+    assert seen(receiver) == set()
+    silent_for(receiver, 1, "1 s")
+    with connected():
+        found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
+    assert [(each.kind, each.subject) for each in found] == [(alerts.NO_WORKER, "health_information")]
+    assert found[0].summary == "No worker is running for Health-information forms, so nothing of it is being sent."
+    assert seen(receiver, alert_missing_seconds=0) == set()
+
+
+def test_when_the_last_worker_dies_too_a_lane_that_was_missed_is_missed_still(receiver: Receiver) -> None:
+    with connected():
+        worker_alive(1, lanes=["hl7", "kit_registration"])
+        worker_alive(2, lanes=["health_information"])
+    silent_for(receiver, 2, "1 h")
+    silent_for(receiver, 1, "5 min")
+    with connected():
+        found = look(receiver.settings, registry.lanes(), {}, up_seconds=LONG_UP).conditions
+    assert [(each.kind, each.subject) for each in found] == [
+        (alerts.NO_WORKER, ""),
+        (alerts.NO_WORKER, "health_information"),
+    ]
 
 
 def test_a_process_that_has_just_started_misses_nobody_and_ends_nothing(receiver: Receiver) -> None:

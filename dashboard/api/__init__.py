@@ -1,4 +1,6 @@
-"""The JSON API under /api/v1, for upstream services with a service token. Owns no rule and no table; never uses cookies."""
+"""The JSON API under /api/v1, for upstream services with a service token. Owns no rule and no table. A cookie counts only
+on the routes that name a permission, and there with the CSRF token of a page.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ BLUEPRINT = "api"
 def register(app: Flask) -> None:
     """Add the API to a Flask app whose database is configured.
 
-    The API checks its own tokens and never reads a session, so it is taken out of Flask-WTF's CSRF protection where the
+    The API checks its own tokens, and of a session its CSRF token, so it is taken out of Flask-WTF's protection where the
     app has that; set up the protection first.
     """
     blueprint = Blueprint(BLUEPRINT, __name__)
@@ -44,6 +46,12 @@ def register(app: Flask) -> None:
     csrf = app.extensions.get("csrf")
     if csrf is not None:
         csrf.exempt(blueprint)
+
+
+def paths_with_session() -> frozenset[str]:
+    """Where a signed-in person's session is taken in place of a token."""
+    routes = [route for route in ROUTES if route.permission]
+    return frozenset(rule for route in routes for rule in (route.rule, route.unversioned) if rule)
 
 
 @lru_cache(maxsize=1)

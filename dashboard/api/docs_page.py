@@ -58,7 +58,9 @@ own as <code>X-Trace-Id</code>. Every error is
 <section id="{{ route.name }}">
 <h3>{{ route.method }} {{ path(route.rule) }}</h3>
 <p>{{ route.summary }} Needs <code>{{ route.scope }}</code>.{% if route.unversioned %}
-Also at <code>{{ route.unversioned }}</code>.{% endif %}</p>
+Also at <code>{{ route.unversioned }}</code>.{% endif %}{% if route.permission %}
+Without a token, the session of a person with the permission <code>{{ route.permission }}</code> does too, with the page's
+<code>csrf_token</code> as <code>X-CSRFToken</code>.{% endif %}</p>
 {% if route.parameters %}<h4>Query parameters</h4>
 <ul>{% for name, meaning in route.parameters.items() %}<li><code>{{ name }}</code>: {{ meaning }}</li>{% endfor %}</ul>
 {% endif %}

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
+from dashboard.access import MANAGE
 from dashboard.api import hl7_queries
 from dashboard.api.documents import Answer, Part
 from dashboard.api.errors import PREFIX, UNVERSIONED_RETRY, ApiError
@@ -281,7 +282,8 @@ ROUTES = (
         retry_messages,
         RetryMessagesAnswer,
         document=RetryMessagesDocument,
-        codes=("INVALID_CURSOR", "INVALID_UUID", "UNKNOWN_SCHOOL", "UNKNOWN_STATUS"),
+        codes=("CSRF", "FORBIDDEN_ROLE", "INVALID_CURSOR", "INVALID_UUID", "UNKNOWN_SCHOOL", "UNKNOWN_STATUS"),
+        permission=MANAGE,
         unversioned=UNVERSIONED_RETRY,
     ),
 )

@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from dashboard.api.documents import ErrorAnswer
 from dashboard.api.errors import ERRORS
 from dashboard.api.routes import MAX_BODY_BYTES, Route
+from dashboard.api.signed_in import CSRF_HEADER
 from dashboard.api.tracing import HEADER
 from dispatchlog.service_tokens import SCOPES
 
@@ -73,7 +74,19 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
                     "scheme": "bearer",
                     "description": "dlk_<id>_<secret>. Scopes: "
                     + "; ".join(f"{s}: {why}" for s, why in SCOPES.items()),
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-dispatchlog",
+                    "description": "The dashboard's session; over plain http the cookie is named dispatchlog.",
+                },
+                "csrfToken": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": CSRF_HEADER,
+                    "description": "csrf_token of a page of the same session.",
+                },
             },
         },
     }
@@ -84,11 +97,14 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.name,
         "summary": route.summary,
         "description": f"Needs the scope `{route.scope}`."
-        + (f" Also at `{route.unversioned}`." if route.unversioned else ""),
+        + (f" Also at `{route.unversioned}`." if route.unversioned else "")
+        + (f" Or the session of a person with the permission `{route.permission}`." if route.permission else ""),
         "parameters": _parameters(route),
         "responses": _responses(route),
         "x-required-scope": route.scope,
     }
+    if route.permission:
+        operation["security"] = [{"serviceToken": []}, {"session": [], "csrfToken": []}]
     if route.document is not None:
         operation["requestBody"] = {
             "required": not route.body_optional,

@@ -15,6 +15,7 @@ from flask import Response, current_app, request
 
 from dashboard.api.documents import Answer
 from dashboard.api.errors import ERRORS, ApiError
+from dashboard.api.signed_in import acting_person_with, is_signed_in
 from dispatchlog.order_documents import Document, read_document
 from dispatchlog.service_tokens import ServiceToken, verify
 
@@ -25,21 +26,15 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authorised request: who calls, with which document and which query parameters."""
+    """One authorised request: who calls, with which document and which query parameters.
 
-    token: ServiceToken
+    `source` is the name under which what is reported is kept, `actor` who is on record for what is done to a dispatch.
+    """
+
+    source: str
+    actor: str
     document: Any
     parameters: Mapping[str, str]
-
-    @property
-    def source(self) -> str:
-        """Under which name what is reported is kept."""
-        return self.token.name
-
-    @property
-    def actor(self) -> str:
-        """Who is on record for what is done to a dispatch."""
-        return f"service:{self.token.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,8 @@ class Route:
         codes: the errors that are particular to this route.
         unversioned: a second address, or "".
         creates: whether an answer says that something was made, which is answered 201; None where nothing is.
+        permission: with which a person who is signed in to the dashboard may call it too, in place of a token; "" where
+            nobody may.
     """
 
     method: str
@@ -74,17 +71,26 @@ class Route:
     codes: tuple[str, ...] = ()
     unversioned: str = ""
     creates: Callable[[Any], bool] | None = None
+    permission: str = ""
 
     def handle(self, **path: str) -> Response:
         """Flask's view function."""
-        token = _authorise(self.scope)
+        source, actor = self._authorise()
         _refuse_unknown_parameters(self.parameters)
         document = self._read() if self.document else None
-        answer = self.view(Call(token, document, request.args), **path)
+        answer = self.view(Call(source, actor, document, request.args), **path)
         response = _json(answer.model_dump_json(by_alias=True))
         if self.creates is not None and self.creates(answer):
             response.status_code = 201
         return response
+
+    def _authorise(self) -> tuple[str, str]:
+        """Who calls, as source and as actor. Whoever sends a token is judged by that alone."""
+        if self.permission and "Authorization" not in request.headers and is_signed_in():
+            person = acting_person_with(self.permission)
+            return person, person
+        token = _token(self.scope)
+        return token.name, f"service:{token.name}"
 
     def _read(self) -> Document:
         assert self.document is not None  # noqa: S101  (for the type checker: handle asked)
@@ -122,7 +128,7 @@ def read_limit(call: Call) -> int:
     return int(text)
 
 
-def _authorise(scope: str) -> ServiceToken:
+def _token(scope: str) -> ServiceToken:
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     token = verify(value.strip()) if kind.lower() == "bearer" else None
     if token is None:

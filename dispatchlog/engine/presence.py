@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,16 @@ def _is_gone(worker: Mapping[str, Any]) -> bool:
 
 
 class Presence:
-    """One process's worker number and its lock. Thread-safe. A lost lock is replaced under a new number."""
+    """One process's worker number and its lock. Thread-safe. A lost lock is replaced under a new number.
 
-    def __init__(self, url: str, *, role: str, kind: str = "worker") -> None:
+    `lanes` are the names of the lanes it works on, None standing for all.
+    """
+
+    def __init__(self, url: str, *, role: str, kind: str = "worker", lanes: Sequence[str] | None = None) -> None:
         self._url = url
         self._role = role
         self._kind = kind
+        self._lanes = None if lanes is None else list(lanes)
         self._guard = threading.Lock()  # serialises use of the connection: heartbeat and peek
         self._stop = threading.Event()
         self._connection: Any = None
@@ -157,9 +161,17 @@ class Presence:
             if not cursor.fetchone()[0]:
                 raise FenceLost(f"worker number {worker_id} is held by somebody else")
             cursor.execute(
-                "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (worker_id, socket.gethostname(), os.getpid(), boot_id(), process_start(os.getpid()), self._kind),
+                "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind, lanes)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (
+                    worker_id,
+                    socket.gethostname(),
+                    os.getpid(),
+                    boot_id(),
+                    process_start(os.getpid()),
+                    self._kind,
+                    self._lanes,
+                ),
             )
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._socket.setblocking(False)

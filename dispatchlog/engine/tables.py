@@ -337,7 +337,9 @@ class DispatchMove(Table):
 
 
 class DispatchWorker(Table):
-    """A process that claims: its lock's number and what proves its death (boot id, pid and that pid's start time)."""
+    """A process that claims: its lock's number, what proves its death (boot id, pid and that pid's start time), and the
+    lanes it was told to work on, which are none where it works on all.
+    """
 
     id = IntegerField(primary_key=True)
     host = CharField(max_length=255)
@@ -345,6 +347,7 @@ class DispatchWorker(Table):
     boot_id = CharField(max_length=64)
     process_started = CharField(max_length=64)
     kind = CharField(max_length=16)
+    lanes = ArrayField(TextField, null=True, index=False)
     started_at = DateTimeTZField(constraints=NOW)
     last_seen_at = DateTimeTZField(index=True, constraints=NOW)
     stopped_at = DateTimeTZField(null=True)
@@ -375,6 +378,14 @@ class OperatorAction(Table):
             (("action", "at", "id"), False),
             (("actor", "action", "at", "id"), False),
         )
+
+
+OperatorAction.add_index(
+    SQL(
+        "CREATE INDEX operator_actions_school ON operator_actions ((detail ->> 'school'), id)"
+        " WHERE (detail ->> 'school') IS NOT NULL"
+    )
+)
 
 
 class ScheduleOccurrence(Table):

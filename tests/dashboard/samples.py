@@ -152,13 +152,15 @@ def form_in(state: str, *, number: str = "VO-20418", email: str = "ada@example.o
     return the_row("health_information")
 
 
-def worker_alive(worker_id: int = 1, host: str = "worker-a", kind: str = "worker") -> None:
-    """A process that was just heard from, a worker unless `kind` says otherwise."""
+def worker_alive(
+    worker_id: int = 1, host: str = "worker-a", kind: str = "worker", *, lanes: list[str] | None = None
+) -> None:
+    """A process that was just heard from, a worker unless `kind` says otherwise; of every lane unless `lanes` does."""
     with transaction("sample"):
         execute(
-            "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind)"
-            " VALUES (%s, %s, %s, '', '', %s) ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
-            (worker_id, host, 4000 + worker_id, kind),
+            "INSERT INTO dispatch_workers (id, host, pid, boot_id, process_started, kind, lanes)"
+            " VALUES (%s, %s, %s, '', '', %s, %s) ON CONFLICT (id) DO UPDATE SET last_seen_at = now()",
+            (worker_id, host, 4000 + worker_id, kind, lanes),
         )
 
 

@@ -90,14 +90,39 @@ def test_a_waiting_message_names_the_breaker_and_the_pause_of_its_own_endpoint(t
 def test_a_waiting_message_points_at_the_earlier_one_that_holds_it(two: Dashboard) -> None:
     first = failed("SCH-01", "ACK_AE")
     same, other = message("SCH-01"), message("SCH-01", student="S-2")
-    assert "An earlier one of the same subject failed." in why(same)
-    assert "An earlier one" not in why(other)
+    assert "It waits behind an earlier one of the same student, which failed." in why(same)
+    assert "It waits behind" not in why(other)
     schools.change_endpoint("SCH-01", {"in_line": True}, actor="test")
-    assert "An earlier one of this endpoint failed." in why(other)
+    assert "It waits behind an earlier one of the same endpoint, which failed." in why(other)
+    assert "It waits behind an earlier one of the same student, which failed." in why(same)
     lane = registry.lane("hl7").of(other)
     with connected():
         held = [each for each in explain(lane, other, Circumstances(BreakerState("closed"), 60, True)) if each.behind]
     assert [each.behind for each in held] == [first["id"]]
+
+
+def test_an_earlier_message_that_is_due_holds_nobody_and_one_that_waits_for_its_next_try_does(two: Dashboard) -> None:
+    first, second = message("SCH-01"), message("SCH-01")
+    assert "It waits behind" not in why(second)
+    for change, said in (
+        ("due_at = now() + interval '1 hour'", "which is tried again first"),
+        ("due_at = now(), rescues = 2", "which has to leave first."),
+    ):
+        with transaction("test"):
+            execute(f"UPDATE hl7_messages SET {change} WHERE id = %s", (first["id"],))
+        assert f"It waits behind an earlier one of the same student, {said}" in why(second)
+
+
+def test_both_pages_of_a_message_say_the_same(two: Dashboard) -> None:
+    first = failed("SCH-01", "ACK_AE")
+    schools.change_endpoint("SCH-01", {"enabled": False}, actor="test")
+    hold(Target("gateway", "hl7:SCH-01"), actor="test", reason="maintenance")
+    row = message("SCH-01")
+    admin = two.as_("admin")
+    pages = [admin.get(path).text for path in (f"/dispatches/hl7/{row['id']}", f"/admin/hl7/{row['id']}")]
+    for said in ("endpoint is switched off.", "Everything that leaves through hl7:SCH-01 is paused", "It waits behind"):
+        assert all(said in page for page in pages), said
+    assert f'href="/admin/hl7/{first["id"]}">Show message {first["control_id"]}</a>' in pages[1]
 
 
 def test_the_page_of_a_message_shows_its_endpoint(two: Dashboard) -> None:

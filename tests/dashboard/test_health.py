@@ -9,7 +9,7 @@ import pytest
 
 from dashboard import create_app
 from dashboard.health import BrokerHealth, PatientBroker
-from dispatchlog.engine.database import connected
+from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import Dashboard, make_people
@@ -44,6 +44,45 @@ def test_nothing_missing_is_said_in_one_line(dash: Dashboard) -> None:
     assert health(text)["Workers"] == "2 on 2 machines"
     assert 'role="alert"' not in text
     assert "Everything that is due is on its way." in text
+
+
+def test_a_lane_that_no_worker_works_on_is_named_though_others_have_one(dash: Dashboard) -> None:
+    with connected():
+        scheduler_alive()
+        worker_alive(1, lanes=["hl7"])
+    viewer = dash.as_("viewer")
+    text = viewer.get("/").text
+    assert health(text)["Workers"] == "1 on 1 machine, none for Kit registrations, Health-information forms"
+    assert "No worker is running for Kit registrations, Health-information forms" in text
+    cards = re.findall(r'aria-labelledby="lane-(\w+)".*?</section>', text, re.DOTALL)
+    lanes = re.findall(r'aria-labelledby="lane-(\w+)">(?:(?!</section>).)*?No worker for this lane', text, re.DOTALL)
+    assert (cards, lanes) == (
+        ["kit_registration", "health_information", "hl7"],
+        ["kit_registration", "health_information"],
+    )
+    page = f"/dispatches/health_information/{form_in('FAILED')['id']}"
+    assert "No worker" not in viewer.get(page).text
+    page = f"/dispatches/health_information/{form_in('PENDING', number='VO-2')['id']}"
+    assert "No worker of lane Health-information forms is running, so nothing leaves." in viewer.get(page).text
+    with connected():
+        worker_alive(2, lanes=["kit_registration", "health_information"])
+    assert health(viewer.get("/").text)["Workers"] == "2 on 1 machine"
+    assert "No worker" not in viewer.get(page).text
+
+
+def test_a_standing_alert_of_a_lane_does_not_hide_that_no_worker_is_left(dash: Dashboard) -> None:
+    said = '<p class="banner tone-bad" role="alert">'
+    with connected():
+        scheduler_alive()
+        worker_alive(1, lanes=["kit_registration", "health_information"])
+    viewer = dash.as_("viewer")
+    assert said in viewer.get("/").text
+    with transaction("test"):
+        execute("INSERT INTO dispatch_alerts (kind, subject, summary) VALUES ('no_worker', 'hl7', 'None for it.')")
+    assert said not in viewer.get("/").text
+    with transaction("test"):
+        execute("UPDATE dispatch_workers SET stopped_at = now() WHERE kind = 'worker'")
+    assert said in viewer.get("/").text
 
 
 def test_a_form_that_waits_for_a_sweep_says_that_no_scheduler_runs(dash: Dashboard) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from dashboard import hl7_endpoint_queries
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts, fetch_one
+from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.hl7_exchange import Exchange
 from dispatchlog.gateways.hl7_exchange_servers import MllpSide
 from dispatchlog.systems.hl7 import schools
@@ -218,3 +219,58 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
             page.set_viewport_size({"width": width, "height": 900})
             assert violations(page) == [], (scheme, width)
     assert errors == []
+
+
+def history(text: str) -> str:
+    """What the history says, in words."""
+    section = text.partition('id="history"')[2].partition("</section>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", section).split())
+
+
+def test_the_history_says_who_changed_what_from_what_to_what_and_of_secrets_that_they_changed(admin: Visitor) -> None:
+    admin.get(f"{PATH}/SCH-01")
+    secret = "the-key-of-the-exchange"
+    changes = {
+        "host": "mllp.example.org",
+        "max_retries": "7",
+        "transport": "HTTPS",
+        "url": "https://exchange.example.org/",
+    }
+    assert admin.post(f"{PATH}/SCH-01", **form(**changes, api_key=secret)).status_code == 303
+    told = history(admin.get(f"{PATH}/SCH-01").text)
+    for said in (
+        "Version 2 admin@example.org",
+        "“as the exchange wrote”",
+        "Host from empty to mllp.example.org",
+        "Retries from 5 to 7",
+        "Transport from MLLP over TCP to HTTPS",
+        "API key changed",
+        "Added, switched off",
+    ):
+        assert said in told
+    assert "Port" not in told
+    assert told.index("Version 2") < told.index("Added, switched off")
+    with connected():
+        details = str(fetch_all("SELECT detail FROM operator_actions"))
+    assert secret not in details + told
+    assert "mllp.example.org" not in admin.get("/audit").text
+
+
+def test_the_history_is_of_this_school_alone_and_older_changes_are_a_page_away(admin: Visitor) -> None:
+    schools.add_school("SCH-02", "Second school", actor="test")
+    for number in range(12):
+        schools.change_endpoint("SCH-01", {"port": 3000 + number}, actor="test", reason=f"reason {number}.")
+    assert "reason" not in history(admin.get(f"{PATH}/SCH-02").text)
+    text = admin.get(f"{PATH}/SCH-01").text
+    shown = re.findall(r"reason (\d+)\.", history(text))
+    [older] = re.findall(r'href="([^"]+)#history" rel="next"', text)
+    rest = history(admin.get(older).text)
+    assert (shown, re.findall(r"reason (\d+)\.", rest)) == ([str(n) for n in range(11, 1, -1)], ["1", "0"])
+    assert "Port from 2575 to 3000" in rest
+    assert admin.get(f"{PATH}/SCH-01?before=nonsense").status_code == 200
+
+
+def test_a_change_from_before_values_were_kept_is_shown_by_its_settings(admin: Visitor) -> None:
+    log_action("ada@example.org", "hl7_endpoint_change", detail={"school": "SCH-01", "settings": ["host", "tls"]})
+    told = history(admin.get(f"{PATH}/SCH-01").text)
+    assert "Host changed MLLP over TLS changed" in told

@@ -216,8 +216,8 @@ def test_it_says_what_holds_a_message(admin: Visitor) -> None:
     failed, waiting = message("FAILED"), message()
     text = admin.get(of(waiting)).text
     assert "The school&#39;s endpoint is switched off." in text
-    assert f"It waits behind message {failed['control_id']} of the same student, which has failed." in text
-    assert f'href="{of(failed)}"' in text
+    assert "It waits behind an earlier one of the same student, which failed." in text
+    assert f'href="{of(failed)}">Show message {failed["control_id"]}</a>' in text
     schools.change_endpoint("SCH-02", {"enabled": True, "host": "127.0.0.1", "tls": False}, actor="test")
     again = admin.get(of(message("RETRYING", school="SCH-02"))).text
     assert "The last try did not get through. It is tried again" in again

@@ -137,6 +137,7 @@ def test_processes_holds_and_breakers_are_shown(dash: Dashboard, settings_env: S
     samples = scrape(dash)
     assert samples["dispatchlog_workers_alive"] == {(): 2}
     assert samples["dispatchlog_schedulers_alive"] == {(): 1}
+    assert set(samples["dispatchlog_lane_served"].values()) == {1}
     assert samples["dispatchlog_held"][(FORMS, "lane")] == 1
     assert samples["dispatchlog_held"][("smtp", "gateway")] == 0
     assert samples["dispatchlog_breaker_state"][("smtp", "open")] == 1

@@ -136,6 +136,7 @@ def alert(kind: str, subject: str, summary: str) -> None:
         ("queue_age", FORMS, f"/lanes/{FORMS}?status=PENDING&sort=waiting"),
         ("breaker_open", "smtp", "/dispatches?gateway=smtp&status=PENDING&sort=waiting"),
         ("no_worker", "", "/dispatches?status=PENDING&sort=waiting"),
+        ("no_worker", FORMS, f"/lanes/{FORMS}?status=PENDING&sort=waiting"),
         ("something_new", "a_lane_that_is_gone", "/alerts"),
     ],
 )

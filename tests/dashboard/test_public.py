@@ -83,6 +83,13 @@ def test_without_a_database_programs_get_a_code(without_database: Visitor) -> No
     assert answer.headers["Retry-After"] == "5"
 
 
+def test_without_a_database_a_session_that_calls_the_api_is_told_so(without_database: Visitor) -> None:
+    without_database.client.set_cookie("dispatchlog", "x")
+    answer = without_database.client.post("/api/hl7/retry", json={"retryAll": "FAILED"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.get_json()["error"]["code"] == "DATABASE_UNAVAILABLE"
+
+
 def test_without_a_database_the_process_lives_but_is_not_ready(without_database: Visitor) -> None:
     assert without_database.get("/healthz").status_code == 200
     answer = without_database.get("/readyz")

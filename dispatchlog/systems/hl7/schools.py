@@ -57,6 +57,8 @@ SETTINGS = (
     "max_reply_bytes",
 )
 _JSON = ("acknowledgements", "messages")
+# Of these the record says only that they were changed: the first two are secret, the others too long to read.
+UNTOLD = (*SECRETS, "ca_pem", "client_certificate_pem")
 
 
 class SchoolError(DispatchlogError):
@@ -142,10 +144,20 @@ def change_endpoint(
                 values[column] = sealed(changes[name], purpose=purpose, school_id=row["school_id"])
         _store(row, values, actor)
         _check(code)
-        detail = {"school": code, "settings": sorted(changes)}
+        told = {name: _told(name, row, changes) for name in sorted(changes) if _differs(name, row, changes)}
+        detail = {"school": code, "settings": sorted(changes), "version": int(row["version"]) + 1, "changes": told}
         log_action(actor, "hl7_endpoint_change", reason=reason, detail=detail)
     routes.forget()
     return int(row["version"]) + 1
+
+
+def _differs(name: str, row: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    return name in SECRETS or bool(row[name] != changes[name])
+
+
+def _told(name: str, row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record says of one changed setting: from what, to what; nothing of those in UNTOLD."""
+    return {} if name in UNTOLD else {"from": row[name], "to": changes[name]}
 
 
 def _store(row: Mapping[str, Any], values: Mapping[str, Any], actor: str) -> None:
