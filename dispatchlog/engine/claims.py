@@ -88,8 +88,8 @@ def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
 _WAITS = "{o}.status = 'PENDING' AND ({o}.due_at > now() OR {o}.rescues >= 2)"
 _WAITS_FOR_SUSPECT = "{o}.status = 'PENDING' AND {o}.due_at > now()"
 
-# Whoever holds this claims for the route alone, and sees what was claimed before it. For the rest of the transaction nothing
-# is sorted that an index has in order: a planner without statistics may take a sort of all that waits for no more expensive.
+# Whoever holds this claims for the route alone, and sees what was claimed before it. For the rest of the transaction
+# nothing is sorted that an index has in order: without statistics a sort of all that waits may look as cheap.
 _TAKE_ROUTE = (
     "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 7240120)),"
     " set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)"

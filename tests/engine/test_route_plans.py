@@ -91,8 +91,8 @@ def run_sql(**shape: bool) -> str:
 
 def test_a_claim_reads_what_waits_by_its_route_and_nothing_else(crowded: Post) -> None:
     free = 10
-    # Each row of the run three times (found, locked, taken), each held one with what holds it; nothing that was sent, and of
-    # what is held no more than the nearest.
+    # Each row of the run three times (found, locked, taken), each held one with what holds it; nothing that was sent, and
+    # of what is held no more than the nearest.
     assert rows_read(run_sql()) <= 2 * claims.NEAR
     assert rows_read(run_sql(), route="r2") <= EACH + 2 * free
     assert rows_read(run_sql(in_line=True), route="r2") <= EACH + 2 * free
