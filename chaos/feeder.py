@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chaos.lanes import KINDS, Kind
+from chaos.lanes import ENDPOINTS, HL7, KINDS, Kind, hl7_message
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import connected, database, fetch_one, transaction
 from dispatchlog.engine.delivery import DATABASE_ERRORS
@@ -25,6 +25,8 @@ BATCH = 500
 EXPIRING_SHARE = 0.02
 URGENT_SHARE = 0.01
 DELAYED_SHARE = 0.05
+# Of each endpoint; few, so that most messages have some of theirs before them.
+PATIENTS = 20
 
 
 class Feeder:
@@ -72,6 +74,8 @@ class Feeder:
         return int(fetch_one(f"SELECT count(*) FROM {kind.table} WHERE status = 'PENDING'")[0])
 
     def _rows(self, kind: Kind) -> list[dict[str, Any]]:
+        if kind is HL7:
+            return [self._hl7_row() for _ in range(BATCH * kind.share // 1000)]
         rows = [self._row() for _ in range(BATCH * kind.share // 1000)]
         return sorted(rows, key=sorted)  # alike ones together: fewer statements
 
@@ -90,6 +94,17 @@ class Feeder:
         elif draw < EXPIRING_SHARE + URGENT_SHARE + DELAYED_SHARE:
             row["due_at"] = now + timedelta(seconds=self._random.uniform(0.2, 4))
         return row
+
+    def _hl7_row(self) -> dict[str, Any]:
+        row_id, route = new_id(), self._random.choice(ENDPOINTS)
+        patient = f"{route}-{self._random.randrange(PATIENTS)}"
+        return {
+            "id": row_id,
+            "route": route,
+            "ordering_key": patient,
+            "recipient": patient,
+            "note": hl7_message(f"{row_id}-1", patient, f"{self._random.getrandbits(256):064x}"),
+        }
 
     def _put_in(self, batch: dict[Kind, list[dict[str, Any]]]) -> None:
         while True:

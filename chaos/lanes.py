@@ -1,12 +1,12 @@
-"""Owns the four throw-away lanes of a run: tables, composing, gateways and their share of the traffic. Sends nothing."""
+"""Owns the five throw-away lanes of a run: tables, composing, gateways and their share of the traffic. Sends nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from peewee import TextField
 
 from chaos.gateways import DEADLINE_SECONDS, LedgerFileGateway, MessageGateway
 from dispatchlog.engine.gateway import GatewayKind
-from dispatchlog.engine.lanes import Lane, Letter, Row
+from dispatchlog.engine.lanes import Lane, Letter, Route, Row
 from dispatchlog.engine.retry import RetryPolicy
-from dispatchlog.engine.tables import Dispatch
+from dispatchlog.engine.tables import Dispatch, RoutedDispatch
+from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint, Transport
+from dispatchlog.gateways.hl7_mllp import MllpGateway
 from dispatchlog.gateways.kit_registry import HttpKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.systems.hl7.endpoints import AnyEndpoint
 
 RETRY = RetryPolicy(max_attempts=4, first_delay_seconds=0.2, longest_delay_seconds=1.0)
 
@@ -46,11 +49,14 @@ class Kind:
         return self.name
 
 
-BULK = Kind("chaos_bulk", GatewayKind.IDEMPOTENT, "", share=870, slots=2, most_open=10_000)
+BULK = Kind("chaos_bulk", GatewayKind.IDEMPOTENT, "", share=850, slots=2, most_open=10_000)
 REGISTRATION = Kind("chaos_registration", GatewayKind.IDEMPOTENT, "registrations", share=30, slots=3, most_open=1_500)
 MESSAGE = Kind("chaos_message", GatewayKind.LOOKUP, "messages", share=80, slots=6, most_open=4_000)
 MAIL = Kind("chaos_mail", GatewayKind.BLIND, "smtp", share=20, slots=3, most_open=1_000)
-KINDS = (BULK, REGISTRATION, MESSAGE, MAIL)
+# Divided among endpoints of one exchange; the messages of a patient leave in order.
+HL7 = Kind("chaos_hl7", GatewayKind.IDEMPOTENT, "hl7", share=20, slots=3, most_open=1_000)
+KINDS = (BULK, REGISTRATION, MESSAGE, MAIL, HL7)
+ENDPOINTS = ("north", "south")
 
 
 # The first attempts of this one wait for the scheduler's sweep, as the forms of the kits do.
@@ -59,6 +65,7 @@ SWEEP_SECONDS = 1
 WAKE_SECONDS = 5
 
 COLUMNS = "recipient text NOT NULL, note text NOT NULL"
+OF_ROUTES = "route varchar(64) NOT NULL, stale_at timestamptz, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class Outside:
     smtp_url: str
     directory: str
     seed: int
+    mllp_port: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -90,7 +98,8 @@ def create_statements() -> list[str]:
         statement
         for kind in KINDS
         for statement in (
-            f"CREATE TABLE {kind.table} (LIKE dispatch_template INCLUDING ALL, {COLUMNS})",
+            f"CREATE TABLE {kind.table} (LIKE dispatch_template INCLUDING ALL, {OF_ROUTES * (kind is HL7)}{COLUMNS})",
+            *([f"SELECT dispatchlog_divide_lane('{kind.table}')"] if kind is HL7 else []),
             f"SELECT dispatchlog_install_lane('{kind.table}', '{kind.name}', fixed => '{{recipient,note}}')",
         )
     ]
@@ -99,7 +108,8 @@ def create_statements() -> list[str]:
 def _model(kind: Kind) -> type[Dispatch]:
     meta = type("Meta", (), {"table_name": kind.table})
     columns: dict[str, Any] = {"recipient": TextField(), "note": TextField(), "Meta": meta, "__module__": __name__}
-    return type(kind.name.title().replace("_", ""), (Dispatch,), columns)
+    base = RoutedDispatch if kind is HL7 else Dispatch
+    return type(kind.name.title().replace("_", ""), (base,), columns)
 
 
 MODELS = {kind.name: _model(kind) for kind in KINDS}
@@ -114,13 +124,16 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
         ),
         MESSAGE.name: partial(MessageGateway, outside.http_url),
         MAIL.name: partial(SmtpGateway, outside.smtp_url, deadline_seconds=DEADLINE_SECONDS),
+        HL7.name: partial(AnyEndpoint, HL7.name),
     }
     composers = {
         BULK.name: _compose_bulk,
         REGISTRATION.name: _compose_registration,
         MESSAGE.name: _compose_message,
         MAIL.name: _compose_mail,
+        HL7.name: _compose_hl7,
     }
+    routes = cache(partial(_routes, outside))
     return {
         kind.name: Lane(
             name=kind.name,
@@ -131,7 +144,9 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
             retry=RETRY,
             batch=200 if kind is BULK else 20,
             slots=kind.slots,
-            body_on_row=kind is BULK,
+            body_on_row=kind in (BULK, HL7),
+            failed_blocks=kind is HL7,
+            routes=routes if kind is HL7 else None,
             queue="chaos",
             actor="chaos_drain",
             waits_for_sweep=kind is WAITS_FOR_SWEEP,
@@ -143,6 +158,40 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
 def _ledger_file(outside: Outside) -> LedgerFileGateway:
     path = outside.bulk_ledgers / f"{outside.seed}.ledger"
     return LedgerFileGateway(path, healed=outside.healed, seed=outside.seed)
+
+
+def _routes(outside: Outside) -> Mapping[str, Route]:
+    return {
+        name: Route(name, MllpGateway(_endpoint(name, outside.mllp_port)), retry=RETRY, batch=20) for name in ENDPOINTS
+    }
+
+
+def _endpoint(name: str, port: int) -> Hl7Endpoint:
+    return Hl7Endpoint(
+        name=f"{HL7.name}:{name}",
+        transport=Transport.MLLP,
+        host="127.0.0.1",
+        port=port,
+        deadline_seconds=DEADLINE_SECONDS,
+        connect_seconds=1.0,
+    )
+
+
+def hl7_message(control_id: str, patient: str, note: str) -> str:
+    """An assessment as the exchange takes it; MSH-10 names the dispatch."""
+    return "\r".join(
+        (
+            f"MSH|^~\\&|CHAOS|CHAOS|||20261121120000||ORU^R01^ORU_R01|{control_id}|T|2.5.1",
+            f"PID|1||{patient}^^^CHAOS^MR",
+            f"NTE|1||{note}",
+            "",
+        )
+    )
+
+
+def _compose_hl7(row: Row) -> Letter:
+    # As in the lane of HL7 messages, one control id for ever.
+    return Letter(row["route"], row["note"].encode(), "application/hl7-v2", {"control_id": f"{row['id']}-1"})
 
 
 def _compose_bulk(row: Row) -> Letter:

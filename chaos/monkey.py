@@ -26,6 +26,7 @@ DECK: dict[str, int] = {
     "flush_valkey": 2,
     "kill_valkey": 1,
     "kill_provider": 2,
+    "kill_exchange": 1,
     "script": 4,
 }
 # Longer than the heartbeat's patience, every deadline and the look-up's delay.
@@ -167,6 +168,12 @@ class Monkey:
         self.kills["provider"] += 1
         self._rest()
         self._world.start_provider()
+
+    def _kill_exchange(self) -> None:
+        self._world.kill_exchange()
+        self.kills["exchange"] += 1
+        self._rest()
+        self._world.start_exchange()
 
     def _script(self) -> None:
         channel = self._random.choice(list(PLAYS))

@@ -13,14 +13,14 @@ from typing import Any
 
 import psycopg2
 
-from chaos.lanes import BULK, KINDS, WAITS_FOR_SWEEP, Kind
+from chaos.lanes import BULK, HL7, KINDS, WAITS_FOR_SWEEP, Kind
 from chaos.ledgers import Acceptance
 
 SHOWN = 5
 
 _LOG = "CREATE TABLE chaos_log AS " + " UNION ALL ".join(
     f"SELECT '{kind.name}' AS lane, '{kind.kind}' AS kind, id, status, in_doubt, generation, claims, sent_at, recipient,"
-    f" {'sha256(convert_to(note, $$UTF8$$))' if kind is BULK else 'NULL::bytea'} AS sha256 FROM {kind.table}"
+    f" {'sha256(convert_to(note, $$UTF8$$))' if kind in (BULK, HL7) else 'NULL::bytea'} AS sha256 FROM {kind.table}"
     for kind in KINDS
 )
 
@@ -37,6 +37,16 @@ _CHECKS = {
         SELECT l.dispatch_id FROM chaos_ledger l JOIN chaos_log d ON d.id = l.dispatch_id
         GROUP BY l.dispatch_id, d.kind
         HAVING CASE d.kind WHEN 'IDEMPOTENT' THEN count(DISTINCT l.generation) ELSE count(*) END > 1""",
+    # The exchange knows a message by its MSH-10, which a dispatch has for ever.
+    "effects_repeated": f"""
+        SELECT l.dispatch_id FROM chaos_ledger l JOIN {HL7.table} d ON d.id = l.dispatch_id
+        GROUP BY l.dispatch_id HAVING count(*) > 1""",
+    "out_of_order": f"""
+        SELECT dispatch_id FROM (
+            SELECT l.dispatch_id, d.seq, max(d.seq) OVER (PARTITION BY d.ordering_key ORDER BY nullif(l.at, '')::timestamptz
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            FROM chaos_ledger l JOIN {HL7.table} d ON d.id = l.dispatch_id) o
+        WHERE seq < before""",
     "sent_but_not_accepted": """
         SELECT id FROM chaos_log d WHERE status = 'SENT'
         AND NOT EXISTS (SELECT FROM chaos_ledger l WHERE l.dispatch_id = d.id)""",
@@ -116,7 +126,8 @@ class Verdict:
         """The figures of the last line that must be 0, and the doubts, which need not."""
         number = {name: len(ids) for name, ids in self.offenders.items()}
         return {
-            "accepted_twice": number["accepted_twice"],
+            "accepted_twice": number["accepted_twice"] + number["effects_repeated"],
+            "out_of_order": number["out_of_order"],
             "lost": sum(number[name] for name in _LOST) + self.acknowledged_but_missing,
             "unsettled": number["unsettled"],
             "in_doubt": sum(self.counts["in_doubt_by_lane"].values()),

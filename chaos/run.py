@@ -92,7 +92,9 @@ class Run:
         oracle = Oracle(self.world.database_url)
         oracle.load(
             itertools.chain(
-                accepted_by_workers(self.world.outside.bulk_ledgers), accepted_by_provider(self.world.provider_ledger)
+                accepted_by_workers(self.world.outside.bulk_ledgers),
+                accepted_by_provider(self.world.provider_ledger),
+                accepted_by_provider(self.world.exchange_ledger),
             )
         )
         verdict = oracle.judge(feeder.acknowledged)

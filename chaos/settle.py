@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from chaos.desk import SURE_AFTER, Desk, doubts, is_expired
-from chaos.lanes import KINDS
-from dispatchlog.engine.database import connected, database, fetch_one
+from chaos.desk import SURE_AFTER, WHO, Desk, doubts, is_expired
+from chaos.lanes import HL7, KINDS
+from dispatchlog.engine import operator
+from dispatchlog.engine.database import connected, database, fetch_all, fetch_one
 from dispatchlog.engine.delivery import DATABASE_ERRORS
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind
@@ -29,6 +30,7 @@ def settle(lanes: dict[str, Lane], desk: Desk, tend: Callable[[], None], *, seco
         tend()
         with suppress(*DATABASE_ERRORS, DispatchlogError):
             with connected():
+                _let_go(lanes[HL7.name])
                 if not _open_rows() and not _settle_doubts(lanes, desk):
                     return time.monotonic() - began
             time.sleep(ROUND_SECONDS)
@@ -36,6 +38,13 @@ def settle(lanes: dict[str, Lane], desk: Desk, tend: Callable[[], None], *, seco
         if not database.is_closed():
             database.close()
     return time.monotonic() - began
+
+
+def _let_go(lane: Lane) -> None:
+    """Retry what failed and holds others."""
+    failed = fetch_all(f"SELECT id FROM {lane.table} WHERE status = 'FAILED' AND NOT in_doubt LIMIT {AT_ONCE}")
+    if failed:
+        operator.retry(lane, [row[0] for row in failed], actor=WHO)
 
 
 def _open_rows() -> int:

@@ -32,6 +32,7 @@ from dispatchlog.supervisor import spawn
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 RESPAWN_SECONDS = 0.2
+PROXIED = ("proxied_http", "proxied_smtp", "proxied_mllp")
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class World:
     database_url: str = ""
     _ports: dict[str, int] = field(default_factory=dict)
     _provider: subprocess.Popen[bytes] | None = None
+    _exchange: subprocess.Popen[bytes] | None = None
     _proxy: subprocess.Popen[bytes] | None = None
     _spawned: int = 0
 
@@ -68,7 +70,7 @@ class World:
         self.workers = [Slot("chaos.worker") for _ in range(self.worker_count)]
         # One leads, the other stands by.
         self.schedulers = [Slot("chaos.scheduler") for _ in range(2)]
-        for name in ("http", "smtp", "proxied_http", "proxied_smtp"):
+        for name in ("http", "smtp", "mllp", "exchange", *PROXIED):
             self._ports[name] = self._new_port(name)
         self.outside = self._outside(0)
         self.outside.bulk_ledgers.mkdir(parents=True)
@@ -81,6 +83,10 @@ class World:
     def provider_ledger(self) -> Path:
         return self.directory / "provider.ledger"
 
+    @property
+    def exchange_ledger(self) -> Path:
+        return self.directory / "exchange.ledger"
+
     def start(self) -> None:
         """Everything but the workers, on an empty database with the run's lanes."""
         self.postgres.start()
@@ -92,9 +98,10 @@ class World:
             for statement in create_statements():
                 cursor.execute(statement)
         self.start_provider()
-        routes = [f"{self._ports[f'proxied_{name}']}:{self._ports[name]}" for name in ("http", "smtp")]
+        self.start_exchange()
+        routes = [f"{self._ports[name]}:{self._ports[name.removeprefix('proxied_')]}" for name in PROXIED]
         self._proxy = self._spawn("chaos.proxy", "--seed", str(self.seed), *(f"--route={route}" for route in routes))
-        for name in ("proxied_http", "proxied_smtp"):
+        for name in PROXIED:
             wait_for_port(self._ports[name])
 
     def start_provider(self) -> None:
@@ -114,6 +121,23 @@ class World:
         if self._provider is not None:
             self._provider.kill()
             self._provider.wait()
+
+    def start_exchange(self) -> None:
+        """Start the HL7 exchange unless it runs; it reads its ledger again."""
+        if self._exchange is not None and self._exchange.poll() is None:
+            return
+        self._exchange = self._spawn(
+            "dispatchlog.gateways.hl7_exchange",
+            f"--port={self._ports['mllp']}",
+            f"--http-port={self._ports['exchange']}",
+            f"--ledger={self.exchange_ledger}",
+        )
+        wait_for_port(self._ports["mllp"])
+
+    def kill_exchange(self) -> None:
+        if self._exchange is not None:
+            self._exchange.kill()
+            self._exchange.wait()
 
     def script(self, channel: str, plays: Sequence[Mapping[str, Any]], *, clear: bool = False) -> None:
         """What the channel's next requests get; nothing happens while the provider is down."""
@@ -186,6 +210,7 @@ class World:
         self.postgres.start()
         self.valkey.start()
         self.start_provider()
+        self.start_exchange()
         for channel in ("registrations", "messages", "messages.lookup", "smtp"):
             self.script(channel, (), clear=True)
         self.tend(everything=True)
@@ -204,7 +229,7 @@ class World:
     def stop(self) -> None:
         """Everything, however far it came."""
         self.stop_workers()
-        for process in (self._proxy, self._provider):
+        for process in (self._proxy, self._provider, self._exchange):
             if process is not None:
                 process.kill()
                 process.wait()
@@ -221,6 +246,7 @@ class World:
             smtp_url=f"smtp://{HOST}:{self._ports['proxied_smtp']}?tls=none",
             directory=str(self.directory),
             seed=self.seed * 1_000_000 + number,
+            mllp_port=self._ports["proxied_mllp"],
         )
 
     def _new_port(self, name: str) -> int:

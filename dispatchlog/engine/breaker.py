@@ -1,8 +1,10 @@
 """A circuit breaker per gateway, shared by all workers through Redis. Owns when to hold back; counts no attempts of rows:
 while it is open, rows stay PENDING and nothing is attempted.
 
-Over 10 % failures of at least 20 calls in 60 s opens it. After the pause it lets 1 call through, then 5, then all; a
-failure among those opens it again. With Redis out of reach it lets everything through: retries still bound the harm.
+Over 10 % failures of at least 20 calls in 60 s opens it, and so do 5 calls in a row, however far apart, that reached nobody
+or got no answer that makes sense. After the pause it lets 1 call through, then 5, then all; a failure among those opens it
+again, for twice as long where nothing has succeeded since. Whoever had a success and fails no more for a minute is trusted
+without the rest. With Redis out of reach it lets everything through: retries still bound the harm.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ WINDOW_SECONDS = 60
 BUCKET_SECONDS = 10
 LEAST_CALLS = 20
 FAILURE_RATIO = 0.10
+MOST_AWAY = 5
+# Calls further apart than this are not in a row: an endpoint may have been taken away in between.
+ROW_SECONDS = 86_400
 PAUSE_SECONDS = 15.0
+LONGEST_PAUSE = 20  # times the first one: 5 minutes
 PROBES = (1, 5)
 UNLIMITED = 1_000_000
 
@@ -33,7 +39,8 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 """
 
 # KEYS: state hash. ARGV: wanted, pause.
-# State: stage 0 closed (absent), 1.. probing; `until` the end of the pause; `left` probes still to hand out.
+# State: stage 0 closed (absent), 1.. probing; `until` the end of the pause, which was `pause` long; `left` probes still to
+# hand out.
 # The answer is how many calls may be made, and the stage in which they were handed out.
 _ALLOW = f"""{NOW}
 local stage = tonumber(redis.call('HGET', KEYS[1], 'stage') or '0')
@@ -58,32 +65,45 @@ redis.call('HSET', KEYS[1], 'left', math.min(left, tonumber(ARGV[3])))
 return 1
 """
 
-# KEYS: state hash. ARGV: good, bad, pause, least calls, ratio, seconds of a bucket, buckets, probes per stage...
-# A bucket's key is the state's with the bucket's number.
+# KEYS: state hash, the calls away in a row. ARGV: good, bad, away (the last so many), first pause, longest pause, most
+# away, seconds of a row, least calls, ratio, seconds of a bucket, buckets, probes per stage...
+# A bucket's key is the state's with the bucket's number. The answer is the state, and the pause where it opened.
 _REPORT = f"""{NOW}
-local good, bad = tonumber(ARGV[1]), tonumber(ARGV[2])
+local good, bad, away = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local buckets = {{}}
-for back = 0, tonumber(ARGV[7]) - 1 do
-    buckets[back + 1] = KEYS[1] .. ':' .. string.format('%d', math.floor(now / tonumber(ARGV[6])) - back)
+for back = 0, tonumber(ARGV[11]) - 1 do
+    buckets[back + 1] = KEYS[1] .. ':' .. string.format('%d', math.floor(now / tonumber(ARGV[10])) - back)
 end
 local stage = tonumber(redis.call('HGET', KEYS[1], 'stage') or '0')
 local function open()
-    redis.call('HSET', KEYS[1], 'stage', 1, 'until', now + tonumber(ARGV[3]), 'left', ARGV[8], 'good', 0, 'asked', now)
-    for _, bucket in ipairs(buckets) do redis.call('DEL', bucket) end
-    return 'open'
+    local pause = tonumber(ARGV[4])
+    if stage == 1 and good == 0 then
+        pause = tonumber(redis.call('HGET', KEYS[1], 'pause') or ARGV[4])
+        -- what was under way when it opened is no failed probe
+        if now >= tonumber(redis.call('HGET', KEYS[1], 'until')) then pause = math.min(2 * pause, tonumber(ARGV[5])) end
+    end
+    redis.call('HSET', KEYS[1], 'stage', 1, 'until', now + pause, 'pause', pause, 'left', ARGV[12], 'good', 0, 'asked', now)
+    redis.call('PERSIST', KEYS[1])
+    redis.call('DEL', KEYS[2], unpack(buckets))
+    return {{'open', tostring(pause)}}
 end
 if stage > 0 then
     if bad > 0 then return open() end
     local total = redis.call('HINCRBY', KEYS[1], 'good', good)
-    if total >= tonumber(ARGV[7 + stage]) then
-        if ARGV[8 + stage] then
-            redis.call('HSET', KEYS[1], 'stage', stage + 1, 'left', ARGV[8 + stage], 'good', 0)
-            return 'probing'
+    if total >= tonumber(ARGV[11 + stage]) then
+        if not ARGV[12 + stage] then
+            redis.call('DEL', KEYS[1])
+            return {{'closed', '0'}}
         end
-        redis.call('DEL', KEYS[1])
-        return 'closed'
+        redis.call('HSET', KEYS[1], 'stage', stage + 1, 'left', ARGV[12 + stage], 'good', 0)
     end
-    return 'probing'
+    if good > 0 then redis.call('EXPIRE', KEYS[1], ARGV[10] * ARGV[11]) end
+    return {{'probing', '0'}}
+end
+if away < good + bad then redis.call('DEL', KEYS[2]) end
+if away > 0 then
+    if redis.call('INCRBY', KEYS[2], away) >= tonumber(ARGV[6]) then return open() end
+    redis.call('EXPIRE', KEYS[2], ARGV[7])
 end
 redis.call('HINCRBY', buckets[1], 'good', good)
 redis.call('HINCRBY', buckets[1], 'bad', bad)
@@ -95,8 +115,8 @@ for _, bucket in ipairs(buckets) do
     all = all + g + b
     failed = failed + b
 end
-if bad > 0 and all >= tonumber(ARGV[4]) and failed > all * tonumber(ARGV[5]) then return open() end
-return 'closed'
+if bad > 0 and all >= tonumber(ARGV[8]) and failed > all * tonumber(ARGV[9]) then return open() end
+return {{'closed', '0'}}
 """
 
 
@@ -142,18 +162,26 @@ class Breaker:
             most = (*PROBES, UNLIMITED)[allowance.stage - 1]
             self._give_back(keys=[_state(gateway)], args=[allowance.stage, allowance.calls - used, most])
 
-    def report(self, gateway: str, *, good: int, bad: int) -> None:
-        """Tell how many calls were answered (whatever the answer) and how many failed as the provider's fault."""
-        window = (BUCKET_SECONDS, WINDOW_SECONDS // BUCKET_SECONDS)
+    def report(self, gateway: str, *, good: int, bad: int, away: int = 0) -> None:
+        """Tell how many calls were answered (whatever the answer) and how many failed as the provider's fault; and how many
+        of the latter, the last ones of all in a row, reached nobody or got no answer that makes sense.
+        """
+        row = (MOST_AWAY, ROW_SECONDS)
+        window = (LEAST_CALLS, FAILURE_RATIO, BUCKET_SECONDS, WINDOW_SECONDS // BUCKET_SECONDS)
         try:
-            state = self._report(
-                keys=[_state(gateway)],
-                args=[good, bad, self._pause, LEAST_CALLS, FAILURE_RATIO, *window, *PROBES],
+            state, pause = self._report(
+                keys=[_state(gateway), _away(gateway)],
+                args=[good, bad, away, self._pause, self._pause * LONGEST_PAUSE, *row, *window, *PROBES],
             )
         except redis.RedisError:
             return
         if state == "open" and bad:
-            log.warning("BREAKER_OPEN", gateway=gateway, pause_seconds=self._pause)
+            log.warning("BREAKER_OPEN", gateway=gateway, pause_seconds=float(pause))
+
+    def forget(self, gateway: str) -> None:
+        """Close it and count anew: what failed until now says nothing of the endpoint that the gateway has become."""
+        with contextlib.suppress(redis.RedisError):
+            self._client.delete(_state(gateway), _away(gateway))
 
     def state(self, gateway: str) -> BreakerState:
         """What the breaker is doing, for pages; `unknown` when Redis is out of reach."""
@@ -182,3 +210,7 @@ def _shown(fields: Mapping[str, str], now: float) -> BreakerState:
 
 def _state(gateway: str) -> str:
     return f"dispatchlog:breaker:{gateway}"
+
+
+def _away(gateway: str) -> str:
+    return f"{_state(gateway)}:away"

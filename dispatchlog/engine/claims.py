@@ -7,6 +7,7 @@ planned to run the inner query again and take more rows than the limit.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine import ledger
@@ -87,6 +88,16 @@ def _ordered_sql(lane: Lane, *, suspects: bool) -> str:
 _WAITS = "{o}.status = 'PENDING' AND ({o}.due_at > now() OR {o}.rescues >= 2)"
 _WAITS_FOR_SUSPECT = "{o}.status = 'PENDING' AND {o}.due_at > now()"
 
+# Whoever holds this claims for the route alone, and sees what was claimed before it. For the rest of the transaction
+# nothing is sorted that an index has in order: without statistics a sort of all that waits may look as cheap.
+_TAKE_ROUTE = (
+    "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 7240120)),"
+    " set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)"
+)
+
+# Of a route's waiting rows so many are looked at one by one; what is further back is found key by key.
+NEAR = 200
+
 # Rows of one route, or of one key, between two positions. Compared as pairs and ordered by both columns, for then nothing
 # but an index on just these serves: whatever the statistics say, what was sent long ago and other routes are never read.
 _OF_ROUTE = "({t}.route, {t}.seq) >= (%(route)s, 0) AND ({t}.route, {t}.seq) <= (%(route)s, 9223372036854775807)"
@@ -113,6 +124,9 @@ def _held_by(table: str, t: str, *, failed_blocks: bool, suspects: bool) -> str:
 def _run_sql(table: str, *, in_line: bool, failed_blocks: bool, suspects: bool) -> str:
     """The oldest due rows of one route, up to the first that something holds; no SKIP LOCKED, which would overtake."""
     where = _DUE + (_SUSPECT if suspects else _BATCHABLE)
+    # Suspects are few and have an index of their own.
+    near = _SUSPECT if suspects else ""
+    most = "" if suspects else " LIMIT %(near)s"
     if in_line:
         statuses = "('PENDING', 'FAILED')" if failed_blocks else "('PENDING')"
         run = (
@@ -126,15 +140,63 @@ def _run_sql(table: str, *, in_line: bool, failed_blocks: bool, suspects: bool) 
         held_by = _held_by(table, "t", failed_blocks=failed_blocks, suspects=suspects)
         run = (
             f"run AS MATERIALIZED (SELECT t.id, t.seq FROM (SELECT t.* FROM {table} t WHERE {_OF_ROUTE.format(t='t')}"
-            f" AND t.status = 'PENDING' ORDER BY t.route, t.seq) t LEFT JOIN LATERAL ({held_by}) h ON true"
+            f" AND t.status = 'PENDING'{near} ORDER BY t.route, t.seq{most}) t LEFT JOIN LATERAL ({held_by}) h ON true"
             f" WHERE h.seq IS NULL AND {where} LIMIT %(limit)s)"
         )
-    # Looked up one by one, as the heads above are; locked in their order.
+    return f"WITH {run}, {_taking(table, where)}"
+
+
+def _taking(table: str, where: str) -> str:
+    """Take what `run` found, looked up one by one, as the heads above are; locked in their order."""
     again = where.replace("t.status =", "coalesce(t.status, '') =")
     return (
-        f"WITH {run}, due AS MATERIALIZED (SELECT t.id FROM (SELECT * FROM run ORDER BY seq) r CROSS JOIN LATERAL"
+        "due AS MATERIALIZED (SELECT t.id FROM (SELECT * FROM run ORDER BY seq) r CROSS JOIN LATERAL"
         f" (SELECT t.id FROM {table} t WHERE t.id = r.id AND {again}"
         " FOR UPDATE) t)" + _TAKE.format(table=table)
+    )
+
+
+@lru_cache(maxsize=256)
+def _has_more_sql(table: str) -> str:
+    return (
+        f"SELECT EXISTS (SELECT FROM {table} t WHERE {_OF_ROUTE.format(t='t')} AND t.status = 'PENDING'"
+        " ORDER BY t.route, t.seq OFFSET %(near)s)"
+    )
+
+
+@lru_cache(maxsize=256)
+def _by_key_sql(table: str, *, failed_blocks: bool) -> str:
+    """The due rows of the keys that nothing holds, those first whose oldest row is the oldest of all.
+
+    However many rows wait behind what holds their key, each key is one probe for its oldest waiting row and one for what
+    holds that. Of as many keys as there is room for rows, each gives as many as its share.
+    """
+    of_key = (
+        f"SELECT o.route, o.ordering_key, o.seq, o.due_at, o.expires_at, o.rescues, o.status FROM {table} o"
+        " WHERE o.status = 'PENDING' AND o.ordering_key IS NOT NULL AND (o.route, o.ordering_key) {after}"
+        " ORDER BY o.route, o.ordering_key, o.seq LIMIT 1"
+    )
+    first, following = of_key.format(after=">= (%(route)s, '')"), of_key.format(after="> (k.route, k.ordering_key)")
+    where = _DUE + _BATCHABLE
+    holding = _holding(failed_blocks=failed_blocks, suspects=False)
+    held_by = _held_by(table, "t", failed_blocks=failed_blocks, suspects=False)
+    return (
+        f"WITH RECURSIVE keys AS (SELECT * FROM ({first}) n WHERE n.route = %(route)s UNION ALL"
+        f" SELECT n.* FROM keys k CROSS JOIN LATERAL ({following}) n WHERE n.route = %(route)s),"
+        f" heads AS MATERIALIZED (SELECT t.ordering_key, t.seq FROM keys t LEFT JOIN LATERAL ({held_by}) h ON true"
+        f" WHERE h.seq IS NULL AND {where} ORDER BY t.seq LIMIT %(limit)s),"
+        " of_keys AS (SELECT r.id, r.seq FROM heads k CROSS JOIN LATERAL ("
+        "SELECT f.id, f.seq, f.route, bool_or(f.holds) OVER (ORDER BY f.seq) AS held FROM ("
+        f"SELECT o.id, o.seq, o.route, ({holding}) AS holds FROM {table} o"
+        " WHERE (o.ordering_key, o.seq) >= (k.ordering_key, k.seq)"
+        " AND (o.ordering_key, o.seq) <= (k.ordering_key, 9223372036854775807)"
+        " AND o.ordering_key IS NOT NULL AND o.status IN ('PENDING', 'FAILED') ORDER BY o.ordering_key, o.seq"
+        " LIMIT (SELECT ceil(%(limit)s::numeric / nullif(count(*), 0))::bigint FROM heads)) f) r"
+        " WHERE r.route = %(route)s AND NOT r.held),"
+        f" keyless AS (SELECT t.id, t.seq FROM {table} t WHERE {_OF_ROUTE.format(t='t')} AND t.ordering_key IS NULL"
+        f" AND {where} ORDER BY t.route, t.seq LIMIT %(limit)s),"
+        " run AS MATERIALIZED (SELECT id, seq FROM (SELECT * FROM of_keys UNION ALL SELECT * FROM keyless) r"
+        f" ORDER BY seq LIMIT %(limit)s), {_taking(table, where)}"
     )
 
 
@@ -163,18 +225,33 @@ def claim_run(lane: Lane, *, token: UUID, worker_id: int, limit: int) -> list[Ro
     assert lane.route is not None  # noqa: S101  (for the type checker: only a lane through a route is claimed so)
     route = lane.route
     params = {"token": token, "worker_id": worker_id, "route": route.name}
-    # Whoever holds this claims for the route alone, and sees what was claimed before it.
-    taken = fetch_one(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 7240120))", {"name": f"{lane.name}:{route.name}"}
-    )[0]
+    taken = fetch_one(_TAKE_ROUTE, {"name": f"{lane.name}:{route.name}"})[0]
     if not taken or _is_busy(lane, route.name):
         return []
-    rows: list[Row] = []
     shape = {"in_line": route.in_line, "failed_blocks": lane.failed_blocks}
-    for suspects, most in ((False, limit), (True, 1)):
-        if not rows:
-            rows = [*fetch_dicts(_run_sql(lane.table, **shape, suspects=suspects), {**params, "limit": most})]
+    rows: list[Row] = [*_near_and_far(lane, {**params, "limit": limit}, **shape)]
+    if not rows:
+        rows = [*fetch_dicts(_run_sql(lane.table, **shape, suspects=True), {**params, "limit": 1})]
     return sorted(_without_overtaking(lane, token, rows, **shape), key=lambda row: row["seq"])
+
+
+def _near(limit: int) -> int:
+    return max(NEAR, 2 * limit)
+
+
+def _near_and_far(lane: Lane, params: dict[str, Any], *, in_line: bool, failed_blocks: bool) -> list[Row]:
+    limit = params["limit"]
+    near = _near(limit)
+    run = _run_sql(lane.table, in_line=in_line, failed_blocks=failed_blocks, suspects=False)
+    rows: list[Row] = [*fetch_dicts(run, {**params, "near": near})]
+    if in_line or len(rows) == limit:
+        return rows
+    # What was near and is not taken still waits there.
+    (more,) = fetch_one(_has_more_sql(lane.table), {**params, "near": near - len(rows)})
+    if more:
+        by_key = _by_key_sql(lane.table, failed_blocks=failed_blocks)
+        rows += fetch_dicts(by_key, {**params, "limit": limit - len(rows)})
+    return rows
 
 
 def _without_overtaking(lane: Lane, token: UUID, rows: list[Row], **shape: bool) -> list[Row]:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TypeVar
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from dispatchlog.engine import claims, ledger, outcome
 from dispatchlog.engine.database import DATABASE_AWAY, connected, database, transaction
 from dispatchlog.engine.deadline import Deadline, boottime
 from dispatchlog.engine.delivery_log import DeliveryLog
-from dispatchlog.engine.errors import DispatchlogError, FenceLost, GatewayError, OutcomeUnknown
+from dispatchlog.engine.errors import DispatchlogError, FenceLost, GatewayError, Health, OutcomeUnknown
 from dispatchlog.engine.gateway import GatewayKind, Parcel
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.ledger import Result
@@ -296,7 +297,7 @@ class _Batch:
             # A gateway has three errors. Anything else is a defect in it, and whether the row has left is anybody's guess.
             log.exception("GATEWAY_DEFECT", lane=self.lane.name, dispatch_id=str(row["id"]))
             defect = f"the gateway failed unexpectedly: {type(error).__name__}"
-            return self._judge(OutcomeUnknown(defect, code="GATEWAY_DEFECT"), row)
+            return self._judge(OutcomeUnknown(defect, code="GATEWAY_DEFECT", health=Health.BUSY), row)
 
     def _fence(self) -> None:
         self.runtime.presence.check(self.worker_id)
@@ -319,10 +320,11 @@ class _Batch:
         results, self._results = self._results, []
         if not results:
             return
-        bad = sum(r.verdict.outcome in (Outcome.TRANSIENT, Outcome.UNKNOWN) for r in results)
-        answered = sum(r.verdict.outcome in (Outcome.ACCEPTED, Outcome.PERMANENT) for r in results)
-        self.called += bad + answered
-        self.runtime.breaker.report(self.lane.gateway.name, good=answered, bad=bad)
+        calls = [r.verdict.health for r in results if r.verdict.outcome is not Outcome.NOT_SENT]
+        self.called += len(calls)
+        good = calls.count(Health.WELL)
+        away = len(list(takewhile(lambda health: health is Health.AWAY, reversed(calls))))
+        self.runtime.breaker.report(self.lane.gateway.name, good=good, bad=len(calls) - good, away=away)
         moved = self._record(results)
         crash_point("recorded")
         self._log.recorded(results, moved)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
+
+
+class Health(StrEnum):
+    """What the end of a call says of the endpoint itself; its breaker counts that."""
+
+    WELL = "WELL"  # it works; what failed is this row's or our own affair
+    BUSY = "BUSY"  # it answered that it cannot now
+    AWAY = "AWAY"  # it could not be reached, or gave no answer that makes sense
 
 
 class DispatchlogError(Exception):
@@ -21,6 +30,8 @@ class DispatchlogError(Exception):
 class GatewayError(DispatchlogError):
     """A send did not end in a receipt. `evidence` is JSON-able, kept with the attempt, and holds no secrets."""
 
+    health = Health.AWAY
+
     def __init__(
         self,
         message: str,
@@ -28,10 +39,13 @@ class GatewayError(DispatchlogError):
         code: str | None = None,
         evidence: Mapping[str, Any] | None = None,
         retry_after_seconds: float | None = None,
+        health: Health | None = None,
     ) -> None:
         super().__init__(message, code=code)
         self.evidence: Mapping[str, Any] = evidence or {}
         self.retry_after_seconds = retry_after_seconds
+        if health is not None:
+            self.health = health
 
 
 class Transient(GatewayError):
@@ -44,6 +58,7 @@ class Permanent(GatewayError):
     """Definitely not accepted; will not pass as it stands (bad address, SMTP 5xx, HTTP 4xx)."""
 
     code = "PERMANENT"
+    health = Health.WELL
 
 
 class OutcomeUnknown(GatewayError):

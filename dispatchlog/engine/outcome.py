@@ -13,6 +13,7 @@ from dispatchlog.engine.errors import (
     DispatchlogError,
     FenceLost,
     GatewayError,
+    Health,
     OutcomeUnknown,
     Permanent,
     Transient,
@@ -44,6 +45,7 @@ class Verdict:
         in_doubt: the provider may or may not have accepted it.
         definite: the attempt was certainly not accepted, so the key it used carries no doubt from this claim.
         look_up_in_seconds: when to ask the provider, where it can be asked.
+        health: what the attempt says of the endpoint.
     """
 
     outcome: Outcome
@@ -57,6 +59,7 @@ class Verdict:
     message: str | None = None
     provider_message_id: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    health: Health = Health.WELL
 
 
 def accepted(receipt: Receipt) -> Verdict:
@@ -151,6 +154,7 @@ def judge(
         code=error.code,
         message=error.message,
         evidence=error.evidence,
+        health=error.health,
     )
 
 
@@ -180,4 +184,5 @@ def _again_or_failed(outcome: Outcome, error: GatewayError, row: Row, retry: Ret
         code=error.code,
         message=error.message,
         evidence=error.evidence,
+        health=error.health,
     )

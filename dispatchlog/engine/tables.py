@@ -144,6 +144,15 @@ def routed_lane_table(model: Any) -> Any:
             where=model.status.in_([SQL("'PENDING'"), SQL("'FAILED'")]) & model.ordering_key.is_null(False),
             name=f"{name}_holding",
         ),
+        model.index(
+            model.route,
+            model.ordering_key,
+            model.seq,
+            where=pending & model.ordering_key.is_null(False),
+            name=f"{name}_keys",
+        ),
+        model.index(model.route, model.seq, where=pending & model.ordering_key.is_null(), name=f"{name}_keyless"),
+        model.index(model.route, model.seq, where=pending & (model.rescues >= SQL("2")), name=f"{name}_suspects"),
     ):
         model.add_index(index)
     return model

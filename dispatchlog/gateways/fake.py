@@ -12,7 +12,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
 
 
@@ -114,7 +114,9 @@ class FakeGateway:
         before_write()
         self._hang(play, deadline)
         if play.outcome is Outcome.TRANSIENT:
-            raise Transient("Scripted.", code=play.code, retry_after_seconds=play.retry_after_seconds)
+            raise Transient(
+                "Scripted.", code=play.code, retry_after_seconds=play.retry_after_seconds, health=Health.BUSY
+            )
         if play.outcome is Outcome.PERMANENT:
             raise Permanent("Scripted.", code=play.code)
         if play.outcome is Outcome.UNKNOWN_BEFORE_ACCEPT:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import Receipt
 from dispatchlog.gateways.hl7_message import MalformedMessageError, Message, field_of
 
@@ -182,4 +182,5 @@ def settle(
     code = "_".join(filter(None, ["ACK", acknowledgement.code, deciding]))
     kind: type[GatewayError] = Transient if decision is Decision.RETRY else Permanent
     verb = "cannot take the message now" if decision is Decision.RETRY else "refuses the message"
-    raise kind(f"The endpoint {verb} ({said}).", code=code, evidence=known)
+    health = Health.BUSY if decision is Decision.RETRY else Health.WELL
+    raise kind(f"The endpoint {verb} ({said}).", code=code, evidence=known, health=health)

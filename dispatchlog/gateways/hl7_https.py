@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import LookUp, LookUpAnswer, Parcel, Receipt
 from dispatchlog.gateways.hl7_acknowledgement import kept, match, settle
 from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint
@@ -20,7 +20,7 @@ from dispatchlog.gateways.hl7_message import Outgoing
 from dispatchlog.gateways.hl7_mllp import SETTLE_SECONDS
 from dispatchlog.gateways.hl7_turn import my_turn
 from dispatchlog.gateways.http import ClientTls, HttpClient
-from dispatchlog.gateways.http_replies import HttpReply, retry_after_seconds
+from dispatchlog.gateways.http_replies import HttpReply, health_of, retry_after_seconds
 
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
 
@@ -93,6 +93,8 @@ class Hl7HttpsGateway:
                 f"{self._where} does not accept our credentials (HTTP {status}); correct the endpoint's API key.",
                 code="ENDPOINT_REFUSED_CREDENTIALS",
                 evidence=known,
+                # Held back by a breaker it would not come to the end of its retries, which is when somebody is called.
+                health=Health.WELL,
             )
         if status in (408, 425, 429, 503):
             return Transient(
@@ -100,6 +102,7 @@ class Hl7HttpsGateway:
                 code=code,
                 evidence=known,
                 retry_after_seconds=retry_after_seconds(reply),
+                health=health_of(reply),
             )
         judged = self._judged_by_acknowledgement(reply, message, evidence)
         if judged is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import Transient
+from dispatchlog.engine.errors import Health, Transient
 
 
 @contextmanager
@@ -18,6 +18,7 @@ def my_turn(turn: threading.Lock, deadline: Deadline, *, where: str) -> Iterator
             f"{where} was busy with other messages; nothing was sent.",
             code="ENDPOINT_BUSY",
             evidence={"endpoint": where},
+            health=Health.BUSY,
         )
     try:
         yield

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import httpcore
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.gateways.http_replies import HttpReply, classify_read
 from dispatchlog.gateways.http_wire import DeadlineBackend, Exchange
 
@@ -134,7 +134,8 @@ class HttpClient:
             except GatewayError:
                 raise
             except httpcore.PoolTimeout as error:
-                raise Transient("No connection became free in time; nothing was sent.", code="POOL_TIMEOUT") from error
+                message = "No connection became free in time; nothing was sent."
+                raise Transient(message, code="POOL_TIMEOUT", health=Health.BUSY) from error
             except httpcore.LocalProtocolError as error:
                 raise Permanent(f"The request is not valid HTTP ({error}).", code="BAD_REQUEST") from error
             except httpcore.RemoteProtocolError as error:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 
 _MAX_RETRY_AFTER_SECONDS = 86_400.0
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -69,13 +69,16 @@ def classify_send(reply: HttpReply, *, who: str) -> GatewayError:
             code=f"HTTP_{reply.status}",
             evidence=evidence,
             retry_after_seconds=retry_after_seconds(reply),
+            health=health_of(reply),
         )
     if reply.status in (401, 403):
         return _unauthorised(reply, who)
     if reply.status in (408, 425):
-        return Transient(f"{who} did not take the request (HTTP {reply.status}).", code=code, evidence=evidence)
+        message = f"{who} did not take the request (HTTP {reply.status})."
+        return Transient(message, code=code, evidence=evidence, health=health_of(reply))
     if reply.status == 409:
-        return OutcomeUnknown(f"{who} is still working on this key (HTTP 409).", code=code, evidence=evidence)
+        message = f"{who} is still working on this key (HTTP 409)."
+        return OutcomeUnknown(message, code=code, evidence=evidence, health=health_of(reply))
     if 400 <= reply.status < 500:
         return Permanent(f"{who} refuses it (HTTP {reply.status}, {code}).", code=code, evidence=evidence)
     return OutcomeUnknown(f"{who} answered HTTP {reply.status}, which proves nothing.", code=code, evidence=evidence)
@@ -102,7 +105,13 @@ def _unauthorised(reply: HttpReply, who: str) -> Transient:
         f"{who} does not accept our token (HTTP {reply.status}); correct the setting, the row will follow.",
         code="UNAUTHORISED",
         evidence=_evidence(reply),
+        health=health_of(reply),
     )
+
+
+def health_of(reply: HttpReply) -> Health:
+    """What an answer that is no success says of the server. A 5xx may come from what stands before one that is gone."""
+    return Health.AWAY if reply.status >= 500 else Health.BUSY
 
 
 def _told(reply: HttpReply) -> str:

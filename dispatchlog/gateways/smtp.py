@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
 from dispatchlog.gateways.smtp_endpoint import IdleConnections, SmtpConnector, SmtpEndpoint
 from dispatchlog.gateways.smtp_wire import BrokenReplyError, Reply, SmtpConnection
@@ -174,10 +174,12 @@ class SmtpGateway:
         text = _without(letter.recipient, reply.text)
         evidence = {"code": reply.code, "reply": text, "host": self._host}
         if reply.code == 530:  # RFC 4954 section 6: authentication required; a setting, not this message
-            return Transient(f"{self._host} wants a login (SMTP 530).", code="SMTP_AUTH", evidence=evidence)
+            message = f"{self._host} wants a login (SMTP 530)."
+            return Transient(message, code="SMTP_AUTH", evidence=evidence, health=Health.BUSY)
         if reply.code >= 500:
             return Permanent(f"{self._host} refuses: {reply.code} {text}", code=f"SMTP_{reply.code}", evidence=evidence)
-        return Transient(f"{self._host} defers: {reply.code} {text}", code=f"SMTP_{reply.code}", evidence=evidence)
+        message = f"{self._host} defers: {reply.code} {text}"
+        return Transient(message, code=f"SMTP_{reply.code}", evidence=evidence, health=Health.BUSY)
 
     def _unknown(self, code: str) -> OutcomeUnknown:
         return OutcomeUnknown(

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from dispatchlog.engine.deadline import Deadline, boottime
-from dispatchlog.engine.errors import Transient
+from dispatchlog.engine.errors import Health, Transient
 from dispatchlog.gateways import wire
 from dispatchlog.gateways.smtp_wire import BrokenReplyError, Reply, SmtpConnection
 
@@ -110,6 +110,7 @@ class SmtpConnector:
                     f"{endpoint.host} refuses our login (SMTP {reply.code}); correct the SMTP URL.",
                     code="SMTP_AUTH",
                     evidence={"host": endpoint.host, "code": reply.code},
+                    health=Health.BUSY,
                 )
 
     def _expect(self, reply: Reply, code: int) -> None:

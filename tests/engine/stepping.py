@@ -39,7 +39,7 @@ class AllowingBreaker:
     def allow(self, gateway: str, wanted: int) -> Allowance:
         return Allowance(wanted)
 
-    def report(self, gateway: str, *, good: int, bad: int) -> None:
+    def report(self, gateway: str, *, good: int, bad: int, away: int) -> None:
         """Counts nothing."""
 
     def give_back(self, gateway: str, allowance: Allowance, *, used: int) -> None:

@@ -578,6 +578,30 @@ def batch(lane: Lane, runtime: Runtime) -> int:
         return deliver_batch(lane, runtime).sent
 
 
+@pytest.mark.parametrize(
+    ("end", "opens"),
+    [
+        (Outcome.REFUSE_CONNECTION, True),
+        (Outcome.UNKNOWN_BEFORE_ACCEPT, True),
+        (Outcome.TRANSIENT, False),
+        (Outcome.PERMANENT, False),
+    ],
+)
+def test_five_dispatches_one_by_one_that_nobody_answers_open_the_breaker(
+    runtime: Runtime, end: Outcome, opens: bool
+) -> None:
+    lane, gateway = lane_of(IDEMPOTENT)
+    gateway.script(*[end] * 6)
+    for _ in range(5):
+        enqueue(lane, 1)
+        batch(lane, runtime)
+    assert gateway.sends == 5
+    enqueue(lane, 1)
+    batch(lane, runtime)
+    assert gateway.sends == (5 if opens else 6)
+    assert runtime.breaker.state("fake").state == ("open" if opens else "closed")
+
+
 def test_probes_that_found_nothing_to_send_are_not_lost(presence: Presence, waker: Waker, redis_url: str) -> None:
     breaker = Breaker(redis_url, pause_seconds=0.1)
     runtime = Runtime(presence, waker, breaker)

@@ -296,7 +296,7 @@ class StandInBreaker:
     def give_back(self, gateway: str, allowance: Any, *, used: int) -> None:
         pass
 
-    def report(self, gateway: str, *, good: int, bad: int) -> None:
+    def report(self, gateway: str, *, good: int, bad: int, away: int) -> None:
         pass
 
 

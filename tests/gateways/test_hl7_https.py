@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.gateways.hl7_exchange_script import Answer
 
 from .hl7_rigs import Hl7Rig, https_rig
@@ -101,4 +101,5 @@ def test_a_wrong_key_is_told_and_never_shown() -> None:
             rig.send(visit(uuid4()))
         assert refused.value.code == "ENDPOINT_REFUSED_CREDENTIALS"
         assert "s3cret" not in f"{refused.value} {refused.value.evidence}"
+        assert refused.value.health is Health.WELL, "a breaker would keep it from the end of its retries"
         assert rig.exchange.counts()["received"] == 0

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import Parcel
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_exchange_script import Answer
@@ -102,6 +102,7 @@ def test_a_definite_no_keeps_the_connection_and_the_acknowledgement(
     with pytest.raises(error) as no:
         rig.send(visit(uuid4()))
     assert no.value.code == code
+    assert no.value.health is (Health.WELL if error is Permanent else Health.BUSY)
     assert "MSA|" in no.value.evidence["acknowledgement"]
     rig.send(visit(uuid4()))
     assert rig.side.connections == 1

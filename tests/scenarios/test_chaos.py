@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from chaos.lanes import BULK, MAIL, WAITS_FOR_SWEEP, Kind, create_statements
+from chaos.lanes import BULK, HL7, MAIL, WAITS_FOR_SWEEP, Kind, create_statements
 from chaos.ledgers import Acceptance
 from chaos.monkey import DECK
 from chaos.oracle import Oracle, Verdict
@@ -35,11 +35,12 @@ def test_nothing_is_sent_twice_lost_or_left_open_while_everything_is_killed() ->
     output = ended.stdout + ended.stderr
     assert ended.returncode == 0, output[-20_000:]
     figures = json.loads(ended.stdout.splitlines()[-1])
-    offences = ("accepted_twice", "lost", "unsettled", "transitions_mismatch", "body_mismatch")
+    offences = ("accepted_twice", "lost", "unsettled", "transitions_mismatch", "body_mismatch", "out_of_order")
     assert {name: figures[name] for name in offences} == dict.fromkeys(offences, 0)
     assert set(figures["faults"]) == set(DECK), "the run was too short for one whole deck"
     assert figures["kills_by_target"]["postgres"] >= 1
     assert figures["sent"] > 1000
+    assert figures["mix"][HL7.name] > 20
 
 
 def sent(kind: Kind, dispatch_id: UUID, *, times: int = 1, note: str = NOTE, generation: int = 1) -> list[Acceptance]:
@@ -171,6 +172,33 @@ def test_the_judge_sees_a_log_that_does_not_add_up(judge: Callable[..., Verdict]
     dispatch_id = uuid4()
     found = broken(judge(BULK, dispatch_id, [CLAIM, SENT], sent(BULK, dispatch_id), tamper=tamper))
     assert offence in found
+
+
+@pytest.mark.parametrize(
+    ("arrived", "offences"),
+    [((0, 1), set()), ((1, 0), {"out_of_order"}), ((1,), set()), ((0, 1, 0), {"out_of_order", "effects_repeated"})],
+)
+def test_the_judge_sees_a_patients_messages_out_of_order_or_with_two_effects(
+    database_url: str, arrived: tuple[int, ...], offences: set[str]
+) -> None:
+    ids = [uuid4(), uuid4()]
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        for statement in create_statements():
+            cursor.execute(statement)
+        cursor.execute("SET dispatchlog.actor = 'test'")
+        for each in ids:
+            cursor.execute(
+                f"INSERT INTO {HL7.table} (id, route, ordering_key, recipient, note)"
+                " VALUES (%s, 'north', 'ada', 'ada', %s)",
+                (str(each), NOTE),
+            )
+    oracle = Oracle(database_url)
+    sha256 = hashlib.sha256(NOTE.encode()).hexdigest()
+    oracle.load(
+        Acceptance(HL7.name, str(ids[number]), 1, "ada", sha256, "m", f"2026-11-21T12:00:0{second}+00:00")
+        for second, number in enumerate(arrived)
+    )
+    assert broken(oracle.judge({HL7.name: 2})) - {"unsettled"} == offences
 
 
 @pytest.mark.parametrize("swept", [False, True])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import dramatiq
 import pytest
 import redis
 
+from dispatchlog import alerts
 from dispatchlog.broker import get_broker
+from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.engine.wakeup import NUDGES
 from dispatchlog.gateways.hl7_exchange import Exchange
@@ -27,9 +30,11 @@ from dispatchlog.service_tokens import create_token
 from dispatchlog.settings import Settings
 from dispatchlog.systems.hl7 import retrying, schools
 from dispatchlog.systems.hl7.endpoints import routes
+from dispatchlog.systems.hl7.lane import hl7_lane
 from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.conftest import cheap_passwords, dash
 from tests.dashboard.reported_visits import report
+from tests.gateways.hl7_certificates import Authority
 from tests.scenarios.processes import free_port, running, wait_for
 from tests.systems.hl7.visits import STUDENT, VISIT
 
@@ -37,7 +42,7 @@ __all__ = ["cheap_passwords", "dash"]  # fixtures
 
 pytestmark = pytest.mark.timeout(120)
 
-CODE = "SCH-01"
+CODE, GATEWAY = "SCH-01", "hl7:SCH-01"
 # So that a case takes seconds; what is not said here is as it is by default.
 QUICK = {
     "enabled": True,
@@ -220,6 +225,40 @@ def test_case_5_max_retries_with_an_invalid_api_key(clinic: Clinic) -> None:
         assert "the right one" not in clinic.log.read_text()
     finally:
         side.close()
+
+
+def test_an_https_exchange_that_answers_401_fails_each_message_after_its_last_retry_and_calls_for_somebody(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    authority = Authority("exchange")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.sign("127.0.0.1").write(tmp_path, "exchange"))
+    with closing(HttpSide(clinic.exchange, api_key="the right one", tls=tls)) as side:
+        clinic.change(
+            transport="HTTPS",
+            url=f"https://127.0.0.1:{side.port}/hl7",
+            ca_pem=authority.certificate,
+            api_key="the wrong one",
+            first_retry_seconds=0.05,
+        )
+        for student in range(4):
+            clinic.assess(f"S-{student}")
+        with clinic.worker():
+            wait_for(clinic.settled, seconds=60)
+    tries = 1 + 5
+    for row in clinic.rows():
+        assert (row["status"], row["attempts"]) == ("FAILED", tries)
+        assert row["last_error_code"] == alerts.REFUSED_CREDENTIALS
+        assert "does not accept our credentials (HTTP 401)" in row["last_error"]
+    assert clinic.exchange.counts()["received"] == 0
+    breakers = Breaker(clinic.settings.effective_redis_url).states([GATEWAY])
+    assert breakers[GATEWAY].state == "closed", "what answers is not held back from the end of its retries"
+    with connected():
+        told = fetch_dicts("SELECT outcome, evidence->>'status' AS status FROM dispatch_attempts")
+        found = alerts.look(clinic.settings, [hl7_lane()], breakers, up_seconds=0)
+    assert told == [{"outcome": "TRANSIENT", "status": "401"}] * 4 * tries
+    assert (alerts.CREDENTIALS, GATEWAY) in {(one.kind, one.subject) for one in found.conditions}
+    assert not [one for one in found.conditions if one.kind == alerts.BREAKER]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -15,13 +15,24 @@ from uuid import UUID
 
 import psycopg2
 
+from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import log_action
 from dispatchlog.engine.tables import new_id
 from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
 from dispatchlog.gateways.hl7_endpoint import EndpointError
-from dispatchlog.systems.hl7.endpoints import API_KEY, CLIENT_KEY, SELECT, endpoint_of, identity_of, routes, sealed
+from dispatchlog.settings import get_settings
+from dispatchlog.systems.hl7.endpoints import (
+    API_KEY,
+    CLIENT_KEY,
+    SELECT,
+    endpoint_of,
+    gateway_name,
+    identity_of,
+    routes,
+    sealed,
+)
 from dispatchlog.systems.hl7.identity import AUTHORITIES, IdentityError
 from dispatchlog.systems.hl7.message_types import MESSAGE_TYPES
 from dispatchlog.systems.hl7.records import VisitKind
@@ -148,6 +159,7 @@ def change_endpoint(
         detail = {"school": code, "settings": sorted(changes), "version": int(row["version"]) + 1, "changes": told}
         log_action(actor, "hl7_endpoint_change", reason=reason, detail=detail)
     routes.forget()
+    Breaker(get_settings().effective_redis_url).forget(gateway_name(code))
     return int(row["version"]) + 1
 
 
