@@ -31,7 +31,7 @@ from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from tests.dashboard.samples import form_in, make_due, scheduler_alive, worker_alive
 from tests.engine.processes import until
-from tests.gateways.servers import free_port
+from tests.ports import free_port
 
 ADDRESSES = "on-call@example.org, desk@example.org"
 SECRET = "shared with the receiver"

@@ -124,7 +124,7 @@ def test_what_a_killed_worker_had_in_hand_is_untouched(app: Settings) -> None:
     run_id = begun()
     with held_in_the_middle(app, "VO-2"):
         worker = subprocess.Popen([sys.executable, "-c", PROCESS + "bulk.carry_out(run)", str(run_id)])
-        until(somebody_waits_there, seconds=60)
+        until(somebody_waits_there)
         stop(run_id)
         worker.kill()
         worker.wait()

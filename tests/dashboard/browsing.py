@@ -17,6 +17,8 @@ from werkzeug.test import TestResponse
 from dispatchlog.people import create_user
 
 PASSWORD = "a long sentence of tests"
+# For a page to show what it shows after a moment: long enough for a busy machine.
+PATIENCE_MS = 60_000
 ROLES = ("viewer", "support", "pharmacist", "auditor", "admin")
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 

@@ -9,14 +9,14 @@ import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from dashboard import create_app
 from dispatchlog import people
 from dispatchlog.engine.database import database
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
-from tests.dashboard.browsing import Dashboard, make_people
+from tests.dashboard.browsing import PATIENCE_MS, Dashboard, make_people
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -56,6 +56,7 @@ def one_chromium() -> Iterator[Browser]:
     """A real Chromium for all browser tests of a worker."""
     if not CHROMIUM.exists():
         pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield browser

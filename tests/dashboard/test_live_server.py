@@ -15,7 +15,7 @@ from dispatchlog.settings import Settings
 from tests.dashboard.browsing import PASSWORD, make_people
 from tests.dashboard.samples import place_order
 from tests.dashboard.web_process import web_process
-from tests.gateways.servers import free_port
+from tests.ports import free_port
 
 PEOPLE = ("viewer", "support", "pharmacist", "auditor", "admin")
 

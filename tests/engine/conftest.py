@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -19,6 +18,7 @@ from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.settings import Settings
+from tests.ports import free_port
 
 from .lane import APPLICATION_ROLE, install
 
@@ -90,6 +90,4 @@ def connections(parcels_url: str) -> Iterator[Any]:
 @pytest.fixture
 def unused_tcp_port() -> int:
     """A port on which nobody listens."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_port()

@@ -16,7 +16,7 @@ from dispatchlog.engine.errors import FenceLost, PoolerInBetween
 from dispatchlog.engine.presence import LOCK_CLASS, Presence, boot_id, process_start
 
 from .lane import APPLICATION_ROLE, owner
-from .processes import until, worker
+from .processes import PATIENCE_SECONDS, until, worker
 
 # Python 3.12 and later warn of forking beside threads, which is what these tests are about.
 forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -60,7 +60,7 @@ def test_closing_frees_the_lock_and_says_goodbye(database_url: str, cursor: Any)
     opened = Presence(database_url, role=APPLICATION_ROLE)
     worker_id = opened.open()
     opened.close()
-    until(lambda: not is_held(cursor, worker_id), seconds=2, what="the lock is free")
+    until(lambda: not is_held(cursor, worker_id), what="the lock is free")
     cursor.execute("SELECT stopped_at IS NOT NULL FROM dispatch_workers WHERE id = %s", (worker_id,))
     assert cursor.fetchone() == (True,)
     with pytest.raises(FenceLost):
@@ -86,14 +86,14 @@ def seconds_to_free(database_url: str, cursor: Any) -> float:
     with worker(database_url=database_url) as other:
         assert is_held(cursor, other.worker_id)
         other.process.kill()
-        return until(lambda: not is_held(cursor, other.worker_id), seconds=5, what="the lock is free")
+        return until(lambda: not is_held(cursor, other.worker_id), what="the lock is free")
 
 
 def test_a_forked_child_does_not_keep_a_dead_parents_lock(database_url: str, cursor: Any) -> None:
     with worker(database_url=database_url, fork=True) as other:
         other.process.kill()
-        other.process.wait(timeout=5)
-        until(lambda: not is_held(cursor, other.worker_id), seconds=1, what="the lock is free")
+        other.process.wait(timeout=PATIENCE_SECONDS)
+        until(lambda: not is_held(cursor, other.worker_id), what="the lock is free")
         assert other.process.stdin is not None  # the child lives until this is closed
 
 
@@ -134,7 +134,7 @@ def test_a_lost_lock_is_noticed_before_the_next_write_and_replaced_under_a_new_n
     terminate(cursor)
     with pytest.raises(FenceLost, match=f"worker {lost} lost its lock"):
         here.check(lost)
-    until(lambda: here.worker_id != lost, seconds=presence_module.HEARTBEAT_SECONDS + 3, what="a new number")
+    until(lambda: here.worker_id != lost, what="a new number")
     here.check(here.worker_id)
     assert is_held(cursor, here.worker_id)
     assert not is_held(cursor, lost)

@@ -303,7 +303,7 @@ def test_a_hung_provider_does_not_hold_up_another_lane(
             assert all(gateway.held.acquire(timeout=10) for _ in range(hung.slots - 1))
             enqueue(quick, 3)
             waker.wake(quick)
-            until(sent(quick, 3), seconds=5, what="the other lane goes on")
+            until(sent(quick, 3), what="the other lane goes on")
             assert "SENT" not in statuses(hung)
         finally:
             let_go.set()

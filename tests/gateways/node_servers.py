@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from dispatchlog.engine.deadline import Deadline
+from tests.ports import free_port
 
-from .servers import LOOPBACK, free_port
+from .servers import LOOPBACK
 
 _FOLDER = Path(__file__).parent / "independent"
 _INSTALL_SECONDS = 100

@@ -141,14 +141,6 @@ def drip(connection: socket.socket, data: bytes, server: RawServer, *, interval_
             return
 
 
-def free_port() -> int:
-    """A port where nothing listens."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Certificate:
     """A self-made authority that is its own server certificate, for localhost and 127.0.0.1."""

@@ -20,8 +20,9 @@ from dispatchlog.gateways.orders_api import (
     PractitionerDocument,
     parse_order,
 )
+from tests.ports import free_port
 
-from .servers import LOOPBACK, RawServer, free_port, raw_server
+from .servers import LOOPBACK, RawServer, raw_server
 
 ORDER: dict[str, Any] = {
     "orderId": "o-1",

@@ -21,9 +21,10 @@ from dispatchlog.engine.errors import FenceLost, GatewayError, OutcomeUnknown, P
 from dispatchlog.engine.gateway import Parcel, Receipt
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint, Tls
+from tests.ports import free_port
 
 from .rigs import letter
-from .servers import LOOPBACK, Certificate, RawServer, drip, free_port, raw_server, reset
+from .servers import LOOPBACK, Certificate, RawServer, drip, raw_server, reset
 
 GOOD = {"greet": "220 hi", "EHLO": "250-host\r\n250 SIZE", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go"}
 Step = str | Callable[[socket.socket, RawServer], None]

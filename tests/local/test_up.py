@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from dispatchlog.supervisor import spawn
+from tests.ports import free_port
 
 _COMMAND = [sys.executable, "-m", "dispatchlog.cli"]
 
@@ -74,11 +74,6 @@ def dispatchlog(
         timeout=60,
         check=False,
     )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

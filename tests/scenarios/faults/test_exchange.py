@@ -31,11 +31,9 @@ from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.visits import record_visit
 from tests.engine.lane import APPLICATION_ROLE
 from tests.engine.processes import until
+from tests.ports import free_port
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, close_pool, end
-from tests.scenarios.processes import free_port
 from tests.systems.hl7.visits import VISIT
-
-pytestmark = pytest.mark.timeout(240)
 
 STUDENTS = [f"S-{number}" for number in range(12)]
 SCHOOL, GATEWAY = "SCH-01", "hl7:SCH-01"

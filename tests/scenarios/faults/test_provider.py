@@ -16,8 +16,6 @@ from tests.engine.processes import until
 from tests.scenarios.faults.proxy import ASKED_IN_TIME, ASKED_IN_VAIN, FAULTS
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, Ending, Found, Stage
 
-pytestmark = pytest.mark.timeout(240)
-
 IDEMPOTENT, LOOKUP, BLIND = GatewayKind.IDEMPOTENT, GatewayKind.LOOKUP, GatewayKind.BLIND
 # A worker asks one question after the other, and several of them are never answered.
 ASKING_SECONDS = 1.5
