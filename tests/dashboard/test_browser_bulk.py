@@ -195,11 +195,8 @@ def test_without_scripts_all_that_match_are_cancelled(site: Site, carrying_out: 
     page.get_by_label("Type how many, to confirm").fill("101")
     page.get_by_role("button", name="Cancel 101").click()
     expect(page.get_by_role("heading", name="Cancel of 101 dispatches")).to_be_visible()
-    for _ in range(60):
-        if page.get_by_text("101 of 101 cancelled").count():
-            break
-        page.reload()
-    expect(page.get_by_label("How far it is")).to_contain_text("101 of 101 cancelled")
+    far = page.get_by_label("How far it is")
+    until(lambda: page.reload() and "101 of 101 cancelled" in far.inner_text(), what="every one is cancelled")
     assert how_many("health_information_dispatch_logs", "status = 'CANCELLED'") == 101
 
 

@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from dispatchlog.broker import make_broker
+from dispatchlog.engine import delivery
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.presence import Presence
@@ -35,6 +36,18 @@ def plain_tracebacks() -> Iterator[None]:
     ]
     yield
     processors[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def drains_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a drain gets done in its second depends on the machine."""
+    monkeypatch.setattr(delivery, "DRAIN_SECONDS", 30.0)
+
+
+@pytest.fixture
+def a_second(monkeypatch: pytest.MonkeyPatch, drains_to_the_end: None) -> None:
+    """A drain lasts as long as it does in the product."""
+    monkeypatch.setattr(delivery, "DRAIN_SECONDS", 1.0)
 
 
 @pytest.fixture
