@@ -51,6 +51,14 @@ def compiled_templates() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def patient_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are there are not taken for silent, nor processes for dead, because the machine is busy."""
+    monkeypatch.setattr("dashboard.connection.STATEMENT_TIMEOUT_MS", 60_000)
+    monkeypatch.setattr("dashboard.health.PATIENCE_SECONDS", 10.0)
+    monkeypatch.setattr("dashboard.health.ALIVE_SECONDS", 600)
+
+
 @pytest.fixture(scope="package")
 def one_chromium() -> Iterator[Browser]:
     """A real Chromium for all browser tests of a worker."""

@@ -164,7 +164,9 @@ def sent(lane: Lane, count: int = 1) -> Callable[[], bool]:
 def test_a_wake_up_reaches_a_waiting_worker_in_milliseconds(
     runtime: Runtime, waker: Waker, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatchlog.engine.watch.TICK_SECONDS", 2.0)  # by its own clock it would seldom be there so soon
+    monkeypatch.setattr(
+        "dispatchlog.engine.watch.TICK_SECONDS", 2.0
+    )  # by its own clock it would seldom be there so soon
     lane = parcel_lane(FakeGateway())
     with watching(runtime, redis_url, lane):
         enqueue(lane)
