@@ -56,11 +56,12 @@ class Provider:
 
 
 class RawServer:
-    """A TCP server that runs `talk(connection, server)` per connection on a thread and keeps what it `took`."""
+    """A TCP server that runs `talk(connection, server)` per connection on a thread, counts those that `ended` and keeps what was `taken`."""
 
     def __init__(self, talk: Callable[[socket.socket, RawServer], None], tls: ssl.SSLContext | None = None) -> None:
         self.taken = bytearray()
         self.connections = 0
+        self.ended = 0
         self._talk = talk
         self._tls = tls
         self._open: list[socket.socket] = []
@@ -90,6 +91,7 @@ class RawServer:
                 self._open.append(connection)
             self._talk(connection, self)
         connection.close()
+        self.ended += 1
 
     def take(self, connection: socket.socket, until: bytes) -> bytes:
         """Read until the bytes end with `until`, or the client closes."""
