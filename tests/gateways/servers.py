@@ -56,7 +56,10 @@ class Provider:
 
 
 class RawServer:
-    """A TCP server that runs `talk(connection, server)` per connection on a thread, counts those that `ended` and keeps what was `taken`."""
+    """A TCP server that runs `talk(connection, server)` per connection on a thread and keeps what was `taken`.
+
+    `ended` counts the connections that it has closed.
+    """
 
     def __init__(self, talk: Callable[[socket.socket, RawServer], None], tls: ssl.SSLContext | None = None) -> None:
         self.taken = bytearray()
