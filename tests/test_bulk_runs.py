@@ -211,7 +211,7 @@ def test_several_workers_on_one_run_share_it(app: Settings, monkeypatch: pytest.
     run_id = begun()
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(bulk.carry_out, run_id) for _ in range(4)]:
-            done.result(timeout=60)
+            done.result(timeout=120)
     assert state(run_id) == ("DONE", 120, 0)
     assert acted() == [1] * 120
 

@@ -158,7 +158,7 @@ def test_a_run_is_stopped_while_a_worker_has_some_in_hand(site: Site, settings_e
     expect(far.get_by_text("Stopped", exact=True).first).to_be_visible()
     expect(page.get_by_text("Not touched: stopped by support@example.org.").first).to_be_visible()
     look("stopped")
-    worker.wait(timeout=60)
+    worker.wait(timeout=120)
     assert how_many("health_information_dispatch_logs", "status = 'PENDING'") == 15
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert errors == []

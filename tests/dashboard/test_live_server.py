@@ -17,6 +17,7 @@ from tests.dashboard.samples import place_order
 from tests.dashboard.web_process import web_process
 from tests.ports import free_port
 
+STOP_SECONDS = 120
 PEOPLE = ("viewer", "support", "pharmacist", "auditor", "admin")
 
 
@@ -26,7 +27,8 @@ def served(settings_env: Settings, cheap_passwords: None) -> Iterator[tuple[subp
     configure(settings_env.database_url, role=settings_env.application_role, name="test")
     make_people()
     port = free_port()
-    with web_process(port, DISPATCHLOG_LIVE_STREAMS="20") as process:
+    patient = f"--graceful-timeout={2 * STOP_SECONDS}"
+    with web_process(port, DISPATCHLOG_LIVE_STREAMS="20", GUNICORN_CMD_ARGS=patient) as process:
         yield process, f"http://127.0.0.1:{port}"
     database.close_all()
 
@@ -58,5 +60,5 @@ def test_more_open_pages_than_threads_for_requests_starve_nobody_and_a_stop_ends
             place_order("VO-1")
         assert any('"lane":"kit_registration"' in line for line in lines)
         process.terminate()
-        assert process.wait(timeout=15) == 0  # less than gunicorn waits for a request
+        assert process.wait(timeout=STOP_SECONDS) == 0  # less than gunicorn waits for a request
         assert any("event: over" in line for line in lines)

@@ -112,7 +112,7 @@ def served(count: int) -> Iterator[http.client.HTTPConnection]:
     port = free_port()
     with (
         web_process(port, DISPATCHLOG_TRUSTED_PROXIES=str(count)),
-        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection,
+        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection,
     ):
         yield connection
 

@@ -71,7 +71,7 @@ def crash(parcels_url: str, redis_url: str, ledger: Path, *, kind: GatewayKind, 
     with worker(
         ready=False, crash_at=at, database_url=parcels_url, redis_url=redis_url, kind=kind, ledger=str(ledger)
     ) as dying:
-        assert dying.process.wait(timeout=20) == -9
+        assert dying.process.wait(timeout=120) == -9
 
 
 def accepted(lane: Lane) -> list[Any]:

@@ -335,7 +335,7 @@ def starttls_server(certificate: Certificate, **options: Any) -> Iterator[tuple[
             mailbox,
             hostname=LOOPBACK,
             port=port,
-            ready_timeout=60,
+            ready_timeout=120,
             tls_context=certificate.server_context(),
             authenticator=authenticate,
             auth_required=True,

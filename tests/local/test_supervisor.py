@@ -59,7 +59,7 @@ def start() -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=120)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -98,7 +98,7 @@ def ended(pid: int, *, within_seconds: float = 60.0) -> bool:
 
 
 def rest(process: subprocess.Popen[str]) -> list[str]:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     return output.splitlines()
 
 
@@ -112,7 +112,7 @@ def test_lines_carry_the_name_of_their_child(start: Start) -> None:
 def test_errors_of_children_stay_apart_from_their_output() -> None:
     says_both = "import sys; print('out'); print('err', file=sys.stderr)"
     program = [sys.executable, "-c", _PROGRAM, f"[[Child(**{child('a', says_both, restart=False)!r})]]", "{}"]
-    ended = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
     assert "a          | out" in ended.stdout
     assert "err" not in ended.stdout
     assert "a          | err" in ended.stderr

@@ -36,7 +36,7 @@ def running(*arguments: str, env: Mapping[str, str], log: Path) -> Iterator[subp
         finally:
             process.terminate()
             try:
-                process.wait(timeout=60)
+                process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
                     child.kill()

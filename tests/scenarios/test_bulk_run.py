@@ -53,7 +53,7 @@ def kill(supervisor: subprocess.Popen[bytes]) -> None:
     for process in workers:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-    supervisor.wait(timeout=10)
+    supervisor.wait(timeout=120)
 
 
 def test_a_message_makes_a_worker_retry_them_all_and_each_has_its_report(failed: Settings, tmp_path: Path) -> None:

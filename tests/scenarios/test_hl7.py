@@ -151,7 +151,7 @@ def stopped_in_time(worker: subprocess.Popen[bytes], number: signal.Signals) -> 
     """Ask the worker to stop, and see that it does so by itself."""
     worker.send_signal(number)
     yield
-    assert worker.wait(timeout=30) == 0
+    assert worker.wait(timeout=120) == 0
 
 
 def test_case_1_normal_operation(clinic: Clinic) -> None:

@@ -85,7 +85,7 @@ class Clinic:
     def script(self, *first: dict[str, Any], **standing: Any) -> None:
         """What the exchange does with the next messages, and then with every one."""
         body = json.dumps({"answers": first, "standing": standing}).encode()
-        urllib.request.urlopen(f"http://{HOST}:{self.ports[1]}/script", body, timeout=10).close()
+        urllib.request.urlopen(f"http://{HOST}:{self.ports[1]}/script", body, timeout=120).close()
 
     def report(self, rounds: int) -> None:
         """So many visits of each student, by turns."""
