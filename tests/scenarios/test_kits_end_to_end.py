@@ -180,7 +180,7 @@ def test_a_thousand_orders_with_workers_killed_never_get_two_mails_and_every_dou
         shipped = services.submit(upstream)
         kills = 0
         ends = time.monotonic() + 25
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or kills < 10:  # a busy machine is slow to put another in its place
             time.sleep(chance.uniform(0.2, 0.9))
             victims = worker_pids(supervisor)  # type: ignore[arg-type]
             if victims:
@@ -188,7 +188,6 @@ def test_a_thousand_orders_with_workers_killed_never_get_two_mails_and_every_dou
                     os.kill(chance.choice(victims), signal.SIGKILL)
                     kills += 1
         shipped.result()
-    assert kills >= 10
     expected = shipped_kits()
     wait_for(lambda: settled(expected), every=0.5)
     mails = mails_per_dispatch(product.mail)
