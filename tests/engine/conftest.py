@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-import structlog
 
 from dispatchlog.broker import make_broker
 from dispatchlog.engine import delivery
@@ -22,20 +21,6 @@ from dispatchlog.settings import Settings
 from tests.ports import free_port
 
 from .lane import APPLICATION_ROLE, install
-
-
-@pytest.fixture(autouse=True)
-def plain_tracebacks() -> Iterator[None]:
-    """Drawing a framed traceback takes a second, which is as long as a drain may last."""
-    processors = structlog.get_config()["processors"]
-    kept = list(processors)
-    # In place, for a logger that was used already keeps the list that it knew.
-    processors[:] = [
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
-    yield
-    processors[:] = kept
 
 
 @pytest.fixture(autouse=True)
