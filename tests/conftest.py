@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 import redis
+import structlog
 
 from dispatchlog.settings import Settings, get_settings
 from tests.servers import VALKEY_DATABASES, Servers, fresh_database, started_servers
@@ -42,6 +43,20 @@ def _servers(config: pytest.Config) -> Servers:
     if _SERVERS not in config.stash:
         config.stash[_SERVERS] = config.stash[_RUN].enter_context(started_servers())
     return config.stash[_SERVERS]
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks() -> Iterator[None]:
+    """Drawing a framed traceback takes a second, and on a busy machine many."""
+    processors = structlog.get_config()["processors"]
+    kept = list(processors)
+    # In place, for a logger that was used already keeps the list that it knew.
+    processors[:] = [
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+    yield
+    processors[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from dispatchlog.systems import registry
 from tests.dashboard.samples import form_in, make_due, scheduler_alive, worker_alive
 from tests.engine.lane import owner
 from tests.engine.processes import until
-from tests.gateways.servers import free_port
+from tests.ports import free_port
 
 ADDRESSES = "on-call@example.org, desk@example.org"
 SECRET = "shared with the receiver"
@@ -79,7 +79,7 @@ def receiver(settings_env: Settings) -> Iterator[Receiver]:
     thread = threading.Thread(target=web.serve_forever, daemon=True)
     thread.start()
     port = free_port()
-    mail = Controller(here, hostname="127.0.0.1", port=port)
+    mail = Controller(here, hostname="127.0.0.1", port=port, ready_timeout=60)
     mail.start()
     here.settings = settings_env.model_copy(
         update={
@@ -165,7 +165,7 @@ def test_the_webhook_is_signed(receiver: Receiver) -> None:
 def test_many_processes_that_look_and_tell_at_once_do_it_once(receiver: Receiver) -> None:
     with connected():
         form_in("IN_DOUBT")
-    barrier = threading.Barrier(6, timeout=20)
+    barrier = threading.Barrier(6, timeout=120)
 
     def process(number: int) -> bool:
         barrier.wait()

@@ -219,7 +219,7 @@ def test_the_contracts_of_import_linter_are_kept() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=120,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 broken" in result.stdout
@@ -239,7 +239,7 @@ def actors() -> dict[str, Any]:
         " 'middleware': [type(m).__name__ for m in b.middleware]}))"
     )
     output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=120
     ).stdout
     answer: dict[str, Any] = json.loads(output)
     return answer

@@ -170,7 +170,7 @@ def test_workers_on_an_empty_queue_begin_when_it_is_let_go(redis_url: str) -> No
         gate.hold_back(client, "rows")
         assert client.lpop("rows") is None
         popped: list[Any] = []
-        waiting = threading.Thread(target=lambda: popped.append(client.blpop(["rows"], timeout=20)))
+        waiting = threading.Thread(target=lambda: popped.append(client.blpop(["rows"], timeout=120)))
         waiting.start()
         while client.info("clients")["blocked_clients"] == 0:
             time.sleep(0.01)

@@ -187,7 +187,11 @@ def test_after_a_kill_the_run_goes_on_and_acts_on_nothing_twice(app: Settings) -
     program = (
         "import sys, uuid; from dispatchlog import bulk; from dispatchlog.settings import get_settings;"
         "from dispatchlog.engine.database import configure; s = get_settings();"
-        "configure(s.database_url, role=s.application_role); bulk.BATCH = 7; bulk.carry_out(uuid.UUID(sys.argv[1]))"
+        "configure(s.database_url, role=s.application_role); bulk.BATCH = 7;"
+        # After a hundred rows it waits to be killed, however late that is.
+        "import itertools, time; batch, count = bulk._next_batch, itertools.count();"
+        "bulk._next_batch = lambda run: time.sleep(600) if next(count) >= 15 else batch(run);"
+        "bulk.carry_out(uuid.UUID(sys.argv[1]))"
     )
     kills = 0
     while state(run_id)[0] == "RUNNING" and kills < 3:
@@ -211,7 +215,7 @@ def test_several_workers_on_one_run_share_it(app: Settings, monkeypatch: pytest.
     run_id = begun()
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(bulk.carry_out, run_id) for _ in range(4)]:
-            done.result(timeout=60)
+            done.result(timeout=120)
     assert state(run_id) == ("DONE", 120, 0)
     assert acted() == [1] * 120
 

@@ -114,7 +114,7 @@ def test_a_stop_waits_for_nobody_and_a_batch_in_hand_is_done_as_a_whole(
         stop(run_id)
         assert results(run_id) == [("", "")] * 3 + [UNTOUCHED] * 2
         assert state(run_id) == ("RUNNING", 0, 0)
-    worker.join(timeout=20)
+    worker.join(timeout=120)
     assert results(run_id) == [("DONE", "PENDING")] * 3 + [UNTOUCHED] * 2
     assert state(run_id) == ("STOPPED", 3, 0)
 
@@ -124,7 +124,7 @@ def test_what_a_killed_worker_had_in_hand_is_untouched(app: Settings) -> None:
     run_id = begun()
     with held_in_the_middle(app, "VO-2"):
         worker = subprocess.Popen([sys.executable, "-c", PROCESS + "bulk.carry_out(run)", str(run_id)])
-        until(somebody_waits_there, seconds=60)
+        until(somebody_waits_there)
         stop(run_id)
         worker.kill()
         worker.wait()
@@ -140,12 +140,21 @@ def test_stopped_in_the_midst_of_several_workers_each_row_is_done_once_or_untouc
     monkeypatch.setattr(bulk, "BATCH", 2)
     failed_forms(120)
     run_id = begun()
+    stopped, next_batch = threading.Event(), bulk._next_batch
+
+    def not_to_the_end(run_id: UUID) -> int | None:
+        if state(run_id)[1] > 60:
+            assert stopped.wait(60)
+        return next_batch(run_id)
+
+    monkeypatch.setattr(bulk, "_next_batch", not_to_the_end)
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(bulk.carry_out, run_id) for _ in range(4)]
         until(lambda: state(run_id)[1] > 10)
         stop(run_id)
+        stopped.set()
         for each in working:
-            each.result(timeout=60)
+            each.result(timeout=120)
     became, done, unchanged = state(run_id)
     found = Counter(result for result, _ in results(run_id))
     assert (became, unchanged) == ("STOPPED", 0)
@@ -161,7 +170,7 @@ def test_a_stop_that_came_too_late_leaves_a_run_that_is_done(app: Settings) -> N
         worker.start()
         until(somebody_waits_there)
         stop(run_id)
-    worker.join(timeout=20)
+    worker.join(timeout=120)
     assert state(run_id) == ("DONE", 2, 0)
 
 

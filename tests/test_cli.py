@@ -29,7 +29,7 @@ def dispatchlog(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedP
         env={**clean, "COLUMNS": "30", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -228,7 +228,7 @@ def test_the_sample_begins_again_when_its_database_goes_away(tmp_path: Path) -> 
         env={**os.environ, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert run.returncode == 1

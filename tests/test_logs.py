@@ -48,7 +48,7 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Lines, Lines, Line
     dramatiq.actor(lambda: None, actor_name="drain", queue_name="dispatch", broker=broker)
     worker = dramatiq.Worker(broker, worker_threads=1)
     worker.start()
-    everything.enough.wait(timeout=60)
+    everything.enough.wait(timeout=120)
     logger.info("something else")
     yield everything, once, elsewhere
     worker.stop()
@@ -74,6 +74,6 @@ def test_warnings_and_worse_are_kept_apart_from_the_rest_also_where_dramatiq_has
         "configure_logs('info', errors_apart=True); log = structlog.get_logger();"
         "log.debug('D'); log.info('I'); log.log(20, 'L'); log.warning('W'); log.error('E'); log.exception('X')"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert [json.loads(line)["event"] for line in ended.stdout.splitlines()] == ["I", "L"]
     assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["W", "E", "X"]

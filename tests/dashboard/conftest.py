@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+from werkzeug.routing import Rule
 
 from dashboard import create_app
 from dispatchlog import people
 from dispatchlog.engine.database import database
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
-from tests.dashboard.browsing import Dashboard, make_people
+from tests.dashboard.browsing import PATIENCE_MS, Dashboard, make_people
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -51,11 +53,37 @@ def compiled_templates() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_addresses() -> Iterator[None]:
+    """The functions that build addresses, too: making them anew for each application took most of making that."""
+    made: dict[tuple[Any, ...], Any] = {}
+    compile_builder = Rule._compile_builder
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, tuple(rule._trace), repr(rule.defaults), append_unknown)
+        if key not in made:
+            made[key] = compile_builder(rule, append_unknown)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_once)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def patient_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are there are not taken for silent, nor processes for dead, because the machine is busy."""
+    monkeypatch.setattr("dashboard.connection.STATEMENT_TIMEOUT_MS", 60_000)
+    monkeypatch.setattr("dashboard.health.PATIENCE_SECONDS", 10.0)
+    monkeypatch.setattr("dashboard.health.ALIVE_SECONDS", 600)
+
+
 @pytest.fixture(scope="package")
 def one_chromium() -> Iterator[Browser]:
     """A real Chromium for all browser tests of a worker."""
     if not CHROMIUM.exists():
         pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield browser

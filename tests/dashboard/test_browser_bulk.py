@@ -108,7 +108,7 @@ def test_all_that_match_are_retried_to_the_end(site: Site, carrying_out: None) -
     expect(page.get_by_role("combobox", name="Reason")).to_have_value("the mail server is back")
     page.get_by_label("Type how many, to confirm").fill("132")
     page.get_by_role("button", name="Retry 132", exact=True).click()
-    expect(page.get_by_label("How far it is")).to_contain_text("132 of 132 retried", timeout=20_000)
+    expect(page.get_by_label("How far it is")).to_contain_text("132 of 132 retried")
     expect(page.get_by_label("How far it is").get_by_text("Done", exact=True)).to_be_visible()
     assert page.get_by_label("How many are done").evaluate("bar => bar.value") == 132
     with page.expect_download() as download:
@@ -145,7 +145,7 @@ def test_a_run_is_stopped_while_a_worker_has_some_in_hand(site: Site, settings_e
 
     with held_in_the_middle(settings_env, "VO-12"):
         worker = subprocess.Popen([sys.executable, "-c", PROCESS + "bulk.BATCH = 5; bulk.carry_out(run)", run_id])
-        until(somebody_waits_there, seconds=60)
+        until(somebody_waits_there)
         page.get_by_text("Stop…").click()
         page.get_by_label("Why stop it?").fill("the wrong selection")
         expect(far).to_contain_text("10 of 40 retried")  # it keeps current while somebody writes
@@ -154,11 +154,11 @@ def test_a_run_is_stopped_while_a_worker_has_some_in_hand(site: Site, settings_e
         expect(far).to_contain_text("5 are in a worker's hands at this moment")
         expect(page.get_by_text("Stop…")).not_to_be_visible()
         look("stopping")
-    expect(far).to_contain_text("15 of 40 retried; 25 not touched.", timeout=20_000)
+    expect(far).to_contain_text("15 of 40 retried; 25 not touched.")
     expect(far.get_by_text("Stopped", exact=True).first).to_be_visible()
     expect(page.get_by_text("Not touched: stopped by support@example.org.").first).to_be_visible()
     look("stopped")
-    worker.wait(timeout=20)
+    worker.wait(timeout=120)
     assert how_many("health_information_dispatch_logs", "status = 'PENDING'") == 15
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert errors == []
@@ -173,12 +173,12 @@ def test_a_selection_outlives_the_lists_refreshing(site: Site) -> None:
     box.check()
     with connected():
         failed_forms(1, first=3)
-    with pytest.raises(AssertionError):
-        expect(page.get_by_role("link", name="VO-3", exact=True)).to_be_visible(timeout=7_000)
+    assert page.evaluate("refresh(document.getElementById('live'))") is False
+    expect(page.get_by_role("link", name="VO-3", exact=True)).to_have_count(0)
     expect(box).to_be_checked()
     box.uncheck()
     page.get_by_role("heading", level=1).click()
-    expect(page.get_by_role("link", name="VO-3", exact=True)).to_be_visible(timeout=8_000)
+    expect(page.get_by_role("link", name="VO-3", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Act on ticked…")).to_be_disabled()
 
 
@@ -195,11 +195,8 @@ def test_without_scripts_all_that_match_are_cancelled(site: Site, carrying_out: 
     page.get_by_label("Type how many, to confirm").fill("101")
     page.get_by_role("button", name="Cancel 101").click()
     expect(page.get_by_role("heading", name="Cancel of 101 dispatches")).to_be_visible()
-    for _ in range(60):
-        if page.get_by_text("101 of 101 cancelled").count():
-            break
-        page.reload()
-    expect(page.get_by_label("How far it is")).to_contain_text("101 of 101 cancelled")
+    far = page.get_by_label("How far it is")
+    until(lambda: page.reload() and "101 of 101 cancelled" in far.inner_text(), what="every one is cancelled")
     assert how_many("health_information_dispatch_logs", "status = 'CANCELLED'") == 101
 
 

@@ -125,7 +125,7 @@ def test_a_replay_page_follows_by_itself_and_is_given_up(site: Site) -> None:
     expect(page.get_by_text("1 is on the way")).to_be_visible()
     with connected():
         send_due(FORMS)
-    expect(page.get_by_text("2 are on the way")).to_be_visible(timeout=8_000)
+    expect(page.get_by_text("2 are on the way")).to_be_visible()
     page.locator("#end summary").click()
     page.locator("#end").get_by_label("Reason").fill("wrong provider")
     page.get_by_role("button", name="Give the replay up").click()

@@ -20,8 +20,7 @@ NEW = "eleven geese at dawn"
 def test_a_newcomer_chooses_a_password_and_begins(site: Site) -> None:
     with connected():
         _, given = people.create_user("new@example.org", roles=["support"])
-    page = site.browser.new_page()
-    page.set_default_timeout(10_000)
+    page = site.visitor()
     page.goto(f"{site.url}/kit-orders")
     sign_in(page, "new@example.org", given)
     expect(page.get_by_role("heading", name="Choose your own password")).to_be_visible()
@@ -43,11 +42,12 @@ def test_somebody_signs_out_everywhere_from_their_account(site: Site) -> None:
     page = site.signed_in("support")
     page.get_by_role("link", name="support@example.org").click()
     expect(page.get_by_text("This one")).to_have_count(1)
+    page.wait_for_load_state()  # its scripts ask first
     page.get_by_role("button", name="Sign out everywhere").click()
     page.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     # The overview that is open there asks anew by itself.
-    expect(elsewhere.get_by_role("heading", name="Sign in")).to_be_visible(timeout=10_000)
+    expect(elsewhere.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -68,8 +68,7 @@ def test_these_pages_are_accessible_and_fit_a_telephone(site: Site, scheme: str)
             found[f"{name} {width}"] = violations(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
-    colours = "dark" if scheme == "dark" else "light"
-    visitor = site.browser.new_context(color_scheme=colours).new_page()
+    visitor = site.visitor(scheme=scheme)
     visitor.goto(f"{site.url}/api/docs")
     look(visitor, "api docs")
     visitor.goto(f"{site.url}/sign-in")

@@ -54,6 +54,7 @@ def test_failed_messages_are_retried_all_some_and_one(site: Site, failed: list[R
     expect(rows).to_have_count(1)
     page.get_by_role("link", name="Clear").click()
     expect(rows).to_have_count(4)
+    page.wait_for_load_state()  # its scripts ask first
     page.get_by_role("button", name="Retry all failed 2").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry all failed").click()
     expect(page.get_by_role("status").first).to_contain_text("2 failed messages are due now.")

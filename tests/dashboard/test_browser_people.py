@@ -167,7 +167,7 @@ def tour(site: Site, scheme: str, look: object) -> None:
     forget_used_codes()
     page.goto(f"{site.url}/people/{id_of('viewer@example.org')}")
     look(page, "person with")
-    visitor = site.browser.new_context(color_scheme="dark" if scheme == "dark" else "light").new_page()
+    visitor = site.visitor(scheme=scheme)
     visitor.goto(f"{site.url}/sign-in")
     sign_in(visitor, "viewer@example.org", PASSWORD)
     expect(visitor.get_by_role("heading", name="Enter your code")).to_be_visible()

@@ -105,7 +105,8 @@ def test_a_broker_that_is_down_is_shown_and_stops_no_page(settings_env: Settings
     assert "Provider state unknown" in text
 
 
-def test_nobody_waits_for_a_broker_that_says_nothing() -> None:
+def test_nobody_waits_for_a_broker_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.health.PATIENCE_SECONDS", 0.25)
     asked, released = [], threading.Event()
 
     def ask() -> BrokerHealth:

@@ -196,6 +196,7 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
     page.get_by_label("MLLP over TLS").uncheck()
     page.locator("#why").fill("as the exchange wrote")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
     expect(page.get_by_label("Host", exact=True)).to_have_value("127.0.0.1")
     page.get_by_label("Send a test message too").check()
     page.get_by_role("button", name="Try the endpoint").click()
@@ -209,12 +210,12 @@ def test_an_administrator_adds_a_school_sets_tries_and_switches_it_on(site: Site
     page.get_by_label("Messages leave by this endpoint").check()
     page.locator("#why").fill("it works")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").first).to_contain_text("Saved.")
     expect(page.get_by_label("Messages leave by this endpoint")).to_be_checked()
     page.get_by_role("link", name="Schools", exact=True).last.click()
     expect(page.get_by_role("row", name=re.compile("SCH-01.*On"))).to_be_visible()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 900})
             assert violations(page) == [], (scheme, width)

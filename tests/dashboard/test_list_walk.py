@@ -160,11 +160,13 @@ def test_keys_go_through_a_list(site: Site) -> None:
     page.locator("a.row-link").first.click()
     walk = page.get_by_role("navigation", name="Within the list")
     expect(walk).to_contain_text("1 of 2 in this list")
+    page.wait_for_load_state()  # keys are heard once the scripts are there
     page.keyboard.press("n")
     expect(walk).to_contain_text("2 of 2 in this list")
     expect(walk).to_contain_text("Last of the list")
     assert violations(page) == []
     page.keyboard.press("p")
     expect(walk).to_contain_text("First of the list")
+    page.wait_for_load_state()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("the next of its list")

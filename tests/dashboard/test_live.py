@@ -25,7 +25,7 @@ from tests.dashboard.samples import form_in, place_order
 from tests.engine.lane import owner
 from tests.engine.processes import until
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 # A session is bound to the browser that signed in, and that was the test client.
 BROWSER = f"Werkzeug/{version('werkzeug')}"
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -17,6 +12,8 @@ from dashboard import create_app, throttle
 from dispatchlog.engine.database import connected, fetch_one
 from dispatchlog.settings import Settings
 from tests.dashboard.browsing import PASSWORD, Dashboard, Visitor
+from tests.dashboard.web_process import web_process
+from tests.ports import free_port
 
 FORGED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
 
@@ -112,31 +109,12 @@ def test_people_sign_in_through_a_proxy_that_ends_tls(
 @contextmanager
 def served(count: int) -> Iterator[http.client.HTTPConnection]:
     """The dashboard behind gunicorn as it is run."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port), "DISPATCHLOG_TRUSTED_PROXIES": str(count)}
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:dashboard.gunicorn_conf", "dashboard.wsgi:app"]
-    with subprocess.Popen([*command, "--workers", "1"], env=environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until_it_answers(port)
-            yield http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        finally:
-            process.terminate()
-
-
-def wait_until_it_answers(port: int) -> None:
-    give_up_at = time.monotonic() + 30
-    while True:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("GET", "/healthz")
-            connection.getresponse().read()
-        except OSError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    port = free_port()
+    with (
+        web_process(port, DISPATCHLOG_TRUSTED_PROXIES=str(count)),
+        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection,
+    ):
+        yield connection
 
 
 @pytest.mark.parametrize(("count", "is_believed"), [(0, False), (1, True)])

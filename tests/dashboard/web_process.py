@@ -24,7 +24,7 @@ def start_web(port: int, **env: str) -> subprocess.Popen[bytes]:
         [sys.executable, *_COMMAND], cwd=_ROOT, env={**os.environ, "PORT": str(port), **env}, start_new_session=True
     )
     try:
-        until(lambda: process.poll() is not None or _answers(port), seconds=60, what="it answers")
+        until(lambda: process.poll() is not None or _answers(port), what="it answers")
         assert process.poll() is None
     except BaseException:
         kill_web(process)

@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg2
 import pytest
-import structlog
 
 from dispatchlog.broker import make_broker
+from dispatchlog.engine import delivery
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.settings import Settings
+from tests.ports import free_port
 
 from .lane import APPLICATION_ROLE, install
 
 
 @pytest.fixture(autouse=True)
-def plain_tracebacks() -> Iterator[None]:
-    """Drawing a framed traceback takes a second, which is as long as a drain may last."""
-    processors = structlog.get_config()["processors"]
-    kept = list(processors)
-    # In place, for a logger that was used already keeps the list that it knew.
-    processors[:] = [
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
-    yield
-    processors[:] = kept
+def drains_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a drain gets done in its second depends on the machine."""
+    monkeypatch.setattr(delivery, "DRAIN_SECONDS", 30.0)
+
+
+@pytest.fixture
+def a_second(monkeypatch: pytest.MonkeyPatch, drains_to_the_end: None) -> None:
+    """A drain lasts as long as it does in the product."""
+    monkeypatch.setattr(delivery, "DRAIN_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -90,6 +88,4 @@ def connections(parcels_url: str) -> Iterator[Any]:
 @pytest.fixture
 def unused_tcp_port() -> int:
     """A port on which nobody listens."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_port()

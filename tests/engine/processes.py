@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+# What usually takes a moment may take long on a busy machine.
+PATIENCE_SECONDS = 60.0
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 
 
@@ -29,7 +31,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=PATIENCE_SECONDS)
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -61,17 +63,18 @@ def worker(*, ready: bool = True, crash_at: str = "", **order: Any) -> Iterator[
         yield running
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=PATIENCE_SECONDS)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
 
 
-def until(condition: Callable[[], object], *, seconds: float = 15, what: str = "") -> float:
-    """Wait until it holds; the seconds that took come back."""
+def until(condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS, what: str = "") -> float:
+    """Wait until it holds; the seconds that took come back. It looks often at first and then less."""
     started = time.monotonic()
     while not condition():
-        if time.monotonic() - started > seconds:
+        waited = time.monotonic() - started
+        if waited > seconds:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
+        time.sleep(min(0.05, max(0.005, waited / 20)))
     return time.monotonic() - started

@@ -18,8 +18,7 @@ from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway, Play
 
 from .lane import APPLICATION_ROLE, owner
-
-PATIENCE_SECONDS = 30.0
+from .processes import PATIENCE_SECONDS
 
 
 class Killed(BaseException):

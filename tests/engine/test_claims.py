@@ -32,6 +32,7 @@ from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway, Outcome
 
 from .lane import change, column, enqueue, history, make_due, owner, parcel_lane, read, statuses
+from .processes import PATIENCE_SECONDS
 
 FAILED_INDEX = "CREATE INDEX ON parcels (ordering_key, seq) WHERE status = 'FAILED' AND ordering_key IS NOT NULL"
 
@@ -77,7 +78,7 @@ def test_a_claim_marks_its_rows_with_token_worker_and_time(lane: Lane) -> None:
 @pytest.mark.parametrize("rounds", [25])
 def test_two_connections_never_claim_the_same_row(lane: Lane, rounds: int) -> None:
     racers, rows = 4, 12
-    barrier = threading.Barrier(racers, timeout=30)
+    barrier = threading.Barrier(racers, timeout=PATIENCE_SECONDS)
 
     def race(_: int) -> list[list[UUID]]:
         taken = []
@@ -337,7 +338,7 @@ def test_a_claim_that_meets_another_one_at_a_key_is_rolled_back_whole(
         finally:
             other.commit()
         with pytest.raises(peewee.IntegrityError):
-            claiming.result(timeout=10)
+            claiming.result(timeout=PATIENCE_SECONDS)
     assert read(ordered, first)["status"] == "PENDING"
 
 
@@ -345,7 +346,7 @@ def wait_until_blocked(connections: Callable[[], Any]) -> None:
     watcher = connections()
     watcher.autocommit = True
     with watcher.cursor() as cursor:
-        for _ in range(500):
+        for _ in range(6000):
             # A wait for another transaction's end has no database of its own.
             cursor.execute(
                 "SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
@@ -380,10 +381,10 @@ def test_enqueuers_of_one_key_take_turns_and_others_do_not_wait(ordered: Lane, c
         with transaction("first"):
             (first,) = ledger.enqueue(ordered, [{"ordering_key": "k"}])
             second = pool.submit(enqueue, ordered, ordering_key="k")
-            pool.submit(enqueue, ordered, ordering_key="another").result(timeout=5)
+            pool.submit(enqueue, ordered, ordering_key="another").result(timeout=PATIENCE_SECONDS)
             wait_until_blocked(connections)
             assert not second.done()
-        (after,) = second.result(timeout=5)
+        (after,) = second.result(timeout=PATIENCE_SECONDS)
     assert read(ordered, first)["seq"] < read(ordered, after)["seq"]
 
 
@@ -400,7 +401,7 @@ def test_under_a_race_every_key_leaves_in_the_order_of_its_insertion(
     for number in range(96):
         key = f"k{number % 12}"
         inserted[key] += enqueue(lane, ordering_key=key)
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + PATIENCE_SECONDS
     with ThreadPoolExecutor(6) as pool:
         while set(statuses(lane)) != {"SENT"} and time.monotonic() < ends:
             for drained in [pool.submit(drain, lane, runtime) for _ in range(6)]:
@@ -533,12 +534,12 @@ def test_a_claim_whose_transaction_began_earlier_still_sees_the_try_before_it(pa
     def late() -> None:
         with transaction("worker:2"):  # now() is settled here, and then the process is paused
             begun.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE_SECONDS)
             claimed.extend(claim_due(lane, token=uuid4(), worker_id=2, limit=1))
 
     thread = threading.Thread(target=late)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE_SECONDS)
     with transaction("worker:1"):
         assert claim_due(lane, token=uuid4(), worker_id=1, limit=1)
     with connected():

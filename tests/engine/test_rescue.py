@@ -25,6 +25,7 @@ from dispatchlog.engine.presence import Presence, process_start
 from dispatchlog.engine.rescue import rescue
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
+from tests.lateness import within
 
 from .lane import (
     APPLICATION_ROLE,
@@ -71,7 +72,7 @@ def crash(parcels_url: str, redis_url: str, ledger: Path, *, kind: GatewayKind, 
     with worker(
         ready=False, crash_at=at, database_url=parcels_url, redis_url=redis_url, kind=kind, ledger=str(ledger)
     ) as dying:
-        assert dying.process.wait(timeout=20) == -9
+        assert dying.process.wait(timeout=120) == -9
 
 
 def accepted(lane: Lane) -> list[Any]:
@@ -199,10 +200,10 @@ def test_another_worker_takes_up_a_killed_ones_row_within_seconds(
         until(lambda: is_stopped(victim.pid), what="the victim holds the row")
         with worker(**order):
             assert status(lane, dispatch_id) == "QUEUED"
-            victim.process.kill()
-            taken_seconds = until(lambda: status(lane, dispatch_id) == "SENT", what="the row is taken up again")
+            with within(5):
+                victim.process.kill()
+                taken_seconds = until(lambda: status(lane, dispatch_id) == "SENT", what="the row is taken up again")
     print(f"taken up and sent {taken_seconds:.2f} s after kill -9")
-    assert taken_seconds < 5
     assert len(accepted(lane)) == 1
 
 

@@ -254,7 +254,6 @@ def stepping(parcels_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 
 @pytest.mark.parametrize("kind", GatewayKind)
-@pytest.mark.timeout(300)
 def test_whatever_happens_in_whatever_order_the_log_agrees_with_the_provider(
     stepping: Callable[[GatewayKind], None], kind: GatewayKind
 ) -> None:

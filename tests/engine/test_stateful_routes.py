@@ -270,7 +270,6 @@ def stepping(parcels_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 
 @pytest.mark.parametrize("kind", [GatewayKind.IDEMPOTENT, GatewayKind.BLIND])
-@pytest.mark.timeout(300)
 def test_whatever_happens_each_endpoint_gets_each_keys_rows_once_and_in_order(
     stepping: Callable[[GatewayKind], None], kind: GatewayKind
 ) -> None:

@@ -34,7 +34,7 @@ def occurrences() -> list[datetime]:
 
 
 def test_two_schedulers_run_each_occurrence_once(parcels_url: str) -> None:
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=120)
     jobs = [f"job-{number}" for number in range(30)]
 
     def scheduler(name: str) -> list[str]:

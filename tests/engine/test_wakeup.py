@@ -29,9 +29,10 @@ from dispatchlog.engine.tables import Dispatch, lane_table
 from dispatchlog.engine.wakeup import NUDGES, Waker, flag
 from dispatchlog.engine.watch import Watch
 from dispatchlog.gateways.fake import FakeGateway
+from tests.lateness import within
 
 from .lane import enqueue, owner, parcel_lane, read, statuses
-from .processes import until
+from .processes import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -133,13 +134,11 @@ def test_outside_a_transaction_what_follows_a_commit_happens_at_once(parcels_url
 def test_an_enqueuer_without_a_broker_commits_and_the_wake_up_is_logged(lane: Lane, unused_tcp_port: int) -> None:
     nowhere = f"redis://127.0.0.1:{unused_tcp_port}/0"
     waker = Waker(make_broker(nowhere), nowhere)
-    started = time.monotonic()
-    with capture_logs() as logs:
+    with capture_logs() as logs, within(3):
         with transaction("test"):
             put(lane, [{"body_text": "a"}])
             waker.after_commit(lane)
         assert not waker.wake(lane)
-    assert time.monotonic() - started < 3
     assert [entry["event"] for entry in logs] == ["REDIS_AWAY"]  # once, however often it is missed
     assert statuses(lane) == ["PENDING"]
 
@@ -161,21 +160,26 @@ def sent(lane: Lane, count: int = 1) -> Callable[[], bool]:
     return lambda: statuses(lane).count("SENT") == count
 
 
-def test_a_wake_up_reaches_a_waiting_worker_in_milliseconds(runtime: Runtime, waker: Waker, redis_url: str) -> None:
+def test_a_wake_up_reaches_a_waiting_worker_in_milliseconds(
+    runtime: Runtime, waker: Waker, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "dispatchlog.engine.watch.TICK_SECONDS", 2.0
+    )  # by its own clock it would seldom be there so soon
     lane = parcel_lane(FakeGateway())
     with watching(runtime, redis_url, lane):
         enqueue(lane)
         until(sent(lane), what="the first row")  # by whatever way: from here on everything is warm
-        took = []
-        for number in range(3):
+        took: list[float] = []
+        while len(took) < 15 and sum(seconds < 0.25 for seconds in took) < 5:  # a busy machine may delay some
             time.sleep(0.05)
             (dispatch_id,) = enqueue(lane)
             waker.wake(lane)
-            until(sent(lane, number + 2), what="the row")
+            until(sent(lane, len(took) + 2), what="the row")
             row = read(lane, dispatch_id)
             took.append((row["claimed_at"] - row["created_at"]).total_seconds())
     print("from insertion to claim:", ", ".join(f"{seconds * 1000:.1f} ms" for seconds in took))
-    assert min(took) < 0.25
+    assert sum(seconds < 0.25 for seconds in took) == 5
 
 
 def test_without_any_broker_a_due_row_is_found_all_the_same(presence: Presence, unused_tcp_port: int) -> None:
@@ -184,9 +188,9 @@ def test_without_any_broker_a_due_row_is_found_all_the_same(presence: Presence, 
     lane = parcel_lane(FakeGateway())
     with watching(runtime, nowhere, lane):
         enqueue(lane)
-        seconds = until(sent(lane), what="the row is found without a broker")
+        with within(5):
+            seconds = until(sent(lane), what="the row is found without a broker")
     print(f"found without a broker in {seconds:.2f} s")
-    assert seconds < 5
 
 
 def test_losing_all_of_the_brokers_memory_changes_no_outcome(
@@ -203,11 +207,13 @@ def test_losing_all_of_the_brokers_memory_changes_no_outcome(
 def test_a_worker_wakes_by_itself_when_a_row_falls_due(runtime: Runtime, redis_url: str) -> None:
     lane = parcel_lane(FakeGateway())
     with watching(runtime, redis_url, lane):
-        (dispatch_id,) = enqueue(lane, due_at=datetime.now(UTC) + timedelta(seconds=0.7))
-        until(sent(lane), what="the row falls due")
-    row = read(lane, dispatch_id)
-    late = row["claimed_at"] - row["due_at"]
-    assert timedelta(0) <= late < timedelta(seconds=1)
+        late: list[timedelta] = []
+        while not late or (min(late) > timedelta(seconds=1) and len(late) < 5):  # a busy machine may delay some
+            (dispatch_id,) = enqueue(lane, due_at=datetime.now(UTC) + timedelta(seconds=0.7))
+            until(sent(lane, len(late) + 1), what="the row falls due")
+            row = read(lane, dispatch_id)
+            late.append(row["claimed_at"] - row["due_at"])
+    assert timedelta(0) <= min(late) < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("nudge", ["no such lane", "", "parcel'; DROP TABLE parcels; --", b"\x00\xff\xfe"])
@@ -238,7 +244,7 @@ def test_stopping_waits_for_the_row_being_sent_and_leaves_none_claimed(runtime: 
     enqueue(lane, 6)
     watch = Watch(runtime, lambda: [lane], redis_url)
     watch.start()
-    assert gateway.began.wait(10)
+    assert gateway.began.wait(PATIENCE_SECONDS)
     watch.stop()
     assert set(statuses(lane)) == {"SENT", "PENDING"}
     assert statuses(lane).count("SENT") == len(gateway.accepted)
@@ -291,7 +297,7 @@ def test_a_hung_provider_does_not_hold_up_another_lane(
 
         def send(self, parcel: Any, **rest: Any) -> Receipt:
             self.held.release()
-            assert let_go.wait(20)
+            assert let_go.wait(PATIENCE_SECONDS)
             return super().send(parcel, **rest)
 
     gateway = Hung(name="hung")
@@ -300,10 +306,10 @@ def test_a_hung_provider_does_not_hold_up_another_lane(
     enqueue(hung, 5)
     with watching(runtime, redis_url, hung, quick):
         try:
-            assert all(gateway.held.acquire(timeout=10) for _ in range(hung.slots - 1))
+            assert all(gateway.held.acquire(timeout=PATIENCE_SECONDS) for _ in range(hung.slots - 1))
             enqueue(quick, 3)
             waker.wake(quick)
-            until(sent(quick, 3), seconds=5, what="the other lane goes on")
+            until(sent(quick, 3), what="the other lane goes on")
             assert "SENT" not in statuses(hung)
         finally:
             let_go.set()

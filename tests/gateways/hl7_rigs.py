@@ -30,7 +30,7 @@ class Hl7Rig:
     def arm(self, *answers: Answer) -> None:
         self.exchange.script.set(answers)
 
-    def send(self, parcel: Parcel, seconds: float = 5) -> Receipt:
+    def send(self, parcel: Parcel, seconds: float = 30) -> Receipt:
         return self.gateway.send(parcel, deadline=Deadline(seconds), before_write=lambda: None)
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from dispatchlog.engine.deadline import Deadline
+from tests.ports import free_port
 
-from .servers import LOOPBACK, free_port
+from .servers import LOOPBACK
 
 _FOLDER = Path(__file__).parent / "independent"
-_INSTALL_SECONDS = 100
-_START_SECONDS = 20
+_INSTALL_SECONDS = 300
+_START_SECONDS = 120
 
 
 def _installed(name: str) -> Path:
@@ -66,7 +67,7 @@ class NodeServer:
     def taken(self, count: int) -> list[dict[str, Any]]:
         """The first `count` messages, waited for; fails when they do not come."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.took) >= count, timeout=10), self.took
+            assert self.changed.wait_for(lambda: len(self.took) >= count, timeout=120), self.took
             return list(self.took)
 
 

@@ -19,8 +19,9 @@ from dispatchlog.gateways.hl7_exchange_script import Answer
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from tests.ports import free_port
 
-from .servers import LOOPBACK, Provider, free_port
+from .servers import LOOPBACK, Provider
 
 SECRET = "s3cret-token"
 

@@ -56,11 +56,15 @@ class Provider:
 
 
 class RawServer:
-    """A TCP server that runs `talk(connection, server)` per connection on a thread and keeps what it `took`."""
+    """A TCP server that runs `talk(connection, server)` per connection on a thread and keeps what was `taken`.
+
+    `ended` counts the connections that it has closed.
+    """
 
     def __init__(self, talk: Callable[[socket.socket, RawServer], None], tls: ssl.SSLContext | None = None) -> None:
         self.taken = bytearray()
         self.connections = 0
+        self.ended = 0
         self._talk = talk
         self._tls = tls
         self._open: list[socket.socket] = []
@@ -90,6 +94,7 @@ class RawServer:
                 self._open.append(connection)
             self._talk(connection, self)
         connection.close()
+        self.ended += 1
 
     def take(self, connection: socket.socket, until: bytes) -> bytes:
         """Read until the bytes end with `until`, or the client closes."""
@@ -139,14 +144,6 @@ def drip(connection: socket.socket, data: bytes, server: RawServer, *, interval_
         connection.sendall(bytes([byte]))
         if server.stopped.wait(interval_seconds):
             return
-
-
-def free_port() -> int:
-    """A port where nothing listens."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dispatchlog.engine.errors import FenceLost, GatewayError, OutcomeUnknown, P
 from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUpAnswer, Parcel
 from dispatchlog.gateways.fake import NullGateway
 from dispatchlog.gateways.kit_registry import LocalKitRegistry
+from tests.lateness import within
 
 from .rigs import PURE, RIGS, SECRET, Fault, Rig, open_rig, registration, sha256
 from .servers import Provider
@@ -34,7 +35,7 @@ def nothing() -> None:
 
 def test_a_send_ends_in_a_receipt_and_the_provider_has_exactly_the_stored_bytes(rig: Rig) -> None:
     parcel = rig.parcel()
-    receipt = rig.gateway.send(parcel, deadline=Deadline(5), before_write=nothing)
+    receipt = rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
     assert receipt.provider_message_id
     json.dumps(dict(receipt.evidence))
     assert rig.accepted(parcel) == [sha256(parcel)]
@@ -43,7 +44,7 @@ def test_a_send_ends_in_a_receipt_and_the_provider_has_exactly_the_stored_bytes(
 def test_a_refused_connection_is_transient_and_before_write_is_never_asked(rig: Rig) -> None:
     parcel, gateway, asked = rig.parcel(), rig.unreachable(), []
     with pytest.raises(Transient) as refused:
-        gateway.send(parcel, deadline=Deadline(5), before_write=lambda: asked.append(1))
+        gateway.send(parcel, deadline=Deadline(30), before_write=lambda: asked.append(1))
     gateway.close()
     assert asked == []
     assert rig.accepted(parcel) == []
@@ -54,7 +55,7 @@ def test_before_write_is_asked_exactly_once_per_send_while_nothing_is_accepted_y
     for _ in range(3):  # the second and third reuse the connection
         parcel = rig.parcel()
         seen: list[list[str]] = []
-        rig.gateway.send(parcel, deadline=Deadline(5), before_write=partial(_note, rig, parcel, seen))
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=partial(_note, rig, parcel, seen))
         assert seen == [[]]
 
 
@@ -65,7 +66,7 @@ def test_what_before_write_raises_passes_unchanged_and_nothing_is_sent(rig: Rig)
         raise lost
 
     with pytest.raises(FenceLost) as raised:
-        rig.gateway.send(parcel, deadline=Deadline(5), before_write=lose)
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=lose)
     assert raised.value is lost
     time.sleep(0.1)
     assert rig.accepted(parcel) == []
@@ -79,7 +80,7 @@ def test_an_error_of_before_write_is_never_taken_for_one_of_the_network(rig: Rig
         raise error
 
     with pytest.raises(type(error)) as raised:
-        rig.gateway.send(parcel, deadline=Deadline(5), before_write=fail)
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=fail)
     assert raised.value is error
     assert rig.accepted(parcel) == []
 
@@ -89,19 +90,17 @@ def test_the_gateway_goes_on_after_a_lost_fence(rig: Rig) -> None:
         raise FenceLost("The lock is gone.")
 
     with pytest.raises(FenceLost):
-        rig.gateway.send(rig.parcel(), deadline=Deadline(5), before_write=lose)
+        rig.gateway.send(rig.parcel(), deadline=Deadline(30), before_write=lose)
     parcel = rig.parcel()
-    rig.gateway.send(parcel, deadline=Deadline(5), before_write=nothing)
+    rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
     assert rig.accepted(parcel) == [sha256(parcel)]
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP])
 def test_the_total_deadline_holds_against_a_silent_or_dripping_provider(rig: Rig, fault: Fault) -> None:
     rig.arm(fault)
-    begun = time.monotonic()
-    with pytest.raises(OutcomeUnknown) as late:
+    with within(1.5, least_seconds=0.9), pytest.raises(OutcomeUnknown) as late:
         rig.gateway.send(rig.parcel(), deadline=Deadline(1), before_write=nothing)
-    assert 0.9 < time.monotonic() - begun < 1.5
     assert "TIMEOUT" in late.value.code
 
 
@@ -110,7 +109,7 @@ def test_a_lost_reply_after_acceptance_is_an_unknown_outcome(rig: Rig, fault: Fa
     parcel = rig.parcel()
     rig.arm(fault)
     with pytest.raises(OutcomeUnknown):
-        rig.gateway.send(parcel, deadline=Deadline(3), before_write=nothing)
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
     assert rig.accepted(parcel) == [sha256(parcel)]
 
 
@@ -119,7 +118,7 @@ def test_a_reset_before_acceptance_looks_the_same_and_is_unknown_too(rig: Rig, f
     parcel = rig.parcel()
     rig.arm(fault)
     with pytest.raises(OutcomeUnknown):
-        rig.gateway.send(parcel, deadline=Deadline(3), before_write=nothing)
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
     assert rig.accepted(parcel) == []
 
 
@@ -130,14 +129,14 @@ def test_a_definite_no_is_permanent_or_transient_and_nothing_is_accepted(
     parcel = rig.parcel()
     rig.arm(fault)
     with pytest.raises(kind_of_error) as no:
-        rig.gateway.send(parcel, deadline=Deadline(5), before_write=nothing)
+        rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
     json.dumps(dict(no.value.evidence))
     assert rig.accepted(parcel) == []
 
 
 def test_an_idempotent_provider_takes_one_key_once_and_the_others_twice(rig: Rig) -> None:
     parcel = rig.parcel()
-    first, second = (rig.gateway.send(parcel, deadline=Deadline(5), before_write=nothing) for _ in range(2))
+    first, second = (rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing) for _ in range(2))
     if rig.gateway.kind is GatewayKind.IDEMPOTENT:
         assert first.provider_message_id == second.provider_message_id
         assert len(rig.accepted(parcel)) == 1
@@ -152,7 +151,7 @@ def test_one_instance_serves_many_threads(rig: Rig) -> None:
     def send_some(mine: slice) -> None:
         try:
             for parcel in parcels[mine]:
-                rig.gateway.send(parcel, deadline=Deadline(10), before_write=nothing)
+                rig.gateway.send(parcel, deadline=Deadline(60), before_write=nothing)
         except BaseException as error:  # noqa: BLE001  (a thread's failure must reach the test)
             failures.append(error)
 
@@ -167,9 +166,9 @@ def test_one_instance_serves_many_threads(rig: Rig) -> None:
 
 def test_only_a_look_up_gateway_answers_a_look_up(rig: Rig) -> None:
     parcel, since = rig.parcel(), datetime.now(UTC) - timedelta(minutes=1)
-    before = rig.gateway.look_up(parcel, since=since, deadline=Deadline(5))
-    receipt = rig.gateway.send(parcel, deadline=Deadline(5), before_write=nothing)
-    after = rig.gateway.look_up(parcel, since=since, deadline=Deadline(5))
+    before = rig.gateway.look_up(parcel, since=since, deadline=Deadline(30))
+    receipt = rig.gateway.send(parcel, deadline=Deadline(30), before_write=nothing)
+    after = rig.gateway.look_up(parcel, since=since, deadline=Deadline(30))
     if rig.gateway.kind is GatewayKind.LOOKUP:
         assert (before.answer, after.answer) == (LookUpAnswer.ABSENT, LookUpAnswer.FOUND)
         assert after.provider_message_id == receipt.provider_message_id

@@ -13,11 +13,11 @@ from dispatchlog.gateways.hl7_exchange import Exchange, server_context
 from dispatchlog.gateways.hl7_exchange_script import Answer
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.hl7_probe import Trial, Verdict, try_endpoint
+from tests.ports import free_port
 
 from .hl7_certificates import Authority
 from .hl7_rigs import https_endpoint, mllp_endpoint, mllp_rig
 from .rigs import visit
-from .servers import free_port
 
 AUTHORITY, STRANGER = Authority("Authority"), Authority("Stranger")
 

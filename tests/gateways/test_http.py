@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import FenceLost, OutcomeUnknown, Permanent, Transient
 from dispatchlog.gateways.http import MAX_REPLY_BYTES, HttpClient
 from dispatchlog.gateways.http_replies import HttpReply
+from tests.engine.processes import until
+from tests.lateness import within
 
 from .servers import LOOPBACK, Certificate, RawServer, drip, raw_server, reset
 
@@ -30,7 +33,7 @@ def client_of(server: RawServer) -> Iterator[HttpClient]:
         client.close()
 
 
-def post(client: HttpClient, deadline_seconds: float = 3, **more: Any) -> HttpReply:
+def post(client: HttpClient, deadline_seconds: float = 30, **more: Any) -> HttpReply:
     return client.request("POST", "/things", content=b"BODY", deadline=Deadline(deadline_seconds), **more)
 
 
@@ -39,7 +42,7 @@ def answering(*answers: bytes) -> Talk:
         for answer in answers:
             server.take(connection, b"BODY")
             connection.sendall(answer)
-        server.stopped.wait(5)
+        server.stopped.wait(60)
 
     return talk
 
@@ -84,22 +87,28 @@ def test_a_connection_closed_while_idle_is_replaced_before_anything_is_written()
         connection.sendall(OK)
 
     with raw_server(talk_once) as server, client_of(server) as client:
-        for _ in range(3):
+        for number in range(3):
             assert post(client).status == 200
-            time.sleep(0.05)
+            until(lambda number=number: server.ended == number + 1, what="its end")
         assert server.connections == 3
 
 
 def test_a_connection_closed_while_before_write_takes_its_time_is_a_definite_no() -> None:
+    told = threading.Event()
+
     def close_when_told(connection: socket.socket, server: RawServer) -> None:
         server.take(connection, b"BODY")
         connection.sendall(OK)
-        server.stopped.wait(0.3)
+        told.wait(60)
+
+    def take_time() -> None:
+        told.set()
+        until(lambda: server.ended == 1, what="its end")
 
     with raw_server(close_when_told) as server, client_of(server) as client:
         post(client)
         with pytest.raises(Transient) as stale:
-            post(client, before_write=lambda: time.sleep(0.6))
+            post(client, before_write=take_time)
     assert stale.value.code == "CONNECTION_STALE"
 
 
@@ -154,11 +163,13 @@ def test_the_total_deadline_holds_while_every_single_read_is_quick(dripped: byte
         server.take(connection, b"BODY")
         drip(connection, dripped, server)
 
-    with raw_server(talk) as server, client_of(server) as client:
-        begun = time.monotonic()
-        with pytest.raises(OutcomeUnknown) as late:
-            post(client, 1)
-    assert 0.9 < time.monotonic() - begun < 1.5
+    with (
+        raw_server(talk) as server,
+        client_of(server) as client,
+        within(1.5, least_seconds=0.9),
+        pytest.raises(OutcomeUnknown) as late,
+    ):
+        post(client, 1)
     assert late.value.code == "TIMEOUT"
 
 
@@ -166,11 +177,8 @@ def test_the_total_deadline_holds_against_a_server_that_never_reads() -> None:
     def talk(connection: socket.socket, server: RawServer) -> None:
         server.stopped.wait(10)
 
-    with raw_server(talk) as server, client_of(server) as client:
-        begun = time.monotonic()
-        with pytest.raises(OutcomeUnknown):
-            client.request("POST", "/", content=b"x" * 30_000_000, deadline=Deadline(1))
-    assert time.monotonic() - begun < 1.5
+    with raw_server(talk) as server, client_of(server) as client, within(1.5), pytest.raises(OutcomeUnknown):
+        client.request("POST", "/", content=b"x" * 30_000_000, deadline=Deadline(1))
 
 
 def test_an_early_answer_of_a_server_that_stops_reading_is_heard() -> None:
@@ -259,11 +267,9 @@ def drip_forever(connection: socket.socket, server: RawServer) -> None:
 def test_a_handshake_that_fails_or_drips_is_transient_within_the_deadline(talk: Talk) -> None:
     with raw_server(talk) as server:
         client = HttpClient(f"https://localhost:{server.port}")
-        begun = time.monotonic()
-        with pytest.raises(Transient) as failed:
+        with within(1.5), pytest.raises(Transient) as failed:
             post(client, 1)
         client.close()
-    assert time.monotonic() - begun < 1.5
     assert failed.value.code == "TLS_FAILED"
 
 
@@ -274,8 +280,6 @@ def test_the_deadline_holds_under_tls_too(certificate: Certificate) -> None:
 
     with raw_server(talk, certificate.server_context()) as server:
         client = HttpClient(f"https://localhost:{server.port}", ca_file=certificate.certificate)
-        begun = time.monotonic()
-        with pytest.raises(OutcomeUnknown):
+        with within(1.5), pytest.raises(OutcomeUnknown):
             post(client, 1)
         client.close()
-    assert time.monotonic() - begun < 1.5

@@ -103,7 +103,7 @@ def test_key_trace_and_token_go_in_headers_and_the_body_is_the_stored_bytes() ->
     def talk(connection: Any, server: Any) -> None:
         server.take(connection, parcel.body)
         connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-        server.stopped.wait(5)
+        server.stopped.wait(60)
 
     with raw_server(talk) as server:
         registry = HttpKitRegistry(f"http://{LOOPBACK}:{server.port}/v1/", "s3cret", key_retention_seconds=60)

@@ -20,8 +20,9 @@ from dispatchlog.gateways.orders_api import (
     PractitionerDocument,
     parse_order,
 )
+from tests.ports import free_port
 
-from .servers import LOOPBACK, RawServer, free_port, raw_server
+from .servers import LOOPBACK, RawServer, raw_server
 
 ORDER: dict[str, Any] = {
     "orderId": "o-1",
@@ -54,7 +55,7 @@ def upstream(status: int, document: Any) -> Iterator[tuple[OrdersApi, RawServer]
     def talk(connection: socket.socket, server: RawServer) -> None:
         server.take(connection, b"\r\n\r\n")
         connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
-        server.stopped.wait(5)
+        server.stopped.wait(60)
 
     with raw_server(talk) as server:
         api = OrdersApi(f"http://{LOOPBACK}:{server.port}/api", "s3cret", deadline_seconds=1)
@@ -113,7 +114,7 @@ def test_each_answer_means_what_a_reader_needs(status: int, document: Any, kind:
 
 def test_a_hanging_or_absent_upstream_is_transient_because_reading_changes_nothing() -> None:
     def silent(connection: socket.socket, server: RawServer) -> None:
-        server.stopped.wait(5)
+        server.stopped.wait(60)
 
     with raw_server(silent) as server:
         api = OrdersApi(f"http://{LOOPBACK}:{server.port}", "", deadline_seconds=0.3)

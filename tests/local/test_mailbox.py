@@ -32,11 +32,11 @@ def smtp(directory: Path) -> Iterator[smtplib.SMTP]:
     with process.stdout:
         port = int(process.stdout.readline().split(",")[0].rpartition(":")[2])
         try:
-            with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
                 yield client
         finally:
             process.terminate()
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=120) == 0
 
 
 def letter(subject: str = "Votre formulaire · 問診票") -> EmailMessage:
@@ -182,7 +182,7 @@ def test_a_taken_port_is_reported_in_one_line(smtp: smtplib.SMTP, directory: Pat
     assert smtp.sock is not None
     port = smtp.sock.getpeername()[1]
     command = [sys.executable, "-m", "dispatchlog.local.mailbox", "--port", str(port), "--dir", str(directory)]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert second.stderr.startswith(f"mailbox: cannot receive on 127.0.0.1:{port}")
     assert len(second.stderr.splitlines()) == 1

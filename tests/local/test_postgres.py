@@ -120,7 +120,7 @@ def test_committed_data_survive_kill_9_while_a_query_still_runs(server: LocalPos
         server.start()
 
         assert execute(server, "SELECT count(*), min(id) FROM kept") == [(1000, 1)]
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         assert not thread.is_alive()
 
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from dispatchlog.supervisor import spawn
+from tests.ports import free_port
 
 _COMMAND = [sys.executable, "-m", "dispatchlog.cli"]
 
@@ -51,7 +51,7 @@ class Running:
 
     def stop(self) -> list[str]:
         self.process.send_signal(signal.SIGINT)
-        output, _ = self.process.communicate(timeout=60)
+        output, _ = self.process.communicate(timeout=120)
         return output.decode().splitlines()
 
 
@@ -71,14 +71,9 @@ def dispatchlog(
         env={**environment(port), **dict(more)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +93,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_the_dashboard_answers_where_the_greeting_says(up: Running) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=120)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
 
@@ -175,7 +170,7 @@ def test_ctrl_c_beside_a_dead_server_stops_everything(tmp_path: Path) -> None:
     assert lines[-1] == "everything has stopped"
     assert not any("did not stop in time" in line for line in lines)
     assert running.process.returncode == 0
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=120)[1] == []
 
 
 def test_after_it_has_stopped_its_settings_are_nobodys(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_two_processes_that_migrate_at_once_apply_each_step_once(empty_database_
     ]
     applied = []
     for process in running:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         applied.append(int(output))
     assert sorted(applied) == [0, len(migration_status(empty_database_url))]
@@ -183,7 +183,7 @@ def test_two_databases_of_one_cluster_may_be_migrated_at_once(servers: Servers) 
         fresh_database(servers, "twin_b", migrated=False) as second,
     ):
         running = [subprocess.Popen([sys.executable, "-c", command, url]) for url in (first, second)]
-        assert [process.wait(timeout=60) for process in running] == [0, 0]
+        assert [process.wait(timeout=120) for process in running] == [0, 0]
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:

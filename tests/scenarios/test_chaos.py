@@ -22,7 +22,6 @@ from chaos.oracle import Oracle, Verdict
 NOTE = "a note"
 
 
-@pytest.mark.timeout(300)
 def test_nothing_is_sent_twice_lost_or_left_open_while_everything_is_killed() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "chaos", "--seconds=20", "--seed=1", "--gap-seconds=0.4", "--per-second=400"],
@@ -30,7 +29,7 @@ def test_nothing_is_sent_twice_lost_or_left_open_while_everything_is_killed() ->
         env={**os.environ, "PYTHONWARNINGS": ""},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=540,
     )
     output = ended.stdout + ended.stderr
     assert ended.returncode == 0, output[-20_000:]

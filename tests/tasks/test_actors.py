@@ -44,7 +44,7 @@ def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.terminate()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -127,7 +127,7 @@ def test_a_worker_survives_every_forged_and_broken_message_and_works_on(app: Set
             queue = "AUTO_REGISTER_PRACTIONER_ORDER_KITS"
             push(client, queue, message("auto_register_practitioner_order_kits", argument, queue=queue))
         with worker(app, log) as process:
-            ends = time.monotonic() + 30
+            ends = time.monotonic() + 120
             while client.llen(f"dramatiq:{QUEUE}") and time.monotonic() < ends:
                 time.sleep(0.05)
             assert client.llen(f"dramatiq:{QUEUE}") == 0

@@ -111,7 +111,7 @@ class Installation:
     def call(self, method: str, path: str, document: Any = None) -> Answer:
         """One request to the dashboard by whoever has a token and a cookie of an earlier day."""
         headers = {"Authorization": f"Bearer {self.token}", "Cookie": "dispatchlog=x"}
-        with closing(http.client.HTTPConnection(HOST, self._port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(HOST, self._port, timeout=120)) as connection:
             body = None if document is None else json.dumps(document)
             connection.request(method, path, body, headers | {"Content-Type": "application/json"})
             reply = connection.getresponse()

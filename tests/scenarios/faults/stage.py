@@ -33,7 +33,7 @@ from tests.engine.processes import until
 from tests.scenarios.faults.lanes import DEADLINE_SECONDS, KINDS, fault_lanes
 from tests.scenarios.faults.proxy import FaultProxy, Protocol
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 WORKER = "tests.scenarios.faults.worker"
 Found = dict[str, Any]
 

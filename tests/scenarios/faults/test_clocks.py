@@ -15,8 +15,6 @@ from tests.engine.processes import until
 from tests.scenarios.faults.scheduler import JOB, PERIOD_SECONDS
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, WORKER, Stage, database_now, end
 
-pytestmark = pytest.mark.timeout(240)
-
 SCHEDULER = "tests.scenarios.faults.scheduler"
 
 

@@ -31,11 +31,9 @@ from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.visits import record_visit
 from tests.engine.lane import APPLICATION_ROLE
 from tests.engine.processes import until
+from tests.ports import free_port
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, close_pool, end
-from tests.scenarios.processes import free_port
 from tests.systems.hl7.visits import VISIT
-
-pytestmark = pytest.mark.timeout(240)
 
 STUDENTS = [f"S-{number}" for number in range(12)]
 SCHOOL, GATEWAY = "SCH-01", "hl7:SCH-01"
@@ -45,7 +43,7 @@ ENDPOINT = {
     "host": HOST,
     "tls": False,
     "rate_per_second": None,
-    "deadline_seconds": 0.5,
+    "deadline_seconds": 30,
     "first_retry_seconds": 0.1,
     "max_retries": 100,
 }
@@ -84,10 +82,10 @@ class Clinic:
         self.parts.callback(end, process)
         return process
 
-    def script(self, **standing: Any) -> None:
-        """What the exchange does with every message from now on."""
-        body = json.dumps({"standing": standing}).encode()
-        urllib.request.urlopen(f"http://{HOST}:{self.ports[1]}/script", body, timeout=10).close()
+    def script(self, *first: dict[str, Any], **standing: Any) -> None:
+        """What the exchange does with the next messages, and then with every one."""
+        body = json.dumps({"answers": first, "standing": standing}).encode()
+        urllib.request.urlopen(f"http://{HOST}:{self.ports[1]}/script", body, timeout=120).close()
 
     def report(self, rounds: int) -> None:
         """So many visits of each student, by turns."""
@@ -142,10 +140,10 @@ def clinic(tmp_path: Path, settings_env: Settings) -> Iterator[Clinic]:
 
 
 def test_an_exchange_that_dies_in_a_burst_and_comes_back_has_everything_once(clinic: Clinic) -> None:
-    clinic.script(delay_seconds=0.01)
+    clinic.script({}, {}, {}, {}, way="mute")
     clinic.start_worker()
     clinic.report(rounds=3)
-    until(lambda: len(clinic.effects()) >= 5, seconds=PATIENCE_SECONDS, what="the burst has begun")
+    until(lambda: len(clinic.effects()) == 5, seconds=PATIENCE_SECONDS, what="the burst has begun")
     end(clinic.exchange)
     assert len(clinic.effects()) < len(clinic.rows())
     until(lambda: any(row["attempts"] for row in clinic.rows()), seconds=PATIENCE_SECONDS, what="an attempt in vain")
@@ -155,11 +153,12 @@ def test_an_exchange_that_dies_in_a_burst_and_comes_back_has_everything_once(cli
 
 
 def test_what_a_killed_worker_had_sent_and_not_recorded_is_sent_again_byte_for_byte(clinic: Clinic) -> None:
-    clinic.script(delay_seconds=0.03)
+    clinic.script({}, {}, {}, way="mute")
     clinic.report(rounds=2)
     clinic.start_worker()
-    until(lambda: len(clinic.effects()) >= 3, seconds=PATIENCE_SECONDS, what="it is in the middle of a run")
+    until(lambda: len(clinic.effects()) == 4, seconds=PATIENCE_SECONDS, what="it is in the middle of a run")
     end(clinic.worker)
+    clinic.script()
     sent = [row for row in clinic.rows() if row["status"] == "SENT"]
     assert len(sent) < len(clinic.effects())
     clinic.start_worker()
@@ -170,6 +169,7 @@ def test_what_a_killed_worker_had_sent_and_not_recorded_is_sent_again_byte_for_b
 
 def test_a_silent_exchange_is_left_alone_until_it_speaks_again(clinic: Clinic, settings_env: Settings) -> None:
     breaker = Breaker(settings_env.effective_redis_url)
+    schools.change_endpoint(SCHOOL, {"deadline_seconds": 0.5}, actor="test")
     clinic.script(way="mute", accept=True)
     clinic.report(rounds=2)
     clinic.start_worker()

@@ -30,8 +30,6 @@ from tests.scenarios.faults.installation import DASHBOARD, Installation
 from tests.scenarios.faults.lanes import KINDS
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, WORKER, Stage, close_pool, database_now
 
-pytestmark = pytest.mark.timeout(240)
-
 IDEMPOTENT, LOOKUP, BLIND = GatewayKind.IDEMPOTENT, GatewayKind.LOOKUP, GatewayKind.BLIND
 CROWD = 16  # as many as the dashboard has threads
 ACKNOWLEDGED_BEFORE_THE_KILL = 5

@@ -24,8 +24,6 @@ from tests.scenarios.faults.lanes import KINDS
 from tests.scenarios.faults.stage import PATIENCE_SECONDS, Ending, Stage, database_now, end
 from tests.tasks.test_actors import message, push
 
-pytestmark = pytest.mark.timeout(240)
-
 # Enough to hold six sends at once on a busy machine; everybody else then waits so long for the sender.
 HELD_SECONDS = 5.0
 IDEMPOTENT, LOOKUP, BLIND = GatewayKind.IDEMPOTENT, GatewayKind.LOOKUP, GatewayKind.BLIND
