@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
-from dispatchlog.engine import delivery, ledger, operator
+from dispatchlog.engine import claims, delivery, ledger, operator
 from dispatchlog.engine.database import connected, database, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.gateway import GatewayKind, Receipt
 from dispatchlog.engine.lanes import Route
@@ -248,6 +248,8 @@ def stepping(parcels_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     with owner(parcels_url) as cursor:
         cursor.execute(INSTALL)
     monkeypatch.setattr(delivery, "crash_point", crash_point)
+    # So that these few rows are found in both ways: the nearest one by one, what is behind them key by key.
+    monkeypatch.setattr(claims, "_near", lambda limit: 2)
 
     def run(kind: GatewayKind) -> None:
         machine = type(f"{kind}Machine", (Machine,), {"kind": kind, "url": parcels_url})
