@@ -37,10 +37,8 @@ def set_by_hand(dispatch_id: UUID, status: DispatchStatus, *, actor: str, reason
 def note_own(
     dispatch: Mapping[str, Any], status: DispatchStatus, *, source: str, event_id: str, actor: str, reason: str = ""
 ) -> OrderRow:
-    """What happened on our side (a booking or cancellation accepted: `booking`; a right delivery code: `otp`; a person's
-    word: `staff`), stored as an event and applied at once, in the caller's transaction with the order locked; the order
-    comes back.
+    """What happened on our side, stored as an event and applied at once, in the caller's transaction, order locked.
 
-    DELIVERED from here is `confirmed_by` otp or staff. Noting the same `event_id` again changes nothing.
+    `source` is booking (one was accepted, or taken back), otp (the code was right) or staff (a person's word).
     """
     raise NotImplementedError
