@@ -5,7 +5,8 @@ Storing and applying are two steps: a webhook is answered as soon as it is store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from dispatchlog.gateways.courier import Report
@@ -29,5 +30,15 @@ def set_by_hand(dispatch_id: UUID, status: DispatchStatus, *, actor: str, reason
     Raises:
         CourierError: DISPATCH_NOT_FOUND, DISPATCH_SUPERSEDED (a newer attempt exists), STATUS_NOT_ALLOWED
             (REQUESTED, or the same), REASON_REQUIRED.
+    """
+    raise NotImplementedError
+
+
+def note_own(
+    dispatch: Mapping[str, Any], status: DispatchStatus, *, source: str, event_id: str, actor: str, reason: str = ""
+) -> OrderRow:
+    """What happened on our side, stored as an event and applied at once, in the caller's transaction, order locked.
+
+    `source` is booking (one was accepted, or taken back), otp (the code was right) or staff (a person's word).
     """
     raise NotImplementedError
