@@ -46,3 +46,12 @@ def order_state(order_id: UUID) -> OrderState:
 def order_page(*, page: int, page_size: int, status: str | None = None) -> OrderPage:
     """Page `page` (from 1) of `page_size` orders whose `dispatch_status` is `status` (None: all)."""
     raise NotImplementedError
+
+
+def order_of_dispatch(dispatch_id: UUID) -> UUID:
+    """The id of the order that this courier dispatch belongs to.
+
+    Raises:
+        CourierError: DISPATCH_NOT_FOUND.
+    """
+    raise NotImplementedError
