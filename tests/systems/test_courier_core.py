@@ -606,4 +606,4 @@ def test_orders_come_page_by_page_newest_first(desk: CourierDesk) -> None:
     assert first.orders[0]["booking_status"] == "PENDING"
     only = reading.order_page(page=1, page_size=10, status="REQUESTED")
     assert [row["id"] for row in only.orders] == [ids[4]]
-    assert refusal(lambda: reading.order_page(page=10_000, page_size=100))[0] == "PAGE_TOO_FAR"
+    assert refusal(lambda: reading.order_page(page=10_000, page_size=100))[0] == "INVALID_PAGE"

@@ -87,13 +87,13 @@ def order_page(*, page: int, page_size: int, status: str | None = None) -> Order
     cancel_requested_at, booking_status, booking_in_doubt and booking_error_code.
 
     Raises:
-        CourierError: PAGE_TOO_FAR (beyond the first 10,000 orders), INVALID_PAGE.
+        CourierError: INVALID_PAGE (none, or beyond the first 10,000 orders).
     """
     if page < 1 or not 1 <= page_size <= 100:
         raise CourierError("page is 1 or more, pageSize 1 to 100", code="INVALID_PAGE", field="page")
     if page * page_size > MOST:
         message = f"only the newest {MOST} orders can be paged through; ask for a status"
-        raise CourierError(message, code="PAGE_TOO_FAR", field="page")
+        raise CourierError(message, code="INVALID_PAGE", field="page")
     where = "" if status is None else "WHERE dispatch_status = %(status)s"
     values = {"status": status, "size": page_size, "skipped": (page - 1) * page_size, "most": MOST}
     with connected():
