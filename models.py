@@ -265,7 +265,7 @@ class ServiceToken(Table):
         constraints=[
             Check(
                 "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
-                "visits:write,visits:read,hl7:retry}'"
+                "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act}'"
                 " AND scopes <> '{}'"
             )
         ],
@@ -619,7 +619,290 @@ Hl7Message.add_index(
 )
 
 
-LANE_TABLES: tuple[type[Dispatch], ...] = (KitRegistration, HealthInformationDispatchLog, Hl7Message)
+class Pharmacy(Table):
+    """A pharmacy, and so where a courier picks up; `code` names it in orders and addresses."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    code = CharField(max_length=40, unique=True, constraints=[Check("code ~ '^[A-Za-z0-9][A-Za-z0-9._-]*$'")])
+    name = CharField(max_length=255)
+    phone = CharField(max_length=32)
+    email = CharField(max_length=320, null=True)
+    address = CharField(max_length=500)
+    city = _text(120)
+    latitude = DoubleField(constraints=[Check("latitude BETWEEN -90 AND 90")])
+    longitude = DoubleField(constraints=[Check("longitude BETWEEN -180 AND 180")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "pharmacies"
+
+
+class PharmacyOrder(Table):
+    """An order of medicines. `dispatch_id` and `dispatch_status` are those of its newest courier dispatch.
+
+    `version` grows with every change that anybody is told of.
+    """
+
+    id = UUIDField(primary_key=True, default=new_id)
+    order_number = CharField(max_length=64, unique=True)
+    pharmacy = ForeignKeyField(Pharmacy, column_name="pharmacy_id", on_delete="RESTRICT")
+    patient_id = _text(64)
+    patient_name = CharField(max_length=255)
+    patient_phone = CharField(max_length=32)
+    patient_email = CharField(max_length=320)
+    address = CharField(max_length=500)
+    city = _text(120)
+    latitude = DoubleField(constraints=[Check("latitude BETWEEN -90 AND 90")])
+    longitude = DoubleField(constraints=[Check("longitude BETWEEN -180 AND 180")])
+    address_note = _text(500)
+    currency = CharField(max_length=3)
+    total_minor = BigIntegerField(constraints=[Check("total_minor >= 0")])
+    payment_status = _text(16, "Pending", Check("payment_status IN ('Pending', 'Paid', 'Failed', 'Refunded')"))
+    payment_reference = CharField(max_length=128, null=True)
+    paid_at = DateTimeTZField(null=True)
+    is_ready_for_dispatch = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    ready_at = DateTimeTZField(null=True)
+    ready_by = CharField(max_length=128, null=True)
+    deliver_by = DateTimeTZField(null=True)
+    dispatch_id = UUIDField(null=True)
+    dispatch_status = CharField(max_length=16, null=True)
+    document_sha256 = BlobField()
+    version = BigIntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    source = CharField(max_length=128)
+    trace_id = CharField(max_length=64)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "pharmacy_orders"
+        constraints = [  # noqa: RUF012  (Peewee's own way)
+            Check("(payment_status = 'Paid') <= (paid_at IS NOT NULL)"),
+            Check("is_ready_for_dispatch = (ready_at IS NOT NULL)"),
+            Check("(dispatch_id IS NULL) = (dispatch_status IS NULL)"),
+        ]
+        indexes = (
+            (("created_at", "id"), False),
+            (("dispatch_status", "created_at", "id"), False),
+            (("payment_status", "is_ready_for_dispatch", "created_at", "id"), False),
+        )
+
+
+PharmacyOrder.add_index(
+    PharmacyOrder.index(PharmacyOrder.patient_id, where=SQL("patient_id <> ''"), name="pharmacy_orders_patient")
+)
+
+
+class PharmacyOrderItem(Table):
+    """A line of a pharmacy order; never changed."""
+
+    order = ForeignKeyField(PharmacyOrder, column_name="order_id", on_delete="RESTRICT", index=False)
+    number = SmallIntegerField(constraints=[Check("number > 0")])
+    name = CharField(max_length=255)
+    quantity = IntegerField(constraints=[Check("quantity > 0")])
+
+    class Meta:
+        table_name = "pharmacy_order_items"
+        primary_key = CompositeKey("order", "number")
+
+
+class CourierDispatch(Table):
+    """One attempt to bring an order to its patient: from the wish to book a courier until it ended.
+
+    `status` is REQUESTED until the courier has the booking. `courier_reference` is the courier's own number, `poll_at` when
+    it is asked next. Of the delivery code only a keyed hash is kept.
+    """
+
+    id = UUIDField(primary_key=True, default=new_id)
+    order = ForeignKeyField(PharmacyOrder, column_name="order_id", on_delete="RESTRICT", index=False)
+    attempt = IntegerField(constraints=[Check("attempt > 0")])
+    courier = CharField(max_length=32)
+    status = _text(
+        16,
+        "REQUESTED",
+        Check(
+            "status IN ('REQUESTED', 'BOOKED', 'ASSIGNED', 'PICKED_UP', 'IN_TRANSIT', 'DELIVERED', 'FAILED', 'CANCELED')"
+        ),
+    )
+    courier_reference = CharField(max_length=255, null=True)
+    job_references = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+    raw_status = _text(255)
+    tracking_url = CharField(max_length=2048, null=True)
+    driver_name = CharField(max_length=255, null=True)
+    driver_phone = CharField(max_length=32, null=True)
+    eta_at = DateTimeTZField(null=True)
+    requested_at = DateTimeTZField(constraints=_CLOCK)
+    booked_at = DateTimeTZField(null=True)
+    assigned_at = DateTimeTZField(null=True)
+    picked_up_at = DateTimeTZField(null=True)
+    in_transit_at = DateTimeTZField(null=True)
+    ended_at = DateTimeTZField(null=True)
+    failure_code = CharField(max_length=64, null=True)
+    failure_reason = TextField(null=True)
+    confirmed_by = CharField(
+        max_length=8, null=True, constraints=[Check("confirmed_by IN ('otp', 'courier', 'staff')")]
+    )
+    code_counter = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    code_hash = BlobField(null=True)
+    code_expires_at = DateTimeTZField(null=True)
+    code_tries = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    code_locked_at = DateTimeTZField(null=True)
+    cancel_requested_at = DateTimeTZField(null=True)
+    cancel_requested_by = CharField(max_length=128, null=True)
+    cancel_reason = TextField(null=True)
+    cancel_refused = CharField(max_length=255, null=True)
+    poll_at = DateTimeTZField(null=True)
+    polled_at = DateTimeTZField(null=True)
+    heard_at = DateTimeTZField(null=True)
+    polls_apart = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    disagreement = CharField(max_length=255, null=True)
+    trace_id = CharField(max_length=64)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "courier_dispatches"
+        constraints = [  # noqa: RUF012  (Peewee's own way)
+            Check("(status IN ('DELIVERED', 'FAILED', 'CANCELED')) = (ended_at IS NOT NULL)"),
+            Check("(status = 'DELIVERED') = (confirmed_by IS NOT NULL)"),
+        ]
+        indexes = ((("order", "attempt"), True), (("created_at", "id"), False))
+
+
+for _index in (
+    CourierDispatch.index(
+        CourierDispatch.order, unique=True, where=SQL("status NOT IN ('FAILED', 'CANCELED')"), name="one_open"
+    ),
+    CourierDispatch.index(
+        CourierDispatch.courier,
+        CourierDispatch.courier_reference,
+        unique=True,
+        where=SQL("courier_reference IS NOT NULL"),
+        name="reference",
+    ),
+    CourierDispatch.index(CourierDispatch.poll_at, where=SQL("poll_at IS NOT NULL"), name="poll"),
+    CourierDispatch.index(CourierDispatch.updated_at, where=SQL("disagreement IS NOT NULL"), name="disagreement"),
+    CourierDispatch.index(CourierDispatch.ended_at, where=SQL("ended_at IS NOT NULL"), name="ended"),
+):
+    CourierDispatch.add_index(_index)
+
+
+class CourierEvent(Table):
+    """What was heard of a dispatch, once per event of the courier; `effect` is what it did when it was applied."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    courier = CharField(max_length=32)
+    event_id = CharField(max_length=128)
+    source = CharField(max_length=8, constraints=[Check("source IN ('booking', 'webhook', 'poll', 'otp', 'staff')")])
+    courier_reference = _text(255)
+    dispatch = ForeignKeyField(CourierDispatch, column_name="dispatch_id", null=True, on_delete="RESTRICT", index=False)
+    raw_status = CharField(max_length=255)
+    status = CharField(max_length=16, null=True)
+    occurred_at = DateTimeTZField(null=True)
+    received_at = DateTimeTZField(constraints=_CLOCK)
+    body = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+    actor = _text(128)
+    reason = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    trace_id = _text(64)
+    applied_at = DateTimeTZField(null=True)
+    effect = CharField(
+        max_length=16,
+        null=True,
+        constraints=[Check("effect IN ('MOVED', 'NOTED', 'BEHIND', 'UNKNOWN', 'UNMATCHED', 'SUPERSEDED')")],
+    )
+
+    class Meta:
+        table_name = "courier_events"
+        constraints = [Check("(applied_at IS NULL) = (effect IS NULL)")]  # noqa: RUF012  (Peewee's own way)
+        indexes = ((("courier", "event_id"), True), (("dispatch", "id"), False))
+
+
+CourierEvent.add_index(CourierEvent.index(CourierEvent.id, where=SQL("applied_at IS NULL"), name="open"))
+CourierEvent.add_index(
+    CourierEvent.index(
+        CourierEvent.courier, CourierEvent.courier_reference, where=SQL("effect = 'UNMATCHED'"), name="unmatched"
+    )
+)
+
+
+class OrderChange(Table):
+    """A change of a pharmacy order, as those who listen are told of it; written with the change itself."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    order_id = UUIDField()
+    version = BigIntegerField()
+    what = CharField(max_length=32)
+    payload = BinaryJSONField(index=False)
+    trace_id = CharField(max_length=64)
+    changed_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "order_changes"
+        indexes = ((("order_id", "id"), False),)
+
+
+@lane_table
+class CourierBooking(Dispatch):
+    """Lane `courier_booking`: one courier dispatch to be booked with the courier."""
+
+    order = ForeignKeyField(PharmacyOrder, column_name="order_id", on_delete="RESTRICT", index=False)
+    courier_dispatch = ForeignKeyField(
+        CourierDispatch, column_name="courier_dispatch_id", on_delete="RESTRICT", unique=True
+    )
+    order_number = CharField(max_length=64)
+    attempt = IntegerField()
+    courier = CharField(max_length=32)
+
+    class Meta:
+        table_name = "courier_bookings"
+        indexes = ((("order", "attempt"), True),)
+
+
+@lane_table
+class CourierCancellation(Dispatch):
+    """Lane `courier_cancellation`: a booking to be taken back; `request` counts the wishes to, for one dispatch."""
+
+    order = ForeignKeyField(PharmacyOrder, column_name="order_id", on_delete="RESTRICT")
+    courier_dispatch = ForeignKeyField(
+        CourierDispatch, column_name="courier_dispatch_id", on_delete="RESTRICT", index=False
+    )
+    request = IntegerField()
+    order_number = CharField(max_length=64)
+    courier = CharField(max_length=32)
+    courier_reference = CharField(max_length=255)
+
+    class Meta:
+        table_name = "courier_cancellations"
+        indexes = ((("courier_dispatch", "request"), True),)
+
+
+@lane_table
+class CourierMessage(Dispatch):
+    """Lane `courier_message`: a delivery code (`about` is its counter) or an update (a status), once per recipient."""
+
+    order = ForeignKeyField(PharmacyOrder, column_name="order_id", on_delete="RESTRICT")
+    courier_dispatch = ForeignKeyField(
+        CourierDispatch, column_name="courier_dispatch_id", on_delete="RESTRICT", index=False
+    )
+    order_number = CharField(max_length=64)
+    kind = CharField(max_length=16, constraints=[Check("kind IN ('CODE', 'UPDATE')")])
+    about = CharField(max_length=32)
+    recipient_role = CharField(max_length=16, constraints=[Check("recipient_role IN ('PATIENT', 'PHARMACY')")])
+    recipient_email = CharField(max_length=320, null=True)
+
+    class Meta:
+        table_name = "courier_messages"
+        indexes = ((("courier_dispatch", "kind", "about", "recipient_role"), True),)
+
+
+LANE_TABLES: tuple[type[Dispatch], ...] = (
+    KitRegistration,
+    HealthInformationDispatchLog,
+    Hl7Message,
+    CourierBooking,
+    CourierCancellation,
+    CourierMessage,
+)
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
     Practitioner,
@@ -629,6 +912,12 @@ ALL_TABLES: tuple[type[Table], ...] = (
     School,
     Hl7Endpoint,
     Visit,
+    Pharmacy,
+    PharmacyOrder,
+    PharmacyOrderItem,
+    CourierDispatch,
+    CourierEvent,
+    OrderChange,
     *LANE_TABLES,
     Role,
     User,

@@ -37,6 +37,9 @@ from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.standing import objection
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier import waking
+from dispatchlog.systems.courier.following import follow_up
+from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
 
@@ -49,6 +52,7 @@ LEADER_SILENT_SECONDS = 30
 CHECK_SECONDS = 60.0
 REPLAY_SECONDS = 2
 COUNT_SECONDS = 10
+FOLLOW_UP_SECONDS = 5
 WHO = f"scheduler:{socket.gethostname()}"
 
 
@@ -90,6 +94,20 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
         Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
         Job(
+            "wake-courier",
+            minutely,
+            _wake_courier,
+            "what couriers told is applied, and those that tell nothing are asked",
+        ),
+        Job("open-gates", minutely, open_gates, "what waited for a courier is booked once there is one"),
+        Job(
+            "courier-follow-up",
+            FOLLOW_UP_SECONDS,
+            follow_up,
+            "a booking that failed or a refused cancellation is told to whoever looks at the order",
+            recorded=False,
+        ),
+        Job(
             "count-moves",
             COUNT_SECONDS,
             lambda: keep_all_counts(started_by=WHO),
@@ -111,6 +129,11 @@ def _find_shipped(period_seconds: int) -> None:
 def _wake_lanes() -> None:
     for lane in registry.lanes():
         get_waker().wake(lane)
+
+
+def _wake_courier() -> None:
+    for actor in (waking.EVENTS, waking.POLLS):
+        get_waker().hint(actor, queue=waking.EVENTS, actor=actor)
 
 
 def _advance_replays() -> None:

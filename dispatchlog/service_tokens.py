@@ -30,6 +30,9 @@ SCOPES = {
     "visits:write": "report clinics' visits",
     "visits:read": "read what became of visits and their HL7 messages; no name and nothing clinical",
     "hl7:retry": "send waiting or failed HL7 messages again, all of them at once too",
+    "pharmacy:write": "report pharmacies, their orders and payments, and mark orders ready",
+    "pharmacy:read": "read pharmacy orders and listen to their changes; patients are masked",
+    "pharmacy:act": "cancel and repeat a courier's dispatch, and check delivery codes",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

@@ -52,6 +52,31 @@ class Settings(BaseSettings):
 
     hl7_max_age_seconds: int = Field(86_400, ge=1)
 
+    # Who brings pharmacy orders; "": nobody yet. The others are still asked about what they have.
+    courier: Literal["", "kwik", "generic"] = ""
+    courier_url: str = ""
+    courier_token: SecretStr = SecretStr("")
+    # Several with commas between them, while one replaces another.
+    courier_webhook_secret: SecretStr = SecretStr("")
+    courier_key_retention_seconds: int = Field(86_400, gt=0)
+    kwik_url: str = ""
+    kwik_domain_name: str = ""
+    kwik_email: str = ""
+    kwik_password: SecretStr = SecretStr("")
+    kwik_utc_offset_minutes: int = Field(60, ge=-720, le=840)
+    # As agreed with Kwik: whether it wants that offset turned round (-1), its vehicle, who is billed.
+    kwik_timezone_sign: Literal[1, -1] = 1
+    kwik_vehicle_id: int = Field(1, ge=0)
+    kwik_payment_method: int = Field(524_288, ge=0)
+    # How often a courier is asked about a job: one that tells nothing by itself, and one that does.
+    courier_poll_seconds: float = Field(20.0, gt=0)
+    courier_watch_seconds: float = Field(120.0, gt=0)
+    delivery_code_minutes: int = Field(240, ge=5, le=2_880)
+
+    # The process that tells open pages and apps of orders' changes, and how browsers reach it; "": the same host, its port.
+    socket_port: int = Field(8001, ge=1, le=65535)
+    socket_url: str = ""
+
     orders_table: str = "orders"
     order_kits_table: str = "order_kits"
     practitioners_table: str = "practitioners"

@@ -1,0 +1,1 @@
+"""The courier system: pharmacy orders from paid to delivered."""
