@@ -33,7 +33,8 @@ def place(number: str) -> UUID:
         execute(
             "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email,"
             " address, latitude, longitude, currency, total_minor, document_sha256, source, trace_id) SELECT %s, %s,"
-            " id, 'Ada', '+2', 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s FROM pharmacies WHERE code = 'P-1'",
+            " id, 'Ada', '+2', 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s"
+            " FROM pharmacies WHERE code = 'P-1'",
             (order_id, number, f"trace-{number}"),
         )
     return order_id
