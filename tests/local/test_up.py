@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from dispatchlog.settings import get_settings
 from dispatchlog.supervisor import spawn
 from tests.ports import free_port
 
@@ -27,6 +28,7 @@ class Running:
     def __init__(self, folder: Path, port: int, *, sample: bool = False) -> None:
         self.folder = folder
         self.port = port
+        self.greeting: list[str] = []
         command = [*_COMMAND, "up", "--sample" if sample else "--no-sample"]
         self.process = spawn(command, env=environment(port), cwd=folder, output=subprocess.PIPE)
 
@@ -59,7 +61,8 @@ def environment(port: int) -> dict[str, str]:
     """Only what makes this machine's other settings and servers invisible."""
     names = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "BROKER_URL")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHLOG_")}
-    return {**{name: value for name, value in clean.items() if name not in names}, "PORT": str(port)}
+    own = {name: value for name, value in clean.items() if name not in names}
+    return {**own, "PORT": str(port), "DISPATCHLOG_SOCKET_PORT": str(free_port())}
 
 
 def dispatchlog(
@@ -80,7 +83,7 @@ def dispatchlog(
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("up"), free_port())
     try:
-        running.read_until("Stop      Ctrl-C")
+        running.greeting = running.read_until("Stop      Ctrl-C")
         yield running
         assert running.stop()[-1] == "everything has stopped"
         assert running.process.returncode == 0
@@ -94,6 +97,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_the_dashboard_answers_where_the_greeting_says(up: Running) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=120)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+
+
+def test_the_sockets_answer_where_the_greeting_says(up: Running) -> None:
+    [said] = [line for line in up.greeting if line.startswith("  Sockets   127.0.0.1:")]
+    port = int(said.split()[1].partition(":")[2])
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
 
@@ -159,6 +170,26 @@ def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_one_exchange
             running.process.kill()
             running.process.wait()
     assert json.loads((tmp_path / "var/exchange.json").read_text())["rules"]
+
+
+def test_the_sockets_take_another_port_and_keep_it_where_the_usual_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dispatchlog.local import up as module
+
+    for name in [name for name in os.environ if name.startswith("DISPATCHLOG_")]:
+        monkeypatch.delenv(name)
+    chosen = []
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody else has it already
+            stack.enter_context(closing(socket.create_server(("127.0.0.1", 8001))))
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "environ", dict(os.environ))
+                module._complete_environment(tmp_path)
+                chosen.append(os.environ["DISPATCHLOG_SOCKET_PORT"])
+    get_settings.cache_clear()
+    assert chosen[0] == chosen[1] != "8001"
 
 
 def test_ctrl_c_beside_a_dead_server_stops_everything(tmp_path: Path) -> None:
