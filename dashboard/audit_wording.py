@@ -44,6 +44,8 @@ _ACTIONS = MappingProxyType(
         "school_add": "Added a school",
         "hl7_endpoint_change": "Changed a school's endpoint",
         "hl7_endpoint_test": "Tried a school's endpoint",
+        "pharmacy_add": "Added a pharmacy",
+        "pharmacy_change": "Changed a pharmacy",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
     }
