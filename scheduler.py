@@ -37,6 +37,8 @@ from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.standing import objection
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier.following import follow_up
+from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
 
@@ -49,6 +51,7 @@ LEADER_SILENT_SECONDS = 30
 CHECK_SECONDS = 60.0
 REPLAY_SECONDS = 2
 COUNT_SECONDS = 10
+FOLLOW_UP_SECONDS = 5
 WHO = f"scheduler:{socket.gethostname()}"
 
 
@@ -89,6 +92,14 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         ),
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
         Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
+        Job("open-gates", minutely, open_gates, "what waited for a courier is booked once there is one"),
+        Job(
+            "courier-follow-up",
+            FOLLOW_UP_SECONDS,
+            follow_up,
+            "a booking that failed or a refused cancellation is told to whoever looks at the order",
+            recorded=False,
+        ),
         Job(
             "count-moves",
             COUNT_SECONDS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, request, url_for
 from flask_wtf import CSRFProtect
 
-from dashboard import api, errors
+from dashboard import api, errors, webhooks
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.guide import KEYS
@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.teardown_request(close_connection)
     register_pages(app)
     _register_api(app, csrf)
+    webhooks.register(app, csrf)
     install_presentation(app)
     app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
     app.jinja_env.globals.update(KEYS=KEYS, pages_by_key=pages_by_key, theme=theme, keys_are_on=keys_are_on)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from dispatchlog import bulk
 from dispatchlog.broker import get_waker
@@ -18,12 +19,13 @@ from dispatchlog.engine.watch import Watch
 from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier import waking
 
 
 def queues_of(lanes: str) -> list[str]:
     """Dramatiq's arguments for a worker of these lanes alone (`registry.chosen`): none where it works on all of them.
 
-    Bulk actions send nothing themselves, and every worker carries them out.
+    Bulk actions send nothing themselves, and every worker carries them out; the same with what couriers told.
 
     Raises:
         UnknownLane: there is none of a name.
@@ -31,11 +33,15 @@ def queues_of(lanes: str) -> list[str]:
     chosen = registry.chosen(lanes)
     if not lanes:
         return []
-    return ["--queues", *sorted({bulk.QUEUE, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))})]
+    return [
+        "--queues",
+        *sorted({bulk.QUEUE, waking.EVENTS, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))}),
+    ]
 
 
 class WorkerProcess:
-    """One per process. `lanes` gives the lanes it works on, `threads` is how many of its threads run actors.
+    """One per process. `lanes` gives the lanes it works on, `threads` is how many of its threads run actors, `others` is
+    what it does besides (`Watch`).
 
     With `alone`, other workers have lanes that this one has not. With `errors_apart`, only warnings and worse are logged on
     standard error.
@@ -51,20 +57,21 @@ class WorkerProcess:
         breaker: Breaker | None = None,
         alone: bool = False,
         errors_apart: bool = False,
+        others: Mapping[str, Callable[[], object]] = MappingProxyType({}),
     ) -> None:
         configure_logs(settings.log_level, errors_apart=errors_apart)
         configure(
             settings.database_url,
             role=settings.application_role,
             name="dispatchlog worker",
-            max_connections=threads + sum(lane.slots for lane in lanes()) + 4,
+            max_connections=threads + sum(lane.slots for lane in lanes()) + len(others) + 4,
             by_index=True,
         )
         presence = Presence(settings.database_url, role=settings.application_role)
         presence.open()
         redis_url = settings.effective_redis_url
         self.runtime = Runtime(presence, waker, breaker or Breaker(redis_url))
-        self._watch = Watch(self.runtime, lanes, redis_url, nudged=not alone)
+        self._watch = Watch(self.runtime, lanes, redis_url, nudged=not alone, others=others)
 
     def start(self) -> None:
         """Begin to watch the clock and the nudges."""

@@ -6,6 +6,7 @@ with it.
 
 from tasks.broker import broker
 from tasks.bulk import run_bulk
+from tasks.courier_events import courier_events, courier_polls
 from tasks.deliver import drain
 from tasks.hl7 import hl7_messages
 from tasks.kits import auto_register_practitioner_order_kits, health_information_dispatch
@@ -13,6 +14,8 @@ from tasks.kits import auto_register_practitioner_order_kits, health_information
 __all__ = [
     "auto_register_practitioner_order_kits",
     "broker",
+    "courier_events",
+    "courier_polls",
     "drain",
     "health_information_dispatch",
     "hl7_messages",

@@ -14,6 +14,7 @@ from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier import events, polling, waking
 from dispatchlog.worker import WorkerProcess
 
 
@@ -43,6 +44,7 @@ class WorkerMiddleware(Middleware):
             threads=settings.worker_threads,
             alone=bool(settings.worker_lanes),
             errors_apart=True,
+            others={waking.EVENTS: events.apply_all, waking.POLLS: polling.poll_all},
         )
         self._process.start()
         self._alerts = AlertWatch(settings, registry.lanes, kind="worker")

@@ -7,13 +7,20 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from dashboard.api import dispatches, hl7_messages, holds, orders, visits
+from dashboard.api import dispatches, hl7_messages, holds, orders, pharmacy_orders, visits
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 
-ROUTES = (*orders.ROUTES, *dispatches.ROUTES, *holds.ROUTES, *visits.ROUTES, *hl7_messages.ROUTES)
+ROUTES = (
+    *orders.ROUTES,
+    *dispatches.ROUTES,
+    *holds.ROUTES,
+    *visits.ROUTES,
+    *hl7_messages.ROUTES,
+    *pharmacy_orders.ROUTES,
+)
 BLUEPRINT = "api"
 
 

@@ -46,10 +46,11 @@ class ErrorDetail(Part):
 
 
 class ErrorAnswer(Part):
-    """The answer to every request that was refused or failed."""
+    """The answer to every request that was refused or failed; `present` is the state that it met, where that says more."""
 
     error: ErrorDetail
     trace_id: str
+    present: dict[str, Any] | None
 
 
 class PractitionerPart(Part):

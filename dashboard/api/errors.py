@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import peewee
@@ -22,8 +23,13 @@ from dispatchlog.tracing import current_trace_id
 log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
-# Two routes have a second address without the version; they behave the same at both.
+# Some routes have a second address without the version; they behave the same at both.
 UNVERSIONED_VISITS, UNVERSIONED_RETRY = "/api/visits", "/api/hl7/retry"
+UNVERSIONED_READY, UNVERSIONED_CANCEL = "/orders/<order_id>/ready", "/orders/<order_id>/dispatch/cancel"
+UNVERSIONED_VERIFY = "/dispatch/<dispatch_id>/otp/verify"
+_UNVERSIONED = re.compile(
+    r"/api/visits|/api/hl7/retry|/orders/[^/]+/(ready|dispatch/cancel)|/dispatch/[^/]+/otp/verify"
+)
 RETRY_AFTER_SECONDS = 5
 
 ERRORS: dict[str, tuple[int, str]] = {
@@ -54,6 +60,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "EMPTY_REPORT": (400, "a shipment report that says nothing"),
     "REASON_REQUIRED": (400, "the action needs a reason"),
     "INVALID_KEY": (400, "a search key that is empty, too long, or an e-mail address"),
+    "INVALID_CODE": (400, "not a pharmacy's code: letters, digits, dots, underscores and hyphens"),
+    "INVALID_PHONE": (400, "not a telephone number"),
+    "INVALID_COORDINATES": (400, "not a latitude from -90 to 90 and a longitude from -180 to 180"),
+    "INVALID_CURRENCY": (400, "not a currency's three letters"),
+    "PAYMENT_STATUS_UNKNOWN": (400, "not Pending, Paid, Failed or Refunded"),
+    "INVALID_PAGE": (400, "not a page, or one that is too far back"),
     "INVALID_CURSOR": (400, "not a cursor from an earlier answer to the same question"),
     "INVALID_LIMIT": (400, "limit is not a number from 1 to 200"),
     "BAD_REQUEST": (400, "the request is malformed"),
@@ -61,7 +73,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "FORBIDDEN_SCOPE": (403, "the token does not have the scope that this route needs"),
     "NOT_FOUND": (404, "no such route"),
     "ORDER_NOT_FOUND": (404, "no such order"),
-    "DISPATCH_NOT_FOUND": (404, "no such dispatch in this lane"),
+    "DISPATCH_NOT_FOUND": (404, "no such dispatch; check the state of the order"),
+    "PHARMACY_NOT_FOUND": (404, "no such pharmacy; report it first"),
     "UNKNOWN_LANE": (404, "no such lane"),
     "UNKNOWN_SCHOOL": (404, "no such school; an administrator adds it, then the same report is taken"),
     "VISIT_NOT_FOUND": (404, "no such visit"),
@@ -73,8 +86,24 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ALREADY_DUE": (409, "the dispatch waits and is due; it goes with the next batch"),
     "EXPIRED": (409, "the time in which the dispatch was of use is over"),
     "VISIT_EXISTS": (409, "another visit has this id; report a correction as a visit of its own, of kind UPDATE"),
+    "ORDER_NUMBER_TAKEN": (409, "another order has this number"),
+    "ORDER_ALREADY_DISPATCHED": (409, "a courier was told what the order says; it cannot be changed any more"),
+    "PAYMENT_FINAL": (409, "a refunded payment stays refunded"),
+    "PAYMENT_NOT_CAPTURED": (409, "the order is not paid; verify the payment"),
+    "NO_COURIER": (409, "no courier is configured"),
+    "BOOKING_IN_DOUBT": (409, "the courier may have the booking; settle that at the in-doubt desk first"),
+    "DISPATCH_ALREADY_DELIVERED": (409, "it was delivered already; `present` holds the order as it is"),
+    "DISPATCH_NOT_CANCELLABLE": (409, "it was picked up, or has ended"),
+    "DISPATCH_NOT_REPEATABLE": (409, "only what failed or was cancelled is dispatched again"),
+    "DISPATCH_NOT_IN_TRANSIT": (409, "a delivery is confirmed while it is IN_TRANSIT"),
+    "OTP_LOCKED": (409, "too many wrong codes; staff can unlock it or confirm without it"),
+    "CODE_LOCKED": (409, "the code is locked; unlock it before it is sent again"),
+    "CODE_SENT_JUST_NOW": (409, "the code was sent less than half a minute ago"),
     "BODY_TOO_LARGE": (413, "the body is larger than 256 KiB"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "the body is not application/json"),
+    "OTP_MALFORMED": (422, "a delivery code is six digits; not counted"),
+    "OTP_INVALID": (422, "the delivery code is not right; enter it again"),
+    "OTP_EXPIRED": (422, "the delivery code has expired; send another one"),
     "INTERNAL": (500, "a fault of this service; give the trace id to whoever runs it"),
     "DATABASE_UNAVAILABLE": (503, "nothing was stored; try again after Retry-After seconds"),
 }
@@ -98,11 +127,14 @@ _DATABASE_ERRORS = (
 
 
 class ApiError(DispatchlogError):
-    """The request is refused with this code; `field` names the culprit."""
+    """The request is refused with this code; `field` names the culprit, `present` is the state that it met, if any."""
 
-    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, field: str | None = None, present: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message, code=code)
         self.field = field
+        self.present = present
 
 
 def install_error_answers(app: Flask, blueprint: Blueprint) -> None:
@@ -125,12 +157,13 @@ def error_answer(
     *,
     status: int | None = None,
     faults: Iterable[Problem | Fault] = (),
+    present: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The answer for a code: `{"error": {"code", "message", "field", "faults", "traceId"}}`."""
+    """The answer for a code: `{"error": {"code", "message", "field", "faults", "traceId"}}`, and `present` beside it."""
     trace_id = current_trace_id()
     found = [{"code": fault.code, "message": fault.message, "field": fault.field or None} for fault in faults]
     error = {"code": code, "message": message, "field": field or None, "faults": found, "traceId": trace_id}
-    answer = jsonify({"error": error, "traceId": trace_id})
+    answer = jsonify({"error": error, "traceId": trace_id, "present": present})
     answer.status_code = status or ERRORS.get(code, (400, ""))[0]
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="dispatchlog"'
@@ -151,14 +184,15 @@ def _unrouted() -> Response | None:
 
 
 def _is_ours(path: str) -> bool:
-    return path.startswith(f"{PREFIX}/") or path in (UNVERSIONED_VISITS, UNVERSIONED_RETRY)
+    return path.startswith(f"{PREFIX}/") or _UNVERSIONED.fullmatch(path) is not None
 
 
 def _refused(error: Any) -> Response:
     if error.code not in ERRORS:
         return _fault(error)
     field = getattr(error, "field", None) or _FIELDS.get(error.code)
-    return error_answer(error.code, error.message, field, faults=getattr(error, "faults", ()))
+    present = getattr(error, "present", None)
+    return error_answer(error.code, error.message, field, faults=getattr(error, "faults", ()), present=present)
 
 
 def _malformed(error: DocumentError) -> Response:

@@ -67,27 +67,35 @@ class Waker:
 
     def wake(self, lane: Lane) -> bool:
         """Wake the lane now; whether a hint went out comes back (False: one is already waiting, or the broker is down)."""
+        return self.hint(lane.name, queue=lane.queue, actor=lane.actor)
+
+    def hint(self, name: str, *, queue: str, actor: str) -> bool:
+        """The same for anything that workers do by a name of its own (`Watch`)."""
         try:
             client: Any = redis_client(self.redis_url)
-            if not client.set(flag(lane.name), "1", nx=True, px=FLAG_SECONDS * 1000):
+            if not client.set(flag(name), "1", nx=True, px=FLAG_SECONDS * 1000):
                 return False
             self._broker.enqueue(
-                dramatiq.Message(queue_name=lane.queue, actor_name=lane.actor, args=(lane.name,), kwargs={}, options={})
+                dramatiq.Message(queue_name=queue, actor_name=actor, args=(name,), kwargs={}, options={})
             )
             # The list is only for workers that wait on it right now, so it is kept short and short-lived.
-            client.pipeline().rpush(NUDGES, lane.name).ltrim(NUDGES, -256, -1).expire(NUDGES, FLAG_SECONDS).execute()
+            client.pipeline().rpush(NUDGES, name).ltrim(NUDGES, -256, -1).expire(NUDGES, FLAG_SECONDS).execute()
         except redis.RedisError as error:
             redis_contact(self.redis_url).lost(error)
             return False
         except (dramatiq.DramatiqError, OSError) as error:
-            log.warning("WAKE_UP_NOT_SENT", lane=lane.name, error=type(error).__name__)
+            log.warning("WAKE_UP_NOT_SENT", lane=name, error=type(error).__name__)
             return False
         redis_contact(self.redis_url).found()
         return True
 
     def clear(self, lane: Lane) -> None:
         """Forget the flag. A drain does this *before* its first claim: after it, a wake-up in between would be lost."""
+        self.clear_hint(lane.name)
+
+    def clear_hint(self, name: str) -> None:
+        """The same for what `hint` hinted at."""
         try:
-            redis_client(self.redis_url).delete(flag(lane.name))
+            redis_client(self.redis_url).delete(flag(name))
         except redis.RedisError as error:
             redis_contact(self.redis_url).lost(error)

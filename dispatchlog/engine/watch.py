@@ -7,8 +7,9 @@ nudges arrive in a millisecond or two, and without any broker a due row is found
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import peewee
 import psycopg2
@@ -35,23 +36,31 @@ TICK_SECONDS = 0.5
 class Watch:
     """One per worker process. Its pool has a thread for every slot of every lane, so hung lanes cannot starve others.
 
-    With `nudged` False it takes no nudges, which would be lost to the workers of the lanes that are not its own.
+    With `nudged` False it takes no nudges, which would be lost to the workers of the lanes that are not its own. `others`
+    is what else is done at every nudge of its name and at every tick, in a thread of the pool; cheap where there is nothing.
     """
 
     def __init__(
-        self, runtime: Runtime, lanes: Callable[[], Sequence[Lane]], redis_url: str, *, nudged: bool = True
+        self,
+        runtime: Runtime,
+        lanes: Callable[[], Sequence[Lane]],
+        redis_url: str,
+        *,
+        nudged: bool = True,
+        others: Mapping[str, Callable[[], object]] = MappingProxyType({}),
     ) -> None:
         self._runtime = runtime
         self._lanes = lanes
         self._redis_url = redis_url
         self._nudged = nudged
+        self._others = others
         self._guard = threading.Lock()
         self._waiting: set[str] = set()
         self._asking: set[str] = set()
         self._next_tick = 0.0
         self._database = Contact("DATABASE", meanwhile="nothing is claimed; what was sent is recorded when it is back")
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        threads = sum(lane.slots for lane in lanes()) + 1
+        threads = sum(lane.slots for lane in lanes()) + len(others) + 1
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="drain")
 
     def start(self) -> None:
@@ -79,6 +88,7 @@ class Watch:
             for lane in self._lanes():
                 if lane.name == name:
                     self._submit(lane)
+            self._do_other(name)
         if boottime() >= self._next_tick:
             self._next_tick = boottime() + min(TICK_SECONDS, self._tick())
 
@@ -117,7 +127,28 @@ class Watch:
             elif due_in is not None:
                 soonest = min(soonest, due_in)
             self._ask(lane)
+        for name in self._others:
+            self._do_other(name)
         return soonest
+
+    def _do_other(self, name: str) -> None:
+        if name not in self._others:
+            return
+        with self._guard:
+            if name in self._waiting:
+                return
+            self._waiting.add(name)
+        self._pool.submit(self._other, name)
+
+    def _other(self, name: str) -> None:
+        with self._guard:
+            self._waiting.discard(name)
+        try:
+            self._others[name]()
+        except DATABASE_AWAY as error:
+            self._database.lost(error)
+        except Exception:
+            log.exception("WATCH_TASK_FAILED", task=name)
 
     def _submit(self, lane: Lane) -> None:
         with self._guard:

@@ -1,4 +1,4 @@
-"""Owns composing the health-information e-mail as fixed, 7-bit clean bytes; it never sends, and writes no health data.
+"""Owns composing e-mails as fixed, 7-bit clean bytes; it never sends, and writes no health data.
 
 The same input gives the same bytes: date, Message-ID and the MIME boundary follow from the arguments, so what is stored
 before the first send can be composed again and compared.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -25,7 +26,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from dispatchlog.engine.errors import CannotCompose, NaiveInstant
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_NAME = "health_information"
 _POLICY = SMTP.clone(cte_type="7bit")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -74,25 +74,53 @@ def compose_health_information(  # noqa: PLR0913  (a mail has this many parts, a
             header value belongs), BAD_LINK, BAD_TEMPLATE.
         NaiveInstant: `date` or `expires_at` has no time zone.
     """
-    if date.tzinfo is None or expires_at.tzinfo is None:
-        raise NaiveInstant("A mail's date and expires_at must be aware.")
-    _refuse_control_characters(
-        recipient=recipient, sender=sender, reply_to=reply_to, message_id=message_id, form_link=form_link
+    if expires_at.tzinfo is None:
+        raise NaiveInstant("A form link's expires_at must be aware.")
+    _refuse_control_characters(form_link=form_link)
+    context = {
+        "practitioner_name": practitioner_name,
+        "order_number": order_number,
+        "kit_id_masked": kit_id_masked,
+        "form_link": _http_link(form_link),
+        "expires_on": _day(expires_at),
+    }
+    return compose_mail(
+        "health_information",
+        context,
+        recipient=recipient,
+        sender=sender,
+        message_id=message_id,
+        date=date,
+        reply_to=reply_to,
+        template_dir=template_dir,
     )
+
+
+def compose_mail(
+    name: str,
+    context: Mapping[str, str],
+    *,
+    recipient: str,
+    sender: str,
+    message_id: str,
+    date: datetime,
+    reply_to: str = "",
+    template_dir: Path | None = None,
+) -> bytes:
+    """The complete RFC 5322 message of the templates `name`: multipart/alternative, text and HTML, CRLF, 7-bit clean.
+
+    Their texts get `context`, and `contact_address`: the bare address of `reply_to`. Else as `compose_health_information`.
+
+    Raises:
+        CannotCompose, NaiveInstant: as `compose_health_information`.
+    """
+    if date.tzinfo is None:
+        raise NaiveInstant("A mail's date must be aware.")
+    _refuse_control_characters(recipient=recipient, sender=sender, reply_to=reply_to, message_id=message_id)
     if not _MESSAGE_ID.fullmatch(message_id):
         raise CannotCompose("The Message-ID is malformed.", code="BAD_HEADER")
     answer_to = _mailbox(reply_to, what="reply-to") if reply_to else None
-    text = _render(
-        {
-            "practitioner_name": practitioner_name,
-            "order_number": order_number,
-            "kit_id_masked": kit_id_masked,
-            "form_link": _http_link(form_link),
-            "expires_on": _day(expires_at),
-            "contact_address": answer_to.addr_spec if answer_to else "",
-        },
-        template_dir,
-    )
+    text = _render(name, {**context, "contact_address": answer_to.addr_spec if answer_to else ""}, template_dir)
     message = EmailMessage(policy=_POLICY)
     message["From"] = _mailbox(sender, what="sender")
     message["To"] = recipient_address(recipient)
@@ -168,11 +196,11 @@ def _day(instant: datetime) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
-def _render(context: dict[str, str], template_dir: Path | None) -> _Text:
+def _render(name: str, context: Mapping[str, str], template_dir: Path | None) -> _Text:
     environment = _environment(template_dir)
     try:
         subject, plain, html = (
-            environment.get_template(f"{_NAME}.{part}.j2").render(context) for part in ("subject", "txt", "html")
+            environment.get_template(f"{name}.{part}.j2").render(context) for part in ("subject", "txt", "html")
         )
     except (TemplateError, UnicodeDecodeError) as error:
         raise CannotCompose(f"The mail template cannot be rendered: {error}", code="BAD_TEMPLATE") from error

@@ -7,12 +7,18 @@ from functools import lru_cache
 from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.systems import kits
+from dispatchlog.systems.courier.booking import courier_booking_lane
+from dispatchlog.systems.courier.cancellation_lane import courier_cancellation_lane
+from dispatchlog.systems.courier.messages import courier_message_lane
 from dispatchlog.systems.hl7.lane import hl7_lane
 
 _FACTORIES = (
     kits.kit_registration_lane,
     kits.health_information_lane,
     hl7_lane,
+    courier_booking_lane,
+    courier_cancellation_lane,
+    courier_message_lane,
 )
 _extra: list[Lane] = []
 

@@ -1,33 +1,227 @@
 """What is heard of dispatches: stored once per event of the courier, then applied monotonically. Owns `courier_events`.
 
 Storing and applying are two steps: a webhook is answered as soon as it is stored, and what is not applied is found again.
+How it is applied stands in `applying`, what comes of it in `folding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from dispatchlog.engine.database import after_commit, connected, execute, fetch_dicts, fetch_one, transaction
+from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.courier import Report
-from dispatchlog.systems.courier.orders import OrderRow
+from dispatchlog.systems.courier import applying, orders, waking
+from dispatchlog.systems.courier.folding import HAND
+from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.states import DispatchStatus
 
+if TYPE_CHECKING:
+    from dispatchlog.systems.courier.orders import OrderRow
 
-def store_reports(courier: str, source: str, reports: Sequence[Report], *, trace_id: str) -> int:
-    """Store what the courier reports (source `webhook`, `poll` or `booking`); how many were new. One short statement."""
-    raise NotImplementedError
+LONGEST_EVENT_ID = 128
+AT_ONCE = 500
+_LONGEST = 255
+_asked, _busy = threading.Event(), threading.Lock()
+_HEARABLE = frozenset(DispatchStatus) - {DispatchStatus.REQUESTED}
+_SAID = ("tracking_url", "driver_name", "driver_phone", "failure_code", "failure_reason")
+_LIMITS = {"tracking_url": 2048, "driver_name": 255, "driver_phone": 32, "failure_code": 64, "failure_reason": 2000}
+
+# One statement in autocommit: what is answered with yes is on the disk. The same event twice in one webhook counts once.
+_STORE = """
+INSERT INTO courier_events (courier, source, trace_id, event_id, courier_reference, raw_status, status, occurred_at, body)
+SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::jsonb[])
+ON CONFLICT (courier, event_id) DO NOTHING
+"""
+_STORE_OWN = """
+INSERT INTO courier_events (courier, event_id, source, courier_reference, dispatch_id, raw_status, status, actor, reason,
+    trace_id)
+VALUES (%s, %s, %s, %s, %s, '', %s, %s, %s, %s) ON CONFLICT (courier, event_id) DO NOTHING RETURNING id
+"""
+
+
+def store_reports(courier: str, source: str, reports: Sequence[Report], *, trace_id: str, tells: bool = False) -> int:
+    """Store what the courier reports (source `webhook`, `poll` or `booking`); how many were new. One short statement.
+
+    `tells` goes with what was learnt by asking a courier that sends webhooks: `unannounced` compares the two. The event's
+    body keeps what the report says under `report` and what the courier said under `said`; both may name the driver.
+    """
+    if not reports:
+        return 0
+    rows = [_columns(report, tells=tells) for report in reports]
+    with connected():
+        new: int = execute(
+            _STORE, (courier, source, trace_id[:64], *(list(column) for column in zip(*rows, strict=True)))
+        ).rowcount
+        if new:
+            after_commit("wake:courier-events", waking.wake)
+    return new
+
+
+def _columns(report: Report, *, tells: bool) -> tuple[Any, ...]:
+    known = report.status in _HEARABLE
+    said = {name: _text(getattr(report, name), _LIMITS[name]) for name in _SAID if getattr(report, name)}
+    if report.eta_at is not None:
+        said["eta_at"] = report.eta_at.isoformat()
+    body = {"report": said, "said": report.body, **({"tells": True} if tells else {})}
+    return (
+        _event_id(report.event_id),
+        _text(report.courier_reference, _LONGEST),
+        _text(report.raw_status, _LONGEST),
+        str(report.status) if known else None,
+        report.occurred_at,
+        json.dumps(_storable(body), default=str),
+    )
+
+
+def _event_id(given: str) -> str:
+    """A longer one than fits is known by its hash: cut off, two could be the same."""
+    text = _storable(given)
+    if len(text) <= LONGEST_EVENT_ID:
+        return str(text)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _text(value: str, most: int) -> str:
+    return str(_storable(value))[:most]
+
+
+def _storable(value: Any) -> Any:
+    """Without what PostgreSQL takes in no text or JSON: NUL, halves of characters, and what is no number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_storable(str(key)): _storable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(each) for each in value]
+    return value
 
 
 def apply_open(*, limit: int = 500) -> int:
-    """Apply what is stored and not applied yet, oldest first; how many. Safe to run in many processes at once."""
-    raise NotImplementedError
+    """Apply what is stored and not applied yet, oldest first; how many. Safe to run in many processes at once.
+
+    What cannot be applied is logged as EVENT_NOT_APPLIED, stays open and holds up nothing else.
+    """
+    return applying.apply_open(limit=limit)
+
+
+def apply_all() -> None:
+    """Apply whatever is open, for workers: one thread of a process at a time, which looks once more if it was asked to
+    meanwhile.
+    """
+    _asked.set()
+    while _asked.is_set() and _busy.acquire(blocking=False):
+        try:
+            _asked.clear()
+            waking.taken_up()
+            while apply_open(limit=AT_ONCE) >= AT_ONCE:
+                pass
+        finally:
+            _busy.release()
+
+
+def note_own(
+    dispatch: Mapping[str, Any], status: DispatchStatus, *, source: str, event_id: str, actor: str, reason: str = ""
+) -> OrderRow:
+    """What happened on our side (a booking or cancellation accepted: `booking`; a right delivery code: `otp`; a person's
+    word: `staff`), stored as an event and applied at once, in the caller's transaction with the order locked; the order
+    comes back.
+
+    DELIVERED from here is `confirmed_by` otp or staff. Noting the same `event_id` again changes nothing.
+    """
+    rows = fetch_dicts(
+        _STORE_OWN,
+        (
+            dispatch["courier"],
+            event_id,
+            source,
+            dispatch.get("courier_reference") or "",
+            dispatch["id"],
+            str(status),
+            actor[:128],
+            reason,
+            dispatch["trace_id"],
+        ),
+    )
+    if rows:
+        applying.apply_own(dispatch["order_id"], dispatch["id"])
+    return orders.lock_order(dispatch["order_id"])
 
 
 def set_by_hand(dispatch_id: UUID, status: DispatchStatus, *, actor: str, reason: str) -> OrderRow:
     """An administrator's word: the dispatch is at `status` from now on, also back. Audited.
 
+    What is heard later is applied onto it as ever.
+
     Raises:
         CourierError: DISPATCH_NOT_FOUND, DISPATCH_SUPERSEDED (a newer attempt exists), STATUS_NOT_ALLOWED
-            (REQUESTED, or the same), REASON_REQUIRED.
+            (REQUESTED, or the same, or the courier does not have the booking yet), REASON_REQUIRED.
     """
-    raise NotImplementedError
+    if not reason.strip():
+        raise CourierError("say why: the reason stays with the dispatch", code="REASON_REQUIRED", field="reason")
+    with transaction(actor, reason):
+        dispatch = _newest(dispatch_id)
+        present = DispatchStatus(dispatch["status"])
+        _require_allowed(present, status)
+        log_action(
+            actor,
+            "set_courier_status",
+            reason=reason,
+            detail={
+                "order_id": dispatch["order_id"],
+                "courier_dispatch_id": dispatch_id,
+                "from": present,
+                "to": status,
+            },
+        )
+        number = fetch_one(
+            "SELECT count(*) FROM courier_events WHERE dispatch_id = %s AND source = 'staff'", (dispatch_id,)
+        )[0]
+        event_id = f"{HAND}{dispatch_id}:{number + 1}"
+        return note_own(dispatch, status, source="staff", event_id=event_id, actor=actor, reason=reason)
+
+
+def _newest(dispatch_id: UUID) -> Mapping[str, Any]:
+    """The dispatch, its order locked and what was heard of it meanwhile applied."""
+    missing = CourierError(f"there is no courier dispatch {dispatch_id}", code="DISPATCH_NOT_FOUND")
+    found = fetch_dicts("SELECT order_id FROM courier_dispatches WHERE id = %s", (dispatch_id,))
+    if not found:
+        raise missing
+    order = orders.lock_order(found[0]["order_id"])
+    applying.apply_own(order["id"], dispatch_id, with_reference=True)
+    if order["dispatch_id"] != dispatch_id:
+        raise CourierError("a newer attempt is under way; this one stays as it is", code="DISPATCH_SUPERSEDED")
+    return fetch_dicts("SELECT * FROM courier_dispatches WHERE id = %s FOR NO KEY UPDATE", (dispatch_id,))[0]
+
+
+def _require_allowed(present: DispatchStatus, status: DispatchStatus) -> None:
+    words = ""
+    if status not in _HEARABLE:
+        words = f"{status} cannot be set by hand"
+    elif status is present:
+        words = f"the dispatch is {status} already"
+    elif present is DispatchStatus.REQUESTED:
+        words = "the courier does not have the booking yet; settle or cancel the booking first"
+    if words:
+        raise CourierError(words, code="STATUS_NOT_ALLOWED", field="status")
+
+
+def unannounced(events: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+    """Of the events of one dispatch, the ids of those that only asking brought, though the courier sends webhooks."""
+    told = {event["status"] for event in events if event["source"] == "webhook"}
+    return frozenset(
+        event["id"]
+        for event in events
+        if event["source"] == "poll"
+        and event["effect"] == "MOVED"
+        and (event["body"] or {}).get("tells")
+        and event["status"] not in told
+    )
