@@ -13,14 +13,15 @@ from dashboard import api, errors, webhooks
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.guide import KEYS
-from dashboard.headers import install_headers
+from dashboard.headers import install_headers, is_https
 from dashboard.navigation import OFFICE, WORK, pages_by_key, visible
 from dashboard.pages import register_pages
 from dashboard.preferences import keys_are_on, theme
 from dashboard.presentation import install_presentation
 from dashboard.proxies import install_proxies
-from dashboard.sessions import IDLE_LIMIT, DatabaseSessions
+from dashboard.sessions import IDLE_LIMIT, DatabaseSessions, cookie_name
 from dashboard.sign_in import configure_sign_in
+from dashboard.sockets.addresses import socket_address
 from dispatchlog.settings import Settings, get_settings
 
 MOST_REQUEST_BYTES = 5 * 1024 * 1024
@@ -40,14 +41,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(
         DISPATCHLOG_SETTINGS=settings,
         MAX_CONTENT_LENGTH=MOST_REQUEST_BYTES,
-        SESSION_COOKIE_NAME="__Host-dispatchlog" if https else "dispatchlog",
+        SESSION_COOKIE_NAME=cookie_name(settings),
         SESSION_COOKIE_SECURE=https,
         TOKEN_AUTHENTICATED_BLUEPRINTS=frozenset(),
     )
     install_proxies(app, settings.trusted_proxies)
     configure_database(settings)
     app.session_interface = DatabaseSessions(idle_limit=IDLE_LIMIT[settings.environment])
-    install_headers(app, https=https)
+    install_headers(app, settings, https=https)
     errors.register(app)
     csrf = CSRFProtect()
     configure_sign_in(app, settings)
@@ -59,6 +60,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     webhooks.register(app, csrf)
     install_presentation(app)
     app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
+    app.jinja_env.globals.update(
+        socket_address=lambda: socket_address(settings, host=request.host, https=is_https(https))
+    )
     app.jinja_env.globals.update(KEYS=KEYS, pages_by_key=pages_by_key, theme=theme, keys_are_on=keys_are_on)
     return app
 

@@ -1,9 +1,4 @@
-"""What moved in the dispatch log since the last look. Owns the reading of `dispatch_transitions` as it grows, and its SQL.
-
-Ids are given out when a row is written and become visible when its transaction commits, so a smaller id may appear after a
-larger one. Every writer holds a lock on the table from before its first id until its end, and `pg_locks` shows it. So an id
-that is missing below the largest one seen is looked for until everybody who may have it has ended; then it never comes.
-"""
+"""What moved in the dispatch log since the last look, and what else a page shows. Owns their SQL; `table_tail` reads."""
 
 from __future__ import annotations
 
@@ -12,19 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from dashboard.table_tail import Source, TableTail
 from dispatchlog.engine.database import fetch_all, fetch_one
-from dispatchlog.engine.move_counts import TRANSITION_WRITERS
 
-# More moves than this between two looks, or more holes, are not told one by one: everything is to be read anew.
+# More moves than this between two looks are not told one by one: everything is to be read anew.
 MOST_MOVES = 2_000
-MOST_HOLES = 500
 
 _COLUMNS = "t.id, t.lane, t.dispatch_id::text, CASE WHEN t.in_doubt THEN 'IN_DOUBT' ELSE t.to_status END"
 _NEWER = f"SELECT {_COLUMNS} FROM dispatch_transitions t WHERE t.id > %s ORDER BY t.id LIMIT %s"
-_IN_HOLES = (
-    "SELECT m.* FROM unnest(%s::bigint[], %s::bigint[]) h(first, last) CROSS JOIN LATERAL"
-    f" (SELECT {_COLUMNS} FROM dispatch_transitions t WHERE t.id BETWEEN h.first AND h.last) m ORDER BY 1"
-)
 _LAST_ID = "SELECT coalesce(max(id), 0) FROM dispatch_transitions"
 # What else a page shows and no move tells of: pauses and alerts. Each has an index for it.
 _AROUND = (
@@ -39,6 +29,11 @@ SELECT s.id_hash FROM web_sessions s JOIN staff_users u ON u.id = s.user_id
 WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.created_at > now() - %s
     AND EXISTS (SELECT FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
                 WHERE h.user_id = u.id AND 'read' = ANY (r.permissions))
+"""
+# As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them.
+_FULLY_SIGNED_IN = """
+    AND u.password_chosen_at IS NOT NULL
+    AND (NOT %s OR EXISTS (SELECT FROM staff_second_factors f WHERE f.user_id = u.id))
 """
 
 
@@ -63,29 +58,21 @@ class News:
         return bool(self.moves) or self.everything
 
 
-@dataclass(slots=True)
-class _Hole:
-    """Ids that are missing; `writers` may still bring them, None: who that is, is asked at the next look."""
-
-    first: int
-    last: int
-    writers: set[str] | None = None
+def _tail() -> TableTail[Moved]:
+    return TableTail(Source("dispatch_transitions", _COLUMNS, Moved))
 
 
 @dataclass(slots=True)
 class Tail:
     """Reads on from wherever it begins. Its cursor is in autocommit, so that each query sees what is committed by then."""
 
-    _last: int = -1
+    _moves: TableTail[Moved] = field(default_factory=_tail)
     _around: tuple[Any, ...] = ()
-    _holes: list[_Hole] = field(default_factory=list)
-    # Whoever was writing when it began: their smaller ids have no hole that shows them.
-    _unseen: set[str] | None = None
 
     @property
     def position(self) -> int:
         """Everything up to this id was told; -1 before the first look."""
-        return min((hole.first - 1 for hole in self._holes), default=self._last)
+        return self._moves.position
 
     def look(self, cursor: Any) -> News:
         """What became visible since the last look, each move once; the first look only begins.
@@ -93,72 +80,15 @@ class Tail:
         Raises:
             psycopg2.Error: PostgreSQL did not answer; begin anew with another Tail and tell everybody to read everything.
         """
-        if self._last < 0:
-            self._begin(cursor)
-            return News()
-        # Before the reading: whoever is not in it has ended, and what they committed is read below.
-        cursor.execute(TRANSITION_WRITERS)
-        writers = {row[0] for row in cursor.fetchall()}
-        everything = self._who_ended(writers)
-        moves = self._fill_holes(cursor, writers)
-        cursor.execute(_NEWER, (self._last, MOST_MOVES + 1))
-        newer = [Moved(*row) for row in cursor.fetchall()]
-        self._note_holes(newer)
-        if len(newer) > MOST_MOVES or len(self._holes) > MOST_HOLES:
-            self._begin(cursor)
-            return News(everything=True)
-        return News(moves + newer, everything or self._something_around(cursor))
-
-    def _begin(self, cursor: Any) -> None:
-        cursor.execute(_LAST_ID)
-        self._last = cursor.fetchone()[0]
-        self._holes, self._unseen = [], None
-        cursor.execute(_AROUND)
-        self._around = cursor.fetchone()
-
-    def _who_ended(self, writers: set[str]) -> bool:
-        """Whether one of those who wrote when it began has ended: what they wrote cannot be told apart from older rows."""
-        if self._unseen is None:
-            # One that ended between the beginning and now is not known either, so all that is there now is read anew.
-            self._unseen = writers
-            return True
-        left = self._unseen & writers
-        ended = left != self._unseen
-        self._unseen = left
-        return ended
-
-    def _fill_holes(self, cursor: Any, writers: set[str]) -> list[Moved]:
-        if not self._holes:
-            return []
-        for hole in self._holes:
-            hole.writers = set(writers) if hole.writers is None else hole.writers & writers
-        cursor.execute(_IN_HOLES, ([hole.first for hole in self._holes], [hole.last for hole in self._holes]))
-        found = [Moved(*row) for row in cursor.fetchall()]
-        there = {move.id for move in found}
-        self._holes = [part for hole in self._holes if hole.writers for part in _without(hole, there)]
-        return found
-
-    def _note_holes(self, newer: Iterable[Moved]) -> None:
-        for move in newer:
-            if move.id > self._last + 1:
-                self._holes.append(_Hole(self._last + 1, move.id - 1))
-            self._last = move.id
+        begins = self.position < 0
+        found = self._moves.look(cursor, MOST_MOVES)
+        around = self._something_around(cursor)
+        return News() if begins else News(found.rows, found.everything or around)
 
     def _something_around(self, cursor: Any) -> bool:
         cursor.execute(_AROUND)
         was, self._around = self._around, cursor.fetchone()
         return self._around != was
-
-
-def _without(hole: _Hole, there: set[int]) -> list[_Hole]:
-    """What of the hole is left when these ids have come."""
-    inside = sorted(number for number in there if hole.first <= number <= hole.last)
-    parts, first = [], hole.first
-    for number in [*inside, hole.last + 1]:
-        if number > first:
-            parts.append(_Hole(first, number - 1, hole.writers))
-        first = number + 1
-    return parts
 
 
 def moves_since(position: int) -> News:
@@ -169,7 +99,22 @@ def moves_since(position: int) -> News:
     return News(everything=True) if len(rows) > MOST_MOVES else News([Moved(*row) for row in rows])
 
 
-def still_open(cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta) -> set[bytes]:
-    """Those of these sessions (by the hash of their id) that have not ended."""
-    cursor.execute(_STILL_OPEN, (list(sessions), idle, absolute))
+def still_open(
+    cursor: Any,
+    sessions: Iterable[bytes],
+    *,
+    idle: timedelta,
+    absolute: timedelta,
+    fully_signed_in: bool = False,
+    second_factor: bool = False,
+) -> set[bytes]:
+    """Those of these sessions (by the hash of their id) that have not ended.
+
+    With `fully_signed_in` those alone that lead past the choice of a password, and with `second_factor` past that too.
+    """
+    limits: tuple[Any, ...] = (list(sessions), idle, absolute)
+    if fully_signed_in:
+        cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (*limits, second_factor))
+    else:
+        cursor.execute(_STILL_OPEN, limits)
     return {bytes(row[0]) for row in cursor.fetchall()}

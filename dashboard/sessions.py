@@ -21,6 +21,7 @@ from dashboard.connection import DATABASE_ERRORS, discard_connections, needs_dat
 from dashboard.proxies import client_address
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.settings import Settings
 
 ABSOLUTE_LIMIT = timedelta(hours=10)
 IDLE_LIMIT = {"development": timedelta(minutes=60), "production": timedelta(minutes=15)}
@@ -35,6 +36,11 @@ USER_KEY = "_user_id"
 # Who has given the password and owes the code; the table does not name them as the session's user.
 OWES_CODE_KEY = "owes_code"
 _serializer = TaggedJSONSerializer()
+
+
+def cookie_name(settings: Settings) -> str:
+    """What the session's cookie is called; `__Host-` binds it to the host that set it, and browsers want https for that."""
+    return "__Host-dispatchlog" if settings.effective_public_url.startswith("https://") else "dispatchlog"
 
 
 class ServerSession(CallbackDict[str, Any], SessionMixin):

@@ -186,6 +186,18 @@ def dashboard() -> None:
     os.execv(sys.executable, arguments)  # noqa: S606 - no shell: this process becomes gunicorn
 
 
+@main.command()
+@explained
+def sockets() -> None:
+    """Tell open pages and apps of orders' changes (Socket.IO, on DISPATCHLOG_SOCKET_PORT)."""
+    from dashboard.sockets.process import serve
+
+    settings = _settings_with_database()
+    if not settings.secret_key.get_secret_value():
+        fail("DISPATCHLOG_SECRET_KEY is not set; it is the dashboard's", code="NO_SECRET_KEY")
+    serve(settings)
+
+
 @main.group()
 def migrate() -> None:
     """Bring the database's schema up or down, as the tables' owner (DATABASE_OWNER_URL, else DATABASE_URL)."""

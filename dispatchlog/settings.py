@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     # The process that tells open pages and apps of orders' changes, and how browsers reach it; "": the same host, its port.
     socket_port: int = Field(8001, ge=1, le=65535)
     socket_url: str = ""
+    # Other sites whose pages may open a socket (with a ticket), with commas between them, such as https://shop.example.org.
+    socket_origins: str = ""
 
     orders_table: str = "orders"
     order_kits_table: str = "order_kits"
@@ -132,6 +135,33 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// or http://")
         return url
 
+    @field_validator("socket_url")
+    @classmethod
+    def _socket_address(cls, url: str) -> str:
+        if url and not _is_origin(url.rstrip("/"), "https", "http", "wss", "ws"):
+            raise ValueError("must be an address such as https://desk.example.org:8001, without a path")
+        return url
+
+    @field_validator("socket_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        if not all(_is_origin(origin, "https", "http") for origin in _listed(text)):
+            raise ValueError(
+                "must be addresses such as https://shop.example.org, without a path, with commas between them"
+            )
+        return text
+
+    @model_validator(mode="after")
+    def _pages_reach_the_socket(self) -> Settings:
+        if self.environment == "production" and self.socket_url:
+            if self.public_url.startswith("https://") and not self.socket_url.startswith(("https://", "wss://")):
+                raise ValueError("DISPATCHLOG_SOCKET_URL must begin with https://, as DISPATCHLOG_PUBLIC_URL does")
+            if urlsplit(self.socket_url).hostname != urlsplit(self.public_url).hostname:
+                raise ValueError(
+                    "DISPATCHLOG_SOCKET_URL must have the host of DISPATCHLOG_PUBLIC_URL: sessions' cookies go no further"
+                )
+        return self
+
     @field_validator("alert_mail_to")
     @classmethod
     def _addresses(cls, text: str) -> str:
@@ -142,6 +172,10 @@ class Settings(BaseSettings):
     @property
     def alert_mail_addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_listed(self.alert_mail_to)))
+
+    @property
+    def socket_origin_list(self) -> tuple[str, ...]:
+        return tuple(_listed(self.socket_origins))
 
     @property
     def effective_redis_url(self) -> str:
@@ -166,6 +200,16 @@ class Settings(BaseSettings):
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_origin(url: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_is_one = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = f"{parts.scheme}://{parts.netloc}" == url and "@" not in url
+    return parts.scheme in schemes and bool(parts.hostname) and port_is_one and plain
 
 
 @lru_cache(maxsize=1)

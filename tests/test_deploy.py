@@ -28,7 +28,7 @@ def parsed(command: str) -> tuple[str, dict[str, object]]:
 
 def test_the_procfile_starts_all_there_is_and_each_lane_has_one_worker() -> None:
     lines = [parsed(command) for command in PROCFILE.values()]
-    assert {name for name, _ in lines} == {"worker", "scheduler", "dashboard"}
+    assert {name for name, _ in lines} == {"worker", "scheduler", "dashboard", "sockets"}
     lanes = [lane for _, options in lines for lane in options.get("lanes", ())]  # type: ignore[attr-defined]
     assert sorted(lanes) == sorted(lane.name for lane in registry.lanes())
 
@@ -40,7 +40,7 @@ def test_a_unit_restarts_its_command_and_keeps_errors_apart(path: Path) -> None:
     unit.read(path)
     service = unit["Service"]
     command = service["ExecStart"].replace("/opt/dispatchlog/bin/", "")
-    for name in ("worker", "scheduler", "dashboard") if "%i" in command else ("",):
+    for name in ("worker", "scheduler", "dashboard", "sockets") if "%i" in command else ("",):
         parsed(command.replace("%i", name))
     assert service["Restart"] == "always"
     assert service["StandardOutput"] != service["StandardError"]

@@ -107,6 +107,8 @@ function keepCurrent(part) {
     open(); ask();
   }
 
+  // Others who learn of a change, such as sockets.js, have it read in turn.
+  part.addEventListener("dispatchlog:read", ask);
   document.addEventListener("visibilitychange", lookedAtOrNot);
   window.addEventListener("pagehide", () => close("paused"));
   window.addEventListener("pageshow", (event) => { if (event.persisted) lookedAtOrNot(); });

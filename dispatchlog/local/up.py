@@ -1,4 +1,4 @@
-"""Everything on one machine: starts what is not named by a setting, then worker, clock, dashboard, mailbox and exchange.
+"""Everything on one machine: starts what is not named by a setting, then worker, clock, dashboard, sockets, mailbox and exchange.
 
 Owns the order of starting and stopping; what the processes do is theirs.
 """
@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dispatchlog.engine.database import configure, connected, database, fetch_one
-from dispatchlog.local.directory import LocalServerError, choose_port, remember_secret
+from dispatchlog.local.directory import LocalServerError, choose_port, port_is_free, remember_secret
 from dispatchlog.local.keeper import Keeper
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.running import announce, only_one_here
@@ -110,6 +110,10 @@ def _complete_environment(var: Path) -> bool:
     os.environ["DISPATCHLOG_VAR_DIR"] = str(var)
     if local_mail:
         os.environ["DISPATCHLOG_SMTP_URL"] = f"smtp://127.0.0.1:{choose_port(var / 'mailbox.port')}?tls=none"
+    if "DISPATCHLOG_SOCKET_PORT" not in given:
+        usual: int = Settings.model_fields["socket_port"].default
+        port = usual if port_is_free(usual) and get_settings().port != usual else choose_port(var / "sockets.port")
+        os.environ["DISPATCHLOG_SOCKET_PORT"] = str(port)
     if "DISPATCHLOG_SECRET_KEY" not in given:
         os.environ["DISPATCHLOG_SECRET_KEY"] = remember_secret(var / "secret_key")
     os.environ.update({name: value for name, value in QUICK.items() if name not in given})
@@ -141,7 +145,9 @@ def _stages(
         port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
         mail_dir = str(settings.effective_mailbox_dir)
         outside.append(Child("mailbox", [*python, "dispatchlog.local.mailbox", "--port", port, "--dir", mail_dir]))
-    processes = [Child(name, [*python, "dispatchlog.cli", name]) for name in ("worker", "scheduler", "dashboard")]
+    processes = [
+        Child(name, [*python, "dispatchlog.cli", name]) for name in ("worker", "scheduler", "dashboard", "sockets")
+    ]
     if "sample" in samples:
         processes.append(Child("sample", [*python, "dispatchlog.local.demonstration"], once=True))
     if "schools" in samples:
@@ -167,6 +173,7 @@ def _greet(settings: Settings, exchange: ExchangeAt, password: str | None, say: 
         else [f"  Password  the one you chose; forgotten: {forgotten}"]
     )
     lines += [f"  Mail      {settings.effective_public_url}/mailbox   and in {settings.effective_mailbox_dir}"]
+    lines += [f"  Sockets   {settings.bind_host}:{settings.socket_port}   open pages hear of pharmacy orders' changes"]
     script = _from_here(exchange.script)
     lines += [f"  HL7       {settings.effective_public_url}/admin/hl7   the test exchange answers by {script}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))

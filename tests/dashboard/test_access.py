@@ -257,7 +257,7 @@ def form_unchanged(row: object) -> bool:
 @pytest.mark.parametrize("path", ["/", "/dispatches", "/kit-orders", "/sign-in", "/nope", "/healthz"])
 def test_every_answer_carries_the_security_headers(dash: Dashboard, path: str) -> None:
     headers = dash.as_("viewer").get(path).headers
-    assert headers["Content-Security-Policy"] == POLICY
+    assert headers["Content-Security-Policy"] == POLICY.format(socket=" ws://localhost:8001")
     assert "unsafe-inline" not in POLICY
     assert "frame-ancestors 'none'" in POLICY
     assert headers["X-Content-Type-Options"] == "nosniff"

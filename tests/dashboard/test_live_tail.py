@@ -134,7 +134,7 @@ def test_what_was_rolled_back_is_not_waited_for(cursor: Any, writer: Callable[[]
     failing.rollback()
     tail.look(cursor)
     assert tail.position > behind
-    assert tail._holes == []
+    assert tail._moves._holes == []
 
 
 def test_whoever_wrote_when_it_began_makes_pages_read_anew_when_they_end(
@@ -206,4 +206,4 @@ def test_in_any_order_every_committed_move_is_told_once(url: str, steps: list[tu
             else:
                 seen += [move.dispatch_id for move in tail.look(cursor).moves]
         assert sorted(seen) == sorted(committed)
-        assert tail._holes == []
+        assert tail._moves._holes == []

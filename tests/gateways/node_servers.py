@@ -1,4 +1,4 @@
-"""Owns running servers of other makers under Node: installed once into a cache outside the repository, never vendored."""
+"""Owns running programs of other makers under Node: installed once into a cache outside the repository, never vendored."""
 
 from __future__ import annotations
 
@@ -27,31 +27,32 @@ _INSTALL_SECONDS = 100
 _START_SECONDS = 20
 
 
-def _installed(name: str) -> Path:
-    """The folder with the package's modules; its versions are those of the lock file."""
+def installed(folder: Path) -> Path:
+    """The modules of the folder's package; their versions are those of its lock file."""
+    name = folder.name
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.fail(f"{tool} is missing: these tests need Node.js 18 or newer (apt-get install nodejs npm).")
-    lock = (_FOLDER / name / "package-lock.json").read_bytes()
+    lock = (folder / "package-lock.json").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dispatchlog-tests"
     target = cache / f"{name}-{hashlib.sha256(lock).hexdigest()[:16]}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{target.name}.lock").open("w") as turn:  # one installation at a time, over all test processes
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not (target / "complete").exists():
-            _install(name, target)
+            _install(folder, target)
     return target / "node_modules"
 
 
-def _install(name: str, target: Path) -> None:
+def _install(folder: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for file in ("package.json", "package-lock.json"):
-        shutil.copy(_FOLDER / name / file, target)
+        shutil.copy(folder / file, target)
     command = ["npm", "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
     if done.returncode != 0:
-        pytest.fail(f"npm could not install {name}: {done.stderr[-600:]}")
+        pytest.fail(f"npm could not install {folder.name}: {done.stderr[-600:]}")
     (target / "complete").touch()
 
 
@@ -73,7 +74,7 @@ class NodeServer:
 @contextmanager
 def node_server(name: str, *arguments: str | Path) -> Iterator[NodeServer]:
     """`independent/NAME/server.js` on a port of its own."""
-    modules = _installed(name)
+    modules = installed(_FOLDER / name)
     server = NodeServer(free_port())
     command = ["node", _FOLDER / name / "server.js", str(server.port), *arguments]
     environment = {**os.environ, "NODE_PATH": str(modules)}

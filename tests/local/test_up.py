@@ -27,6 +27,7 @@ class Running:
     def __init__(self, folder: Path, port: int, *, sample: bool = False) -> None:
         self.folder = folder
         self.port = port
+        self.greeting: list[str] = []
         command = [*_COMMAND, "up", "--sample" if sample else "--no-sample"]
         self.process = spawn(command, env=environment(port), cwd=folder, output=subprocess.PIPE)
 
@@ -59,7 +60,8 @@ def environment(port: int) -> dict[str, str]:
     """Only what makes this machine's other settings and servers invisible."""
     names = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "BROKER_URL")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHLOG_")}
-    return {**{name: value for name, value in clean.items() if name not in names}, "PORT": str(port)}
+    own = {name: value for name, value in clean.items() if name not in names}
+    return {**own, "PORT": str(port), "DISPATCHLOG_SOCKET_PORT": str(free_port())}
 
 
 def dispatchlog(
@@ -85,7 +87,7 @@ def free_port() -> int:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("up"), free_port())
     try:
-        running.read_until("Stop      Ctrl-C")
+        running.greeting = running.read_until("Stop      Ctrl-C")
         yield running
         assert running.stop()[-1] == "everything has stopped"
         assert running.process.returncode == 0
@@ -99,6 +101,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_the_dashboard_answers_where_the_greeting_says(up: Running) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+
+
+def test_the_sockets_answer_where_the_greeting_says(up: Running) -> None:
+    [said] = [line for line in up.greeting if line.startswith("  Sockets   127.0.0.1:")]
+    port = int(said.split()[1].partition(":")[2])
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
 
