@@ -31,6 +31,7 @@ from dispatchlog.engine.tables import (
     NOW,
     AlwaysBigIdentityField,
     Dispatch,
+    OperatorAction,
     RoutedDispatch,
     Table,
     lane_table,
@@ -709,6 +710,17 @@ for _index in (
     PharmacyOrder.index(PharmacyOrder.patient_phone, name="pharmacy_orders_phone"),
 ):
     PharmacyOrder.add_index(_index)
+
+
+_ORDER_OF_DEED = SQL("(detail ->> 'order_id')")
+OperatorAction.add_index(
+    OperatorAction.index(
+        _ORDER_OF_DEED,
+        OperatorAction.id,
+        where=SQL("(detail ->> 'order_id') IS NOT NULL"),
+        name="operator_actions_order",
+    )
+)
 
 
 class PharmacyOrderItem(Table):

@@ -23,6 +23,9 @@ _PAYMENTS: Mapping[str, tuple[str, str, str]] = {
 }
 _LANES = {"courier_booking": "Booking", "courier_cancellation": "Cancelation", "courier_message": "Message"}
 
+# What the order itself or an event tells already, with who did it and why.
+_TOLD_OTHERWISE = frozenset({"mark_order_ready", "set_courier_status", "confirm_delivery_without_code"})
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -85,16 +88,6 @@ def _of_order(state: OrderState, changes: Sequence[Mapping[str, Any]]) -> Iterat
         title = "Courier asked for" if dispatch["attempt"] == 1 else "Courier asked for again"
         by = courier_title(dispatch["courier"])
         yield Line(dispatch["requested_at"], title, "send", "busy", by=by, attempt=dispatch["attempt"])
-        if dispatch["cancel_requested_at"]:
-            yield Line(
-                dispatch["cancel_requested_at"],
-                "Asked to cancel",
-                "ban",
-                "off",
-                text=_quoted(dispatch["cancel_reason"]),
-                by=actor(dispatch["cancel_requested_by"] or ""),
-                attempt=dispatch["attempt"],
-            )
 
 
 def _of_events(state: OrderState, telling: Collection[str]) -> Iterator[Line]:
@@ -134,8 +127,10 @@ def _of_tries(state: OrderState, tries: Sequence[Row]) -> Iterator[Line]:
 
 def _of_people(deeds: Sequence[Row]) -> Iterator[Line]:
     for row in deeds:
+        if row["action"] in _TOLD_OTHERWISE and not row["detail"].get("retried"):
+            continue
         where = _LANES.get(row["lane"] or "")
-        title = title_of(row["action"], row["lane"])
+        title = "Asked to book again" if row["detail"].get("retried") else title_of(row["action"], row["lane"])
         yield Line(
             row["at"],
             f"{where}: {title[:1].lower()}{title[1:]}" if where else title,

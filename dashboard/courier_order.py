@@ -44,7 +44,6 @@ def show(order_id: UUID) -> str:
     revealed = content_is_revealed(order_id)
     sent = [parcel["id"] for each in state.dispatches for parcel, _ in parcels(each)]
     messages = messages_of(order_id)
-    about = [order_id, *(each["id"] for each in state.dispatches), *sent, *(message["id"] for message in messages)]
     here = url_for("courier_order.show", order_id=order_id, back=back_or("") or None)
     return render_template(
         "courier_order.html",
@@ -74,7 +73,7 @@ def show(order_id: UUID) -> str:
             state,
             changes=changes_of(order_id),
             tries=refused_tries(sent),
-            deeds=deeds_on(about),
+            deeds=deeds_on(order_id, [*sent, *(message["id"] for message in messages)]),
             telling=telling(state),
         ),
         labels={state: words.label for state, words in ORDER_STATES.items()},
@@ -93,7 +92,8 @@ def reveal(order_id: UUID) -> Response:
     if find_order(order_id) is None:
         abort(404)
     if reason := reason_given():
-        operator.log_action(acting_person(), "reveal_patient", dispatch_id=order_id, reason=reason)
+        detail = {"order_id": str(order_id)}
+        operator.log_action(acting_person(), "reveal_patient", reason=reason, detail=detail)
         reveal_content(order_id)
     else:
         flash("Say why you need to see it: the reason is kept with your name.", "bad")

@@ -24,8 +24,10 @@ WHERE dispatch_id = ANY (%s::uuid[]) AND outcome IS DISTINCT FROM 'ACCEPTED' AND
     AND coalesce(finished_at, sending_at) IS NOT NULL ORDER BY id DESC LIMIT %s
 """
 _DEEDS = """
-SELECT id, at, actor, action, lane, dispatch_id, reason, detail FROM operator_actions
-WHERE dispatch_id = ANY (%s::uuid[]) ORDER BY id DESC LIMIT %s
+SELECT id, at, actor, action, lane, dispatch_id, reason, detail FROM (
+    (SELECT * FROM operator_actions WHERE dispatch_id = ANY (%s::uuid[]) ORDER BY id DESC LIMIT %s)
+    UNION ALL
+    (SELECT * FROM operator_actions WHERE detail ->> 'order_id' = %s ORDER BY id DESC LIMIT %s)) a
 """
 _CHANGES = """
 SELECT id, what, payload, changed_at FROM order_changes WHERE order_id = %s ORDER BY id DESC LIMIT %s
@@ -59,9 +61,9 @@ def refused_tries(ids: Sequence[UUID]) -> list[Row]:
     return [*fetch_dicts(_TRIES, (list(ids), MOST_ROWS))]
 
 
-def deeds_on(ids: Sequence[UUID]) -> list[Row]:
-    """What people did to the order, its dispatches and what leaves for them."""
-    return [*fetch_dicts(_DEEDS, (list(ids), MOST_ROWS))]
+def deeds_on(order_id: UUID, ids: Sequence[UUID]) -> list[Row]:
+    """What people did to the order, and to what left for it (`ids`)."""
+    return [*fetch_dicts(_DEEDS, (list(ids), MOST_ROWS, str(order_id), MOST_ROWS))]
 
 
 def changes_of(order_id: UUID) -> list[dict[str, Any]]:

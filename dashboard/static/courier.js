@@ -177,16 +177,10 @@ function wordsOf(payload, part) {
   return `${number} was updated`;
 }
 
-let toldVersion = 0;
-
 document.addEventListener("dispatchlog:order-updated", (event) => {
   const payload = event.detail || {};
   const part = livePartOfOrders;
   if (!part || !part.dataset.order || part.dataset.order !== payload.orderId) return;
-  const version = Number(payload.version);
-  // What a page is told when it joins is what it shows already; what several ways tell is told once.
-  if (version && (version <= Number(part.dataset.version) || version <= toldVersion)) return;
-  toldVersion = version || toldVersion;
   const words = wordsOf(payload, part);
   toast(words);
   if (notesAreOn() && !document.hasFocus()) new Notification(words, { tag: payload.orderId });
@@ -205,6 +199,8 @@ function offerNotes(words) {
   if (!offer || !("Notification" in window)) return;
   offer.hidden = false;
   const on = notesAreOn();
+  // Who wants to be notified is told also while another page is looked at.
+  livePartOfOrders.toggleAttribute("data-socket-stays", on);
   offer.querySelector("button span").textContent = on ? "Do not notify me" : "Notify me in this browser";
   const said = words || (on ? "You are told of changes while this page is open." : "");
   const place = offer.querySelector("[data-notify-words]");
