@@ -512,6 +512,40 @@ def hl7_listen(**options: Any) -> None:
         fail(f"The exchange cannot start ({error}).", code="CANNOT_LISTEN")
 
 
+@main.group()
+def courier() -> None:
+    """Couriers that bring pharmacy orders."""
+
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@courier.command("sandbox")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=2580, show_default=True, help="0 takes a free one.")
+@click.option("--speed", type=click.FloatRange(0), default=1.0, show_default=True, help="Its seconds per second.")
+@click.option("--token", envvar="DISPATCHLOG_COURIER_TOKEN", default="", help="What it wants as a Bearer token.")
+@click.option("--webhook-url", default="", help="Where it tells what happens; without it nobody is told.")
+@click.option("--webhook-secret", envvar="DISPATCHLOG_COURIER_WEBHOOK_SECRET", default="", help="Signs each webhook.")
+@click.option("--kwik-domain-name", envvar="DISPATCHLOG_KWIK_DOMAIN_NAME", default="sandbox", show_default=True)
+@click.option("--kwik-email", envvar="DISPATCHLOG_KWIK_EMAIL", default="sandbox@dispatchlog.localhost")
+@click.option("--kwik-password", envvar="DISPATCHLOG_KWIK_PASSWORD", default="sandbox", help="Who may log in at /kwik.")
+@click.option("--history-page", type=click.IntRange(1), default=50, help="The most rows of Kwik's history at once.")
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Remember the jobs in this file.")
+@click.option("--script", type=_file, help='What goes wrong, as JSON: {"orders": {"RX-1": {"ends": "fails"}}}.')
+@click.option("--certificate", type=_file, help="Speak TLS with it.")
+@click.option("--key", type=_file, help="The certificate's key.")
+def courier_sandbox(webhook_secret: str, **options: Any) -> None:
+    """Run a courier without drivers: our own protocol at /courier, Kwik's at /kwik. Prints a line for each event."""
+    from dispatchlog.gateways.courier_sandbox import Options, run
+
+    secrets = [secret.strip() for secret in webhook_secret.split(",") if secret.strip()]
+    try:
+        run(Options(webhook_secrets=secrets, **options), say=click.echo)
+    except (OSError, ValueError) as error:
+        fail(f"The sandbox cannot start ({error}).", code="CANNOT_LISTEN")
+
+
 @hl7.command("send-now")
 @click.argument("messages", metavar="[MESSAGE_ID]...", nargs=-1, type=click.UUID)
 @click.option("--pending", is_flag=True, help="Every message that waits.")

@@ -57,12 +57,18 @@ class Settings(BaseSettings):
     courier: Literal["", "kwik", "generic"] = ""
     courier_url: str = ""
     courier_token: SecretStr = SecretStr("")
+    # Several with commas between them, while one replaces another.
     courier_webhook_secret: SecretStr = SecretStr("")
+    courier_key_retention_seconds: int = Field(86_400, gt=0)
     kwik_url: str = ""
     kwik_domain_name: str = ""
     kwik_email: str = ""
     kwik_password: SecretStr = SecretStr("")
     kwik_utc_offset_minutes: int = Field(60, ge=-720, le=840)
+    # As agreed with Kwik: whether it wants that offset turned round (-1), its vehicle, who is billed.
+    kwik_timezone_sign: Literal[1, -1] = 1
+    kwik_vehicle_id: int = Field(1, ge=0)
+    kwik_payment_method: int = Field(524_288, ge=0)
     # How often a courier is asked about a job: one that tells nothing by itself, and one that does.
     courier_poll_seconds: float = Field(20.0, gt=0)
     courier_watch_seconds: float = Field(120.0, gt=0)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from dispatchlog.engine.gateway import Gateway, GatewayKind, Parcel
+from dispatchlog.gateways.courier_generic import GenericCourier
+from dispatchlog.gateways.courier_sandbox import Options, Sandbox
 from dispatchlog.gateways.fake import FakeGateway, NullGateway, Outcome, Play
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint, Transport
@@ -18,6 +20,8 @@ from dispatchlog.gateways.hl7_exchange import Exchange
 from dispatchlog.gateways.hl7_exchange_script import Answer
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
+from dispatchlog.gateways.kwik import KwikCourier
+from dispatchlog.gateways.kwik_api import KwikAccount
 from dispatchlog.gateways.smtp import SmtpGateway
 
 from .servers import LOOPBACK, Provider, free_port
@@ -98,6 +102,50 @@ class SmtpRig:
 
     def unreachable(self) -> Gateway:
         return SmtpGateway(f"smtp://user:{SECRET}@{LOOPBACK}:{free_port()}?tls=none", deadline_seconds=5)
+
+
+class CourierRig:
+    """A sandbox that stands still. `name` is courier-generic or courier-kwik."""
+
+    def __init__(self, name: str) -> None:
+        self._kwik = name.endswith("kwik")
+        self.sandbox = Sandbox(Options(speed=0, token=SECRET, kwik_password=SECRET))
+        self.courier = self.open(self.sandbox.port)
+        self.gateway: Gateway = self.courier.booking
+
+    def open(self, port: int) -> GenericCourier | KwikCourier:
+        if self._kwik:
+            account = KwikAccount("sandbox", "sandbox@dispatchlog.localhost", SECRET)
+            return KwikCourier(f"http://{LOOPBACK}:{port}/kwik", account)
+        return GenericCourier(f"http://{LOOPBACK}:{port}/courier", SECRET)
+
+    def parcel(self) -> Parcel:
+        return booking(uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        plays: dict[Fault, dict[str, Any]] = {
+            Fault.BUSY: {"do": "status", "status": 429},
+            Fault.REFUSED: {"do": "status", "status": 422},
+            Fault.LOST_REPLY: {"do": "reset", "accept": True},
+            Fault.RESET: {"do": "reset"},
+            Fault.HANG: {"do": "mute"},
+            Fault.DRIP: {"do": "drip", "accept": True},
+            Fault.GARBAGE: {"do": "garbage"},
+            Fault.TRUNCATED: {"do": "half", "accept": True},
+        }
+        self.sandbox.script.load({"plays": {"book": [plays[fault]]}})
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        jobs = [job.booking for job in self.sandbox.world.jobs()]
+        if self._kwik:  # it is told in Kwik's words; what it has of ours is the reference
+            return [sha256(parcel) for each in jobs if f"Ref {parcel.dispatch_id}" in each.note]
+        return [each.sha256 for each in jobs if each.key == parcel.idempotency_key]
+
+    def unreachable(self) -> Gateway:
+        return self.open(free_port()).booking
+
+    def close(self) -> None:
+        self.sandbox.close()
 
 
 class FakeRig:
@@ -191,6 +239,23 @@ def control_id(parcel: Parcel) -> str:
     return parcel.idempotency_key
 
 
+def booking(dispatch_id: UUID, *, order_number: str = "RX-1001", **delivery: Any) -> Parcel:
+    """A booking as it is stored for one courier dispatch."""
+    pickup = {"name": "Sample Pharmacy", "phone": "+2348000000001", "address": "1 Sample Street", "city": "Lagos"}
+    home = {"name": "Sample Alfa", "phone": "+2348000000002", "address": "9 Sample Close", "city": "Lagos", "note": ""}
+    document = {
+        "dispatchId": str(dispatch_id),
+        "orderNumber": order_number,
+        "attempt": 1,
+        "pickup": pickup | {"latitude": 6.4281, "longitude": 3.4219, "note": ""},
+        "delivery": home | {"latitude": 6.4474, "longitude": 3.4726} | delivery,
+        "items": 2,
+        "deliverBy": None,
+    }
+    body = json.dumps(document).encode()
+    return Parcel(dispatch_id, f"courier-{dispatch_id}", "courier", body, trace_id="trace-1")
+
+
 def registration(dispatch_id: UUID, kit_id: str = "KIT-0001") -> Parcel:
     body = json.dumps({"orderId": str(dispatch_id), "kitId": kit_id}).encode()
     return Parcel(dispatch_id, f"kit-{dispatch_id}", kit_id, body, trace_id="trace-1")
@@ -218,18 +283,21 @@ def open_rig(name: str, provider: Provider) -> Iterator[Rig]:
         rig = SmtpRig(provider)
     elif name.startswith("hl7-"):
         rig = Hl7Rig(name)
+    elif name.startswith("courier-"):
+        rig = CourierRig(name)
     else:
         rig = FakeRig(GatewayKind(name.removeprefix("fake-").upper()))
     try:
         yield rig
     finally:
         rig.gateway.close()
-        if isinstance(rig, Hl7Rig):
+        if isinstance(rig, Hl7Rig | CourierRig):
             rig.close()
 
 
 HL7_RIGS = ("hl7-mllp", "hl7-mllp-blind", "hl7-https")
-RIGS = ("kit-registry", "smtp", *HL7_RIGS, "fake-idempotent", "fake-lookup", "fake-blind")
+COURIER_RIGS = ("courier-generic", "courier-kwik")
+RIGS = ("kit-registry", "smtp", *HL7_RIGS, *COURIER_RIGS, "fake-idempotent", "fake-lookup", "fake-blind")
 PURE = (LocalKitRegistry, NullGateway)
 
 
