@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -34,7 +34,7 @@ ANONYMOUS_SECONDS = 10.0
 THREADS = 4
 TRY_AGAIN_LATER = 1013
 
-Send = Callable[[Mapping[str, Any]], Any]
+Send = Callable[[MutableMapping[str, Any]], Any]
 Answer = TypeVar("Answer")
 Joined = Callable[[Client, Change], Any]
 

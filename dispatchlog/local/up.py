@@ -1,4 +1,4 @@
-"""Everything on one machine: starts what is not named by a setting, then worker, clock, dashboard, sockets, mailbox and exchange.
+"""Everything on one machine: starts what no setting names, then worker, clock, dashboard, sockets, mailbox and exchange.
 
 Owns the order of starting and stopping; what the processes do is theirs.
 """

@@ -31,9 +31,9 @@ def place(number: str) -> UUID:
             (uuid4(),),
         )
         execute(
-            "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email, address,"
-            " latitude, longitude, currency, total_minor, document_sha256, source, trace_id) SELECT %s, %s, id, 'Ada', '+2',"
-            " 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s FROM pharmacies WHERE code = 'P-1'",
+            "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email,"
+            " address, latitude, longitude, currency, total_minor, document_sha256, source, trace_id) SELECT %s, %s,"
+            " id, 'Ada', '+2', 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s FROM pharmacies WHERE code = 'P-1'",
             (order_id, number, f"trace-{number}"),
         )
     return order_id

@@ -16,7 +16,7 @@ from dashboard.sockets.clients import MOST_CONNECTIONS, MOST_ROOMS
 from dashboard.sockets.server import MOST_MESSAGE_BYTES
 from dashboard.sockets.tickets import issue_ticket, read_ticket
 from dispatchlog.engine.database import connected, execute, transaction
-from dispatchlog.people import set_active
+from dispatchlog.people import disable_user, sign_out_everywhere
 from dispatchlog.service_tokens import create_token, revoke_token
 from dispatchlog.settings import Settings
 from tests.sockets.conftest import ORIGIN, Desk
@@ -82,22 +82,21 @@ def test_whoever_may_listen_no_longer_hears_nothing_more(desk: Desk, settings_en
     order = place("RX-1")
     leaving = desk.dash.as_("viewer")
     cookie = f"dispatchlog={leaving.client.get_cookie('dispatchlog').value}"  # type: ignore[union-attr]
-    create_token_for_ever = create_token("stays", ["pharmacy:read"], "test")
+    lasting = create_token("stays", ["pharmacy:read"], "test")
     clients = [
         desk.connected(headers={"Cookie": cookie, "Origin": ORIGIN}),
         desk.connected(headers=desk.cookie("support")),
         desk.connected(headers=desk.cookie("auditor")),
         desk.connected(auth={"token": create_token("shop", ["pharmacy:read"], "test")}),
     ]
-    stays = desk.connected(auth={"token": create_token_for_ever})
+    stays = desk.connected(auth={"token": lasting})
     for client in [*clients, stays]:
         assert client.join(f"order:{order}")["ok"]
     leaving.post("/sign-out")
     with connected():
-        set_active("support@example.org", False, actor="test")
+        disable_user("support@example.org")
+        sign_out_everywhere("auditor@example.org")
         revoke_token("shop")
-        with transaction("test"):
-            execute("UPDATE staff_roles SET permissions = '{}' WHERE name = 'auditor'")
     for client in clients:
         assert client.wait_for("disconnect")[0]["reason"] == "io server disconnect"
     change(order, 1)
