@@ -10,7 +10,17 @@ from flask import Blueprint, render_template, request
 from dashboard.access import READ, needs
 from dashboard.context import settings
 from dashboard.masking import mask
-from dispatchlog.alerts import BREAKER, CREDENTIALS, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
+from dispatchlog.alerts import (
+    BREAKER,
+    COURIER_APART,
+    CREDENTIALS,
+    DELIVERED_BEFORE,
+    DOUBTS,
+    FAILURES,
+    NO_SCHEDULER,
+    NO_WORKER,
+    QUEUE_AGE,
+)
 from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import Settings
@@ -28,6 +38,8 @@ TITLES = {
     NO_SCHEDULER: "No scheduler",
     BREAKER: "Provider in trouble",
     CREDENTIALS: "Credentials refused",
+    COURIER_APART: "Courier says two things",
+    DELIVERED_BEFORE: "Perhaps delivered twice",
 }
 NEXT_STEPS = {
     QUEUE_AGE: "Open the oldest one: its page says what holds it.",
@@ -37,6 +49,8 @@ NEXT_STEPS = {
     NO_SCHEDULER: "Tell whoever operates the system. What waits for a sweep stays where it is.",
     BREAKER: "It is tried again by itself. If it stays, ask the provider.",
     CREDENTIALS: "Correct the school's API key or certificate, try the endpoint, then retry what failed.",
+    COURIER_APART: "Open the order and ask the courier. An administrator can set the status by hand.",
+    DELIVERED_BEFORE: "Ask the patient what arrived, and stop the newer attempt if it is still possible.",
 }
 # One row per alert with what became of its notices; alerts are numbered as they started.
 _ALERTS = """
@@ -110,6 +124,8 @@ def thresholds(known: Settings) -> list[Threshold]:
         (NO_SCHEDULER, known.alert_missing_seconds, f"none for {_minutes(known.alert_missing_seconds)}"),
         (BREAKER, known.alert_breaker, "as soon as calls to it are paused by the program"),
         (CREDENTIALS, True, "as soon as an endpoint does not accept our key"),
+        (COURIER_APART, True, "as soon as two answers in a row are not what was heard"),
+        (DELIVERED_BEFORE, True, "as soon as a courier says that an attempt arrived which was given up"),
     ]
     return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
 

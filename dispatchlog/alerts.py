@@ -16,6 +16,7 @@ from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_o
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.settings import Settings
+from dispatchlog.systems.courier import disagreements
 
 QUEUE_AGE: Final = "queue_age"
 FAILURES: Final = "failure_rate"
@@ -24,6 +25,8 @@ NO_WORKER: Final = "no_worker"
 NO_SCHEDULER: Final = "no_scheduler"
 BREAKER: Final = "breaker_open"
 CREDENTIALS: Final = "credentials_refused"
+COURIER_APART: Final = "courier_apart"
+DELIVERED_BEFORE: Final = "delivered_before"
 
 # What a gateway says of an endpoint that does not take our key.
 REFUSED_CREDENTIALS: Final = "ENDPOINT_REFUSED_CREDENTIALS"
@@ -79,10 +82,12 @@ def look_if_due(
 def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, BreakerState], *, up_seconds: float) -> Look:
     """What is as it should not be now; a threshold of 0 turns its kind off, and ends its alerts."""
     found: list[Condition] = []
-    kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS}
+    kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS, COURIER_APART, DELIVERED_BEFORE}
     for lane in lanes:
         found += [*_queue_age(lane, settings), *_failures(lane, settings), *_doubts(lane, settings)]
         found += _credentials(lane) if lane.is_routed else []
+    found += [Condition(COURIER_APART, courier, words) for courier, words in disagreements.apart()]
+    found += [Condition(DELIVERED_BEFORE, number, words) for number, words in disagreements.delivered_before()]
     if not settings.alert_missing_seconds or up_seconds >= settings.alert_missing_seconds:
         kinds |= {NO_WORKER, NO_SCHEDULER}
         found += _missing("worker", NO_WORKER, "No worker is running, so nothing is being sent.", settings)

@@ -37,7 +37,7 @@ class Watch:
     """One per worker process. Its pool has a thread for every slot of every lane, so hung lanes cannot starve others.
 
     With `nudged` False it takes no nudges, which would be lost to the workers of the lanes that are not its own. `others`
-    is what else is done at every nudge of its name and at every tick, in a thread of the pool; cheap where there is nothing.
+    is what else is done at every nudge of its name and at every tick, in a thread of the pool; cheap where nothing is.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Orders and dispatches put straight into the tables, many at once, and what a courier says of them. Tests nothing itself."""
+"""Orders and dispatches put straight into the tables, many at once, and what a courier says. Tests nothing itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dic
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import GatewayError
 from dispatchlog.gateways.courier import Report, WebhookRefused
-from dispatchlog.systems.courier.states import DispatchStatus
 
 COURIER = "tester"
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -177,7 +176,3 @@ class Tester:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def moved_to(status: str) -> DispatchStatus:
-    return DispatchStatus(status)

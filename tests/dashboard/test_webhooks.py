@@ -1,0 +1,114 @@
+"""The webhook's door: what is signed is stored before it is answered, and what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from werkzeug.test import TestResponse
+
+from dashboard.webhooks import MOST_BYTES
+from dispatchlog.engine.database import connected, database, fetch_all
+from dispatchlog.settings import Settings
+from dispatchlog.systems.courier import couriers, events
+from tests.dashboard.browsing import Dashboard
+from tests.systems.courier_events.samples import COURIER, Tester
+
+SIGNED = {"X-Signature": "signed"}
+ADDRESS = f"/webhooks/courier/{COURIER}"
+
+
+@pytest.fixture
+def door(dash: Dashboard, monkeypatch: pytest.MonkeyPatch) -> Dashboard:
+    monkeypatch.setattr(couriers, "couriers", lambda: {COURIER: Tester()})
+    return dash
+
+
+def body(*event_ids: str, **said: Any) -> bytes:
+    told = [
+        {
+            "event_id": event_id,
+            "courier_reference": "J-1",
+            "raw_status": "on the way",
+            "status": "IN_TRANSIT",
+            "occurred_at": "2026-05-04T12:00:00+00:00",
+            "driver_name": "Bola Driver",
+            **said,
+        }
+        for event_id in event_ids
+    ]
+    return json.dumps(told).encode()
+
+
+def post(door: Dashboard, data: bytes, *, address: str = ADDRESS, **headers: str) -> TestResponse:
+    return door.app.test_client().post(address, data=data, headers={**SIGNED, **headers})
+
+
+def stored() -> list[tuple[Any, ...]]:
+    with connected():
+        return fetch_all(
+            "SELECT event_id, source, trace_id, body->'report'->>'driver_name' FROM courier_events ORDER BY id"
+        )
+
+
+def test_a_signed_webhook_is_stored_and_answered_alike_however_often_it_comes(door: Dashboard) -> None:
+    with capture_logs() as logs:
+        first = post(door, body("e1", "e2"), **{"X-Trace-Id": "trace-1"})
+        again = post(door, body("e1", "e2"), **{"X-Trace-Id": "trace-2"})
+    assert (first.status_code, first.get_json()) == (200, {"received": 2, "traceId": "trace-1"})
+    assert (again.status_code, again.get_json()) == (200, {"received": 2, "traceId": "trace-2"})
+    assert stored() == [("e1", "webhook", "trace-1", "Bola Driver"), ("e2", "webhook", "trace-1", "Bola Driver")]
+    said = [line for line in logs if line["event"] == "WEBHOOK_RECEIVED"]
+    assert [(line["trace_id"], line["new"]) for line in said] == [("trace-1", 2), ("trace-2", 0)]
+    assert "Bola" not in str(logs)
+
+
+def test_it_needs_no_session_and_gives_none(door: Dashboard) -> None:
+    answer = post(door, body("e1"))
+    assert "Set-Cookie" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    with connected():
+        assert fetch_all("SELECT * FROM web_sessions WHERE user_id IS NULL") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "address", "status", "code"),
+    [
+        (body("e1"), {"X-Signature": "forged"}, ADDRESS, 401, "WEBHOOK_SIGNATURE_INVALID"),
+        (b"no JSON", {}, ADDRESS, 400, "WEBHOOK_MALFORMED"),
+        (body("e1"), {}, "/webhooks/courier/unknown", 404, "UNKNOWN_COURIER"),
+        (b"x" * (MOST_BYTES + 1), {}, ADDRESS, 413, "BODY_TOO_LARGE"),
+    ],
+)
+def test_what_is_refused_is_not_stored(
+    door: Dashboard, data: bytes, headers: dict[str, str], address: str, status: int, code: str
+) -> None:
+    answer = post(door, data, address=address, **headers)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (status, code)
+    assert answer.get_json()["traceId"] == answer.headers["X-Trace-Id"]
+    assert stored() == []
+
+
+def test_a_page_is_no_way_in_and_no_way_out(door: Dashboard) -> None:
+    assert door.app.test_client().get(ADDRESS).status_code == 405
+    assert stored() == []
+
+
+def test_without_the_database_nothing_is_answered_with_yes(door: Dashboard, settings_env: Settings) -> None:
+    database.close_all()
+    database.init(settings_env.database_url.rpartition("/")[0] + "/no_such_database")
+    answer = post(door, body("e1"))
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "DATABASE_UNAVAILABLE")
+    assert answer.headers["Retry-After"]
+
+
+def test_a_fault_of_ours_is_no_yes_either(door: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(events, "store_reports", fail)
+    answer = post(door, body("e1"))
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (500, "INTERNAL")
+    assert "broken" not in answer.text
