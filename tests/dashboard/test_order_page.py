@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ def page(row: Any, name: str = "") -> str:
 
 def plain(text: str) -> str:
     """What the page says, without its tags."""
-    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def buttons(text: str) -> set[str]:
