@@ -31,6 +31,7 @@ from dispatchlog.engine.tables import (
     NOW,
     AlwaysBigIdentityField,
     Dispatch,
+    OperatorAction,
     RoutedDispatch,
     Table,
     lane_table,
@@ -691,6 +692,35 @@ class PharmacyOrder(Table):
 PharmacyOrder.add_index(
     PharmacyOrder.index(PharmacyOrder.patient_id, where=SQL("patient_id <> ''"), name="pharmacy_orders_patient")
 )
+_GATE = (PharmacyOrder.payment_status, PharmacyOrder.is_ready_for_dispatch, PharmacyOrder.created_at, PharmacyOrder.id)
+_AT_GATE = SQL("dispatch_id IS NULL")
+for _index in (
+    PharmacyOrder.index(*_GATE, where=_AT_GATE, name="pharmacy_orders_gate"),
+    PharmacyOrder.index(PharmacyOrder.pharmacy, *_GATE, where=_AT_GATE, name="pharmacy_orders_gate_of"),
+    PharmacyOrder.index(PharmacyOrder.pharmacy, PharmacyOrder.created_at, PharmacyOrder.id, name="pharmacy_orders_of"),
+    PharmacyOrder.index(
+        PharmacyOrder.pharmacy,
+        PharmacyOrder.dispatch_status,
+        PharmacyOrder.created_at,
+        PharmacyOrder.id,
+        name="pharmacy_orders_status_of",
+    ),
+    PharmacyOrder.index(SQL("lower(order_number) text_pattern_ops"), name="pharmacy_orders_number"),
+    PharmacyOrder.index(SQL("lower(patient_email)"), name="pharmacy_orders_email"),
+    PharmacyOrder.index(PharmacyOrder.patient_phone, name="pharmacy_orders_phone"),
+):
+    PharmacyOrder.add_index(_index)
+
+
+_ORDER_OF_DEED = SQL("(detail ->> 'order_id')")
+OperatorAction.add_index(
+    OperatorAction.index(
+        _ORDER_OF_DEED,
+        OperatorAction.id,
+        where=SQL("(detail ->> 'order_id') IS NOT NULL"),
+        name="operator_actions_order",
+    )
+)
 
 
 class PharmacyOrderItem(Table):
@@ -783,6 +813,9 @@ for _index in (
     CourierDispatch.index(CourierDispatch.poll_at, where=SQL("poll_at IS NOT NULL"), name="poll"),
     CourierDispatch.index(CourierDispatch.updated_at, where=SQL("disagreement IS NOT NULL"), name="disagreement"),
     CourierDispatch.index(CourierDispatch.ended_at, where=SQL("ended_at IS NOT NULL"), name="ended"),
+    CourierDispatch.index(
+        CourierDispatch.courier_reference, where=SQL("courier_reference IS NOT NULL"), name="courier_dispatches_found"
+    ),
 ):
     CourierDispatch.add_index(_index)
 

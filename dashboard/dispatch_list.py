@@ -44,7 +44,7 @@ def search() -> Response:
     text = request.form.get("q", "").strip()
     arguments: dict[str, Any] = {name: request.form.getlist(name) for name in FIELDS if any(request.form.getlist(name))}
     if "@" in text or text.startswith("+"):
-        arguments["found"] = _remember(text)
+        arguments["found"] = remember_search(text)
     elif text:
         arguments["q"] = text
     lane = request.form.get("lane", "")
@@ -97,7 +97,8 @@ def _causes(asked: Asked) -> list[str]:
     return known if not asked.wanted.cause or asked.wanted.cause in known else [*known, asked.wanted.cause]
 
 
-def _remember(text: str) -> str:
+def remember_search(text: str) -> str:
+    """Keep the search in the session; the name that stands for it in addresses comes back."""
     name = secrets.token_urlsafe(6)
     known = list(session.get("searches", {}).items())[-_MOST_SEARCHES + 1 :]
     session["searches"] = {**dict(known), name: text}

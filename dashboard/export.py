@@ -32,7 +32,7 @@ pages = Blueprint("export", __name__)
 PAGE_ROWS = 1_000
 
 
-def _instant(at: datetime | None) -> str | None:
+def instant_text(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else None
 
 
@@ -46,24 +46,26 @@ _FIELDS: MappingProxyType[str, Callable[[Row], Any]] = MappingProxyType(
         "attempts": lambda row: row["attempts"],
         "cause": lambda row: row["last_error_code"],
         "error": lambda row: mask_text(row["last_error"]) or None,
-        "created_at": lambda row: _instant(row["created_at"]),
-        "due_at": lambda row: _instant(row["due_at"]),
-        "expires_at": lambda row: _instant(row["expires_at"]),
-        "changed_at": lambda row: _instant(row["updated_at"]),
-        "sent_at": lambda row: _instant(row["sent_at"]),
+        "created_at": lambda row: instant_text(row["created_at"]),
+        "due_at": lambda row: instant_text(row["due_at"]),
+        "expires_at": lambda row: instant_text(row["expires_at"]),
+        "changed_at": lambda row: instant_text(row["updated_at"]),
+        "sent_at": lambda row: instant_text(row["sent_at"]),
     }
 )
 
 
-class Export:
-    """One file while it is read. It is logged when it begins and when it ends, whoever ends it: `close` comes from the
-    server also when the reader has hung up.
+class ListFile:
+    """One file while it is read: its `fields`, and pages of rows by them. It is logged when it begins and when it ends,
+    whoever ends it: `close` comes from the server also when the reader has hung up.
 
     No connection is held between pages, so a slow reader holds up nobody.
     """
 
-    def __init__(self, wanted: ListFilter, lanes: Sequence[Lane], *, form: str, actor: str) -> None:
-        self._wanted, self._lanes, self._form, self._actor = wanted, lanes, form, actor
+    fields: Sequence[str] = ()
+
+    def __init__(self, *, form: str, actor: str) -> None:
+        self._form, self._actor = form, actor
         self._lines = self._csv() if form == "csv" else self._json()
         self._rows = 0
         self._complete = self._ended = False
@@ -91,12 +93,54 @@ class Export:
         except DATABASE_ERRORS as error:
             log.warning("EXPORT_NOT_LOGGED", error=type(error).__name__, rows=self._rows)
 
-    def _log(self, action: str, **more: Any) -> None:
-        lane = self._wanted.lane.name if self._wanted.lane else None
-        detail = {"filter": in_words(self._wanted), "format": self._form, **more}
-        log_action(self._actor, action, lane=lane, detail=detail)
+    def about(self) -> tuple[str | None, dict[str, Any]]:
+        """The lane that the file is of (None: more than one, or none) and what else is kept of it."""
+        raise NotImplementedError
 
-    def _pages(self) -> Generator[list[dict[str, Any]], None, None]:
+    def pages(self) -> Generator[list[dict[str, Any]], None, None]:
+        """The rows, a page at a time, masked."""
+        raise NotImplementedError
+
+    def csv_rows(self, page: list[dict[str, Any]]) -> list[list[Any]]:
+        """The page as lines of the file."""
+        return [[_flat(value) for value in row.values()] for row in page]
+
+    def _log(self, action: str, **more: Any) -> None:
+        lane, detail = self.about()
+        log_action(self._actor, action, lane=lane, detail={**detail, "format": self._form, **more})
+
+    def _counted(self) -> Generator[list[dict[str, Any]], None, None]:
+        for page in self.pages():
+            self._rows += len(page)
+            yield page
+
+    def _csv(self) -> Generator[str, None, None]:
+        yield BYTE_ORDER_MARK + csv_text([list(self.fields)])
+        for page in self._counted():
+            yield csv_text(self.csv_rows(page))
+
+    def _json(self) -> Generator[str, None, None]:
+        yield "["
+        between = "\n"
+        for page in self._counted():
+            yield between + ",\n".join(json.dumps(row, ensure_ascii=False) for row in page)
+            between = ",\n"
+        yield "\n]\n"
+
+
+class Export(ListFile):
+    """The file of a list of dispatches."""
+
+    fields = tuple(_FIELDS)
+
+    def __init__(self, wanted: ListFilter, lanes: Sequence[Lane], *, form: str, actor: str) -> None:
+        self._wanted, self._lanes = wanted, lanes
+        super().__init__(form=form, actor=actor)
+
+    def about(self) -> tuple[str | None, dict[str, Any]]:
+        return self._wanted.lane.name if self._wanted.lane else None, {"filter": in_words(self._wanted)}
+
+    def pages(self) -> Generator[list[dict[str, Any]], None, None]:
         for lane in self._lanes:
             before = None
             while True:
@@ -104,27 +148,13 @@ class Export:
                 with connected():
                     rows = fetch_dicts(sql, params) if sql else []
                 if rows:
-                    self._rows += len(rows)
                     yield [{name: value(row) for name, value in _FIELDS.items()} for row in rows]
                     before = rows[-1]["id"]
                 if len(rows) < PAGE_ROWS:
                     break
 
-    def _csv(self) -> Generator[str, None, None]:
-        yield BYTE_ORDER_MARK + csv_text([list(_FIELDS)])
-        for page in self._pages():
-            yield csv_text([[_flat(value) for value in row.values()] for row in page])
 
-    def _json(self) -> Generator[str, None, None]:
-        yield "["
-        between = "\n"
-        for page in self._pages():
-            yield between + ",\n".join(json.dumps(row, ensure_ascii=False) for row in page)
-            between = ",\n"
-        yield "\n]\n"
-
-
-_TYPES = MappingProxyType({"csv": "text/csv", "json": "application/json"})
+TYPES = MappingProxyType({"csv": "text/csv", "json": "application/json"})
 
 
 @pages.post("/dispatches/export")
@@ -132,7 +162,7 @@ _TYPES = MappingProxyType({"csv": "text/csv", "json": "application/json"})
 def dispatches() -> Response:
     """The list that the address asks for, as a file in the `format` of the form."""
     form = request.form.get("format", "csv")
-    if form not in _TYPES:
+    if form not in TYPES:
         abort(400, "A file is csv or json.")
     asked = read_filter()
     if asked.problems:
@@ -144,7 +174,7 @@ def dispatches() -> Response:
 
 def attachment(lines: Any, name: str, form: str) -> Response:
     """A file to be kept, named after the instant it was asked for."""
-    answer = Response(lines, mimetype=_TYPES[form])
+    answer = Response(lines, mimetype=TYPES[form])
     file_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.{form}"
     answer.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
     return answer

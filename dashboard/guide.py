@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from dashboard.access import SIGNED_IN, needs
+from dashboard.courier_wording import ORDER_STATES, RESOLUTIONS
 from dashboard.wording import GLOSSARY, states_of
 
 pages = Blueprint("guide", __name__)
@@ -27,4 +28,10 @@ KEYS = (
 @needs(SIGNED_IN)
 def show() -> str:
     """Words and keys."""
-    return render_template("guide.html", glossary=GLOSSARY, states=states_of("").values())
+    return render_template(
+        "guide.html",
+        glossary=GLOSSARY,
+        states=states_of("").values(),
+        order_states=ORDER_STATES.values(),
+        resolutions=RESOLUTIONS,
+    )

@@ -41,6 +41,13 @@ class Entry:
 
 WORK = (
     Entry("overview.show", "Overview", "home", key="o"),
+    Entry(
+        "courier_orders.every_order",
+        "Orders",
+        "truck",
+        key="t",
+        also=("courier_order", "courier_actions", "courier_analytics"),
+    ),
     Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
     Entry("incidents.show", "Incidents", "alert", key="i"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),
@@ -54,6 +61,7 @@ WORK = (
 OFFICE: tuple[Entry, ...] = (
     Entry("hl7_messages.every_message", "HL7 Messages", "care", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),
     Entry("hl7_endpoints.every_school", "Schools", "server", MANAGE, key="c"),
+    Entry("pharmacies.every_pharmacy", "Pharmacies", "store", MANAGE, key="f"),
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),
     Entry("roles.show", "Roles", "shield", MANAGE, key="r"),

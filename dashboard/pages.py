@@ -10,6 +10,10 @@ from dashboard import (
     audit,
     bulk,
     code_page,
+    courier_actions,
+    courier_analytics,
+    courier_order,
+    courier_orders,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
@@ -29,6 +33,7 @@ from dashboard import (
     overview,
     pausing,
     people,
+    pharmacies,
     preferences,
     probes,
     roles,
@@ -49,6 +54,7 @@ def register_pages(app: Flask) -> None:
     modules += [guide, preferences]
     modules += [hl7_messages, hl7_message, hl7_rewrite]
     modules += [hl7_endpoints]
+    modules += [courier_orders, courier_order, courier_actions, courier_analytics, pharmacies]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

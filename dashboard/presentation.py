@@ -11,6 +11,8 @@ from flask import Flask, current_app
 
 from dashboard import preferences, wording
 from dashboard.cause_wording import cause_words
+from dashboard.courier_wording import courier_title, order_state
+from dashboard.hl7_wording import mask_name
 from dashboard.masking import mask, mask_text, mask_values
 from dispatchlog.systems import registry
 
@@ -41,6 +43,9 @@ def install_presentation(app: Flask) -> None:
         verb_of=wording.verb_of,
         cause_words=cause_words,
         RETRY_REASONS=wording.RETRY_REASONS,
+        order_state=order_state,
+        courier_title=courier_title,
+        mask_name=mask_name,
     )
     app.context_processor(_layout)
 

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import READ, needs
 from dashboard.context import back_or
+from dashboard.courier_queries import as_uuid, find_orders, orders_by_id
 from dashboard.dispatch_queries import references_of
 from dashboard.filters import LEAST_SEARCH_CHARACTERS, MOST_SEARCH_CHARACTERS
 from dashboard.presentation import business_keys
@@ -23,6 +24,9 @@ pages = Blueprint("subjects", __name__, url_prefix="/stories")
 
 # A search that may be somebody's address stays in the session, out of every address and log.
 SEARCH = "story_search"
+# What the subject of a pharmacy order begins with, and how many orders a search shows.
+PHARMACY_ORDER = "pharmacy-order:"
+MOST_ORDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,11 @@ def find() -> str:
     text = text.replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
     short = bool(text) and len(text) < LEAST_SEARCH_CHARACTERS
     found = find_subjects(text, registry.lanes()) if text and not short else []
+    orders = orders_by_id(find_orders(text)[:MOST_ORDERS]) if text and not short else []
     problems = [f"Search for at least {LEAST_SEARCH_CHARACTERS} characters."] if short else []
-    return render_template("stories.html", text=text, found=found, problems=problems, searched=text and not short)
+    return render_template(
+        "stories.html", text=text, found=found, orders=orders, problems=problems, searched=text and not short
+    )
 
 
 @pages.post("")
@@ -52,7 +59,10 @@ def search() -> Response:
     text = request.form.get("q", "").strip().replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
     if len(text) >= LEAST_SEARCH_CHARACTERS:
         found: list[Subject] = find_subjects(text, registry.lanes())
-        if len(found) == 1:
+        orders = find_orders(text)
+        if len(orders) == 1 and {subject.id for subject in found} <= {f"{PHARMACY_ORDER}{orders[0]}"}:
+            return redirect(url_for("courier_order.show", order_id=orders[0]), 303)
+        if len(found) == 1 and not orders:
             return redirect(url_for("subjects.show", subject=found[0].id), 303)
     if "@" in text or text.startswith("+"):
         session[SEARCH] = text
@@ -71,6 +81,7 @@ def show() -> str:
     return render_template(
         "story.html",
         subject_id=subject_id,
+        order_id=as_uuid(subject_id.removeprefix(PHARMACY_ORDER)) if subject_id.startswith(PHARMACY_ORDER) else None,
         name=_name(rows, subject_id),
         rows=rows,
         lines=_lines(rows),

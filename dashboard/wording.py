@@ -38,7 +38,13 @@ class State:
 
 SEND: Final = Verb("send", "sending", "sent")
 # By the lane's name, for lanes that do something else than send.
-_VERBS = MappingProxyType({"kit_registration": Verb("register", "registering", "registered")})
+_VERBS = MappingProxyType(
+    {
+        "kit_registration": Verb("register", "registering", "registered"),
+        "courier_booking": Verb("book", "booking", "booked"),
+        "courier_cancellation": Verb("take back", "taking back", "taken back"),
+    }
+)
 
 
 def verb_of(lane_name: str) -> Verb:
@@ -177,6 +183,7 @@ ACTIONS = MappingProxyType(
         "look_up": "Asked the provider",
         "reveal": "Looked at the recipient",
         "reveal_content": "Looked at the content",
+        "reveal_patient": "Looked at the patient",
         "escalate": "Escalated",
         "withdraw_escalation": "Took the escalation back",
         "rewrite": "Wrote it anew",
