@@ -18,10 +18,20 @@ from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import events, messages, orders
-from dispatchlog.systems.courier.code_rules import MOST_TRIES, code_of, hash_of, is_right, is_well_formed
+from dispatchlog.systems.courier.code_rules import DIGITS, MOST_TRIES, code_of, hash_of, is_right, is_well_formed
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import OrderRow
 from dispatchlog.systems.courier.states import DispatchStatus
+
+__all__ = [
+    "DIGITS",
+    "MOST_TRIES",
+    "confirm_without_code",
+    "issue_code",
+    "resend_code",
+    "unlock_code",
+    "verify_code",
+]
 
 log = structlog.get_logger(__name__)
 
