@@ -20,8 +20,10 @@ from dashboard.api.pharmacy_parts import (
     PharmacyOrderListAnswer,
     PharmacyOrderPart,
     ReadyAnswer,
+    SocketTicketAnswer,
 )
 from dashboard.api.routes import Call, Route, path_uuid
+from dashboard.sockets.tickets import issue_ticket
 from dispatchlog.pharmacy_documents import (
     CodeDocument,
     NothingDocument,
@@ -30,6 +32,7 @@ from dispatchlog.pharmacy_documents import (
     PharmacyOrderDocument,
     ReasonDocument,
 )
+from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import cancelling, codes, orders, pharmacies, reading
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import OrderRow
@@ -122,6 +125,13 @@ def resend_code(call: Call, dispatch_id: str) -> PharmacyOrderAnswer:
     wanted = path_uuid(dispatch_id, "dispatchId")
     with _present_state(lambda: reading.order_of_dispatch(wanted)):
         return _answer(codes.resend_code(wanted, actor=call.actor))
+
+
+def issue_socket_ticket(_: Call, order_id: str) -> SocketTicketAnswer:
+    """A ticket for the room of one order that exists."""
+    order = reading.order_state(path_uuid(order_id, "orderId")).order
+    ticket = issue_ticket(order["id"], settings=get_settings())
+    return SocketTicketAnswer(ticket=ticket.text, room=ticket.room, expires_at=ticket.expires_at)
 
 
 def _answer(order: OrderRow) -> PharmacyOrderAnswer:
@@ -318,5 +328,17 @@ ROUTES = (
             "CODE_LOCKED",
             "CODE_SENT_JUST_NOW",
         ),
+    ),
+    Route(
+        "POST",
+        f"{_ORDER}/socket-ticket",
+        "issueSocketTicket",
+        "A ticket with which a browser or app may listen to this order alone, for a quarter of an hour.",
+        "pharmacy:read",
+        issue_socket_ticket,
+        SocketTicketAnswer,
+        document=NothingDocument,
+        body_optional=True,
+        codes=("ORDER_NOT_FOUND",),
     ),
 )

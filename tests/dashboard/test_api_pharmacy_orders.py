@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 from werkzeug.test import TestResponse
 
+from dashboard.sockets.tickets import read_ticket
 from dispatchlog.engine.database import connected, fetch_one, transaction
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.service_tokens import create_token
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.courier import events, orders, reading
 from dispatchlog.systems.courier.code_rules import code_of
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -252,6 +253,15 @@ def test_what_was_picked_up_cannot_be_cancelled(api: Api, desk: CourierDesk, sta
     move(order_id, status)
     answer = api.call("POST", f"/orders/{order_id}/dispatch/cancel")
     assert api.error(answer)[:2] == (409, "DISPATCH_NOT_CANCELLABLE")
+
+
+def test_a_socket_ticket_opens_the_room_of_its_order_alone(api: Api, settings_env: Settings) -> None:
+    order_id = report(api)
+    answer = api.call("POST", f"/orders/{order_id}/socket-ticket").get_json()
+    ticket = read_ticket(answer["ticket"], settings=get_settings())
+    assert ticket is not None
+    assert (str(ticket.order_id), ticket.room) == (order_id, answer["room"])
+    assert api.error(api.call("POST", f"/orders/{uuid4()}/socket-ticket"))[:2] == (404, "ORDER_NOT_FOUND")
 
 
 # --- who may, and bad input
