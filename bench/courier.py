@@ -1,9 +1,9 @@
 """How many webhooks of a courier the dashboard takes, and how long each waits: `python -m bench.courier [--seconds N]`.
 
-The dashboard's own server with its two workers, PostgreSQL with durable commits, and the load from a process of its own, all on
-the same cores. First as many as it takes, then a steady rate whatever the answers take, then the same while a worker applies
-what is stored. Every webhook must be answered with 200 and be stored once. Prints a table and, as its last line, one JSON
-object; the exit code is 1 where the goal is missed.
+The dashboard's own server with its two workers, PostgreSQL with durable commits, and the load from a process of its own,
+all on the same cores. First as many as it takes, then a steady rate whatever the answers take, then the same while a worker
+applies what is stored. Every webhook must be answered with 200 and be stored once. Prints a table and, as its last line,
+one JSON object; the exit code is 1 where the goal is missed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,22 @@ LONGEST_SECONDS = 600.0
 
 # So many orders on their way with the courier `generic`; only what webhooks touch has sense.
 _FILL = (
-    "INSERT INTO pharmacies (id, code, name, phone, address, latitude, longitude)"
-    " VALUES (uuidv7(), 'P-1', 'Pharmacy', '+2348000000000', 'Here 1', 6.5, 3.4)",
-    "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email, address,"
-    " latitude, longitude, currency, total_minor, payment_status, paid_at, is_ready_for_dispatch, ready_at,"
-    " document_sha256, source, trace_id, dispatch_id, dispatch_status)"
-    " SELECT uuidv7(), 'N-' || n, (SELECT id FROM pharmacies), 'Patient', '+2348000000001', 'patient@example.org',"
-    " 'There 1', 6.6, 3.5, 'NGN', 100, 'Paid', now(), true, now(), '', 'bench', 'trace-' || n, uuidv7(), 'BOOKED'"
-    f" FROM generate_series(0, {JOBS - 1}) n",
-    "INSERT INTO courier_dispatches (id, order_id, attempt, courier, courier_reference, status, trace_id)"
-    " SELECT dispatch_id, id, 1, 'generic', 'J-' || substr(order_number, 3), 'BOOKED', trace_id FROM pharmacy_orders",
+    (
+        "INSERT INTO pharmacies (id, code, name, phone, address, latitude, longitude)"
+        " VALUES (uuidv7(), 'P-1', 'Pharmacy', '+2348000000000', 'Here 1', 6.5, 3.4)"
+    ),
+    (
+        "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email, address,"
+        " latitude, longitude, currency, total_minor, payment_status, paid_at, is_ready_for_dispatch, ready_at,"
+        " document_sha256, source, trace_id, dispatch_id, dispatch_status)"
+        " SELECT uuidv7(), 'N-' || n, (SELECT id FROM pharmacies), 'Patient', '+2348000000001', 'patient@example.org',"
+        " 'There 1', 6.6, 3.5, 'NGN', 100, 'Paid', now(), true, now(), '', 'bench', 'trace-' || n, uuidv7(), 'BOOKED'"
+        f" FROM generate_series(0, {JOBS - 1}) n"
+    ),
+    (
+        "INSERT INTO courier_dispatches (id, order_id, attempt, courier, courier_reference, status, trace_id)"
+        " SELECT dispatch_id, id, 1, 'generic', 'J-' || substr(order_number, 3), 'BOOKED', trace_id FROM pharmacy_orders"
+    ),
 )
 
 
@@ -80,7 +86,9 @@ def load(address: str, secret: Path, *, count: int, rate: float, run: str) -> Ma
     argv = [sys.executable, "-m", "bench.courier_load", "--at", address.removeprefix("http://"), "--run", run]
     argv += ["--path", "/webhooks/courier/generic", "--secret-file", str(secret), "--jobs", str(JOBS)]
     argv += ["--count", str(count), "--rate", str(rate)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS)
+    done = subprocess.run(  # noqa: S603  (our own program)
+        argv, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
+    )
     if done.returncode:
         raise MeasuringFailed(f"the load failed:\n{done.stderr[-2000:]}")
     found: dict[str, object] = json.loads(done.stdout)
@@ -123,8 +131,17 @@ def report(found: Sequence[Taken]) -> int:
         print(f"{each.name:<34}{each.webhooks:>10}{figures}")
     steady = next(each for each in found if each.name.startswith("steady"))
     met = steady.p99_ms < GOAL_P99_MS
-    print(json.dumps({"goal_per_s": GOAL_PER_SECOND, "goal_p99_ms": GOAL_P99_MS, "met": met, "load": os.getloadavg()[0],
-        "figures": [asdict(each) for each in found]}))
+    print(
+        json.dumps(
+            {
+                "goal_per_s": GOAL_PER_SECOND,
+                "goal_p99_ms": GOAL_P99_MS,
+                "met": met,
+                "load": os.getloadavg()[0],
+                "figures": [asdict(each) for each in found],
+            }
+        )
+    )
     return 0 if met else 1
 
 
@@ -144,7 +161,9 @@ def main() -> int:
             rest = {"count": count, "applies": False}
             load(address, secret, count=500, rate=250, run="warm")
             found.append(measure(url, address, secret, name="as many as it takes", rate=0, **rest))
-            found.append(measure(url, address, secret, name=f"steady {options.rate:.0f} a second", rate=options.rate, **rest))
+            found.append(
+                measure(url, address, secret, name=f"steady {options.rate:.0f} a second", rate=options.rate, **rest)
+            )
             query(url, "UPDATE courier_events SET applied_at = now(), effect = 'BEHIND' WHERE applied_at IS NULL")
             with started_worker(servers, url):
                 name = f"with a worker, {options.rate:.0f} a second"

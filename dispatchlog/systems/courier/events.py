@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -46,21 +46,32 @@ VALUES (%s, %s, %s, %s, %s, '', %s, %s, %s, %s) ON CONFLICT (courier, event_id) 
 """
 
 
-def store_reports(courier: str, source: str, reports: Sequence[Report], *, trace_id: str, tells: bool = False) -> int:
+def store_reports(
+    courier: str,
+    source: str,
+    reports: Sequence[Report],
+    *,
+    trace_id: str,
+    tells: bool = False,
+    run: Callable[[str, Sequence[Any]], int] | None = None,
+) -> int:
     """Store what the courier reports (source `webhook`, `poll` or `booking`); how many were new. One short statement.
 
     `tells` goes with what was learnt by asking a courier that sends webhooks: `unannounced` compares the two. The event's
-    body keeps what the report says under `report` and what the courier said under `said`; both may name the driver.
+    body keeps what the report says under `report` and what the courier said under `said`; both may name the driver. `run`
+    commits a statement on connections of its own and says how many rows it wrote; without it, this thread's is used.
     """
     if not reports:
         return 0
-    rows = [_columns(report, tells=tells) for report in reports]
-    with connected():
-        new: int = execute(
-            _STORE, (courier, source, trace_id[:64], *(list(column) for column in zip(*rows, strict=True)))
-        ).rowcount
-        if new:
-            after_commit("wake:courier-events", waking.wake)
+    columns = zip(*(_columns(report, tells=tells) for report in reports), strict=True)
+    params = (courier, source, trace_id[:64], *(list(column) for column in columns))
+    if run is not None:
+        new = run(_STORE, params)
+    else:
+        with connected():
+            new = execute(_STORE, params).rowcount
+    if new:
+        after_commit("wake:courier-events", waking.wake)
     return new
 
 
