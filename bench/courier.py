@@ -17,8 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import psutil
 
 from bench.hl7 import started_worker
 from bench.listening import served_dashboard
@@ -62,6 +65,8 @@ class Taken:
     p50_ms: float
     p99_ms: float
     longest_ms: float
+    dashboard_cpu_ms: float
+    postgres_cpu_ms: float
     applied: float | None = None
     applied_after_seconds: float | None = None
 
@@ -100,17 +105,30 @@ def load(address: str, secret: Path, *, count: int, rate: float, run: str) -> Ma
 def measure(url: str, address: str, secret: Path, *, name: str, count: int, rate: float, applies: bool) -> Taken:
     """One load, and the proof that each of its webhooks is stored."""
     run = name.replace(" ", "-")
+    before = _spent()
     found = load(address, secret, count=count, rate=rate, run=run)
+    spent = [(after - then) * 1000 / count for after, then in zip(_spent(), before, strict=True)]
     mine = f"FROM courier_events WHERE event_id LIKE '{run}-%'"
     stored, applied = query(url, f"SELECT count(*), count(applied_at) {mine}")[0]
     if stored != count:
         raise MeasuringFailed(f"{stored} of {count} webhooks are stored")
     taken: Sequence[float] = found["milliseconds"]  # type: ignore[assignment]
     seconds = float(found["seconds"])  # type: ignore[arg-type]
-    figures = (count / seconds, statistics.median(taken), taken[math.ceil(0.99 * count) - 1], taken[-1])
+    figures = (count / seconds, statistics.median(taken), taken[math.ceil(0.99 * count) - 1], taken[-1], *spent)
     if not applies:
         return Taken(name, count, *figures)
     return Taken(name, count, *figures, applied / count, _seconds_until_applied(url))
+
+
+def _spent() -> tuple[float, float]:
+    """Seconds of processor time that the dashboard's and PostgreSQL's processes have taken until now."""
+    dashboard = postgres = 0.0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            times, line = child.cpu_times(), " ".join(child.cmdline())
+            dashboard += (times.user + times.system) * ("gunicorn" in line)
+            postgres += (times.user + times.system) * ("postgres" in line)
+    return dashboard, postgres
 
 
 def _seconds_until_applied(url: str) -> float:
@@ -124,10 +142,11 @@ def _seconds_until_applied(url: str) -> float:
 
 def report(found: Sequence[Taken]) -> int:
     """Print the table and the JSON; 0 where the steady rate met the goal."""
-    print(f"{'':<34}{'webhooks':>10}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'longest':>9}{'applied':>9}")
+    print(f"{'':<34}{'webhooks':>10}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'longest':>9}{'cpu ms':>12}{'applied':>9}")
     for each in found:
         applied = "" if each.applied is None else f"{each.applied:.0%}"
-        figures = f"{each.per_second:>8.0f}{each.p50_ms:>8.1f}{each.p99_ms:>8.1f}{each.longest_ms:>9.1f}{applied:>9}"
+        figures = f"{each.per_second:>8.0f}{each.p50_ms:>8.1f}{each.p99_ms:>8.1f}{each.longest_ms:>9.1f}"
+        figures += f"{f'{each.dashboard_cpu_ms:.1f} + {each.postgres_cpu_ms:.1f}':>12}{applied:>9}"
         print(f"{each.name:<34}{each.webhooks:>10}{figures}")
     steady = next(each for each in found if each.name.startswith("steady"))
     met = steady.p99_ms < GOAL_P99_MS
@@ -158,11 +177,18 @@ def main() -> int:
         secret = servers.directory / "secret"
         secret.write_text(SECRET)
         with served_dashboard(env, servers.directory / "dashboard.log") as address:
-            rest = {"count": count, "applies": False}
             load(address, secret, count=500, rate=250, run="warm")
-            found.append(measure(url, address, secret, name="as many as it takes", rate=0, **rest))
+            found.append(measure(url, address, secret, name="as many as it takes", rate=0, count=count, applies=False))
             found.append(
-                measure(url, address, secret, name=f"steady {options.rate:.0f} a second", rate=options.rate, **rest)
+                measure(
+                    url,
+                    address,
+                    secret,
+                    name=f"steady {options.rate:.0f} a second",
+                    rate=options.rate,
+                    count=count,
+                    applies=False,
+                )
             )
             query(url, "UPDATE courier_events SET applied_at = now(), effect = 'BEHIND' WHERE applied_at IS NULL")
             with started_worker(servers, url):

@@ -1,5 +1,5 @@
-"""The few connections of the webhooks' door to PostgreSQL: a webhook is one statement, and to ask first whether a connection
-still lives would be another. Owns them; knows no table.
+"""The few connections of the webhooks' door to PostgreSQL: a webhook is one statement, and to ask first whether a
+connection still lives would be another. Owns them; knows no table.
 """
 
 from __future__ import annotations
