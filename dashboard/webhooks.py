@@ -1,7 +1,7 @@
 """Where couriers tell what became of their jobs: `POST /webhooks/courier/<name>`. Owns the answers; applies nothing.
 
 The signature over the raw body is the whole authentication. So the door is an application of its own before the
-dashboard's, with connections of its own: no session, no cookie, no account is looked for. What is answered with 200 is on
+dashboard's, with a connection of its own: no session, no cookie, no account is looked for. What is answered with 200 is on
 the disk, and what is refused was not stored, so a courier that sends again until it hears 200 loses nothing.
 """
 
@@ -16,7 +16,7 @@ from dashboard.api.errors import error_answer
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.headers import install_headers
-from dashboard.webhook_connections import Connections
+from dashboard.webhook_writer import WebhookWriter
 from dispatchlog.gateways.courier import WebhookRefused
 from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import couriers, events
@@ -42,7 +42,7 @@ def mount(app: Flask, settings: Settings, *, https: bool) -> None:
 def make_door(settings: Settings, *, https: bool) -> Flask:
     """The application behind /webhooks."""
     door = Flask("dashboard.webhooks", static_folder=None)
-    door.extensions["connections"] = Connections(settings)
+    door.extensions["writer"] = WebhookWriter(settings)
     # A chunked body that is too long is cut off silently by Werkzeug, so one byte more than the limit is asked for.
     door.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1
     install_headers(door, https=https)
@@ -69,8 +69,8 @@ def receive(courier_name: str) -> Response:
         code = error.code if isinstance(error, WebhookRefused) else _MALFORMED
         log.warning("WEBHOOK_REFUSED", courier=courier.name, code=code, trace_id=current_trace_id())
         return error_answer(code, _words(code), status=400 if code == _MALFORMED else 401)
-    connections: Connections = current_app.extensions["connections"]
-    new = events.store_reports(courier.name, "webhook", reports, trace_id=current_trace_id(), run=connections.run)
+    writer: WebhookWriter = current_app.extensions["writer"]
+    new = events.store_reports(courier.name, "webhook", reports, trace_id=current_trace_id(), write=writer.write)
     log.info("WEBHOOK_RECEIVED", courier=courier.name, received=len(reports), new=new, trace_id=current_trace_id())
     return jsonify(received=len(reports), traceId=current_trace_id())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
+from dashboard.webhook_writer import WebhookWriter
 from dashboard.webhooks import MOST_BYTES, make_door
 from dispatchlog.engine.database import connected, fetch_all
 from dispatchlog.settings import Settings
@@ -129,6 +131,25 @@ def test_connections_that_died_while_they_lay_idle_cost_nobody_a_webhook(
         assert cursor.fetchall() == [(True,)]
     assert post(door, body("e2")).status_code == 200
     assert [event_id for event_id, *_ in stored()] == ["e1", "e2"]
+
+
+def test_webhooks_that_come_at_once_are_all_stored_and_one_that_cannot_be_costs_the_others_nothing(
+    door: Dashboard, settings_env: Settings
+) -> None:
+    writer = WebhookWriter(settings_env)
+    good = [("tester", "webhook", "t", f"e{number}", "J", "on", "ASSIGNED", None, "{}") for number in range(40)]
+    bad = ("tester", "no such source", "t", "bad", "J", "on", "ASSIGNED", None, "{}")
+
+    def write(row: tuple[Any, ...]) -> int:
+        try:
+            return writer.write([row])
+        except psycopg2.errors.Error:
+            return -1
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(write, [*good[:20], bad, *good[20:], *good]))
+    assert results.count(-1) == 1
+    assert sorted(event_id for event_id, *_ in stored()) == sorted(row[3] for row in good)
 
 
 def test_a_fault_of_ours_is_no_yes_either(door: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
