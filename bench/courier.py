@@ -107,14 +107,21 @@ def measure(url: str, address: str, secret: Path, *, name: str, count: int, rate
     run = name.replace(" ", "-")
     before = _spent()
     found = load(address, secret, count=count, rate=rate, run=run)
-    spent = [(after - then) * 1000 / count for after, then in zip(_spent(), before, strict=True)]
+    dashboard, postgres = ((after - then) * 1000 / count for after, then in zip(_spent(), before, strict=True))
     mine = f"FROM courier_events WHERE event_id LIKE '{run}-%'"
     stored, applied = query(url, f"SELECT count(*), count(applied_at) {mine}")[0]
     if stored != count:
         raise MeasuringFailed(f"{stored} of {count} webhooks are stored")
     taken: Sequence[float] = found["milliseconds"]  # type: ignore[assignment]
     seconds = float(found["seconds"])  # type: ignore[arg-type]
-    figures = (count / seconds, statistics.median(taken), taken[math.ceil(0.99 * count) - 1], taken[-1], *spent)
+    figures = (
+        count / seconds,
+        statistics.median(taken),
+        taken[math.ceil(0.99 * count) - 1],
+        taken[-1],
+        dashboard,
+        postgres,
+    )
     if not applies:
         return Taken(name, count, *figures)
     return Taken(name, count, *figures, applied / count, _seconds_until_applied(url))
