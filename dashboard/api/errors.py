@@ -88,6 +88,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "VISIT_EXISTS": (409, "another visit has this id; report a correction as a visit of its own, of kind UPDATE"),
     "ORDER_NUMBER_TAKEN": (409, "another order has this number"),
     "ORDER_ALREADY_DISPATCHED": (409, "a courier was told what the order says; it cannot be changed any more"),
+    "ORDER_ITEMS_FIXED": (409, "the items of an order stay as they were reported; report a new order"),
     "PAYMENT_FINAL": (409, "a refunded payment stays refunded"),
     "PAYMENT_NOT_CAPTURED": (409, "the order is not paid; verify the payment"),
     "NO_COURIER": (409, "no courier is configured"),

@@ -187,6 +187,7 @@ ROUTES = (
             "PHARMACY_NOT_FOUND",
             "ORDER_NUMBER_TAKEN",
             "ORDER_ALREADY_DISPATCHED",
+            "ORDER_ITEMS_FIXED",
             "INVALID_ORDER_NUMBER",
             "INVALID_CURRENCY",
             *_PLACE,

@@ -200,19 +200,17 @@ class PharmacyOrderPart(OrderSummaryPart):
     @classmethod
     def of_state(cls, state: OrderState) -> PharmacyOrderPart:
         newest = state.dispatch
-        return cls(
-            **_summary(state.order),
-            pharmacy=state.pharmacy["code"],
-            patient=PatientPart.of(state.order),
-            items=[ItemPart(**item) for item in state.items],
-            paid_at=state.order["paid_at"],
-            ready_at=state.order["ready_at"],
-            waiting_for=[str(code) for code in state.waiting_for],
-            actions=[str(action) for action in actions(DispatchStatus(newest["status"]))] if newest else [],
-            dispatch=CourierDispatchPart.of(newest) if newest else None,
-            dispatches=[CourierDispatchPart.of(dispatch) for dispatch in state.dispatches],
-            events=[CourierEventPart.of(event) for event in state.events],
-        )
+        told = {
+            "pharmacy": state.pharmacy["code"],
+            "patient": PatientPart.of(state.order),
+            "items": [ItemPart(**item) for item in state.items],
+            "waiting_for": list(state.waiting_for),
+            "actions": [str(action) for action in actions(DispatchStatus(newest["status"]))] if newest else [],
+            "dispatch": CourierDispatchPart.of(newest) if newest else None,
+            "dispatches": [CourierDispatchPart.of(dispatch) for dispatch in state.dispatches],
+            "events": [CourierEventPart.of(event) for event in state.events],
+        }
+        return cls(**{**_summary(state.order), **told})
 
 
 class PharmacyOrderAnswer(Answer):

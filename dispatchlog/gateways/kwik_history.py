@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -59,26 +59,28 @@ def search(page: Page, mark: str, *, since: datetime, offset_minutes: int) -> Se
         if found:
             return Search(rows=_whole(found, seen.values()), seen=len(seen))
         if not news:
-            at_end = _rows(page(PAGE, len(seen))) == []
-            return _judged(seen.values(), len(seen)) if at_end else Search(why="its end was not found", seen=len(seen))
+            if _rows(page(PAGE, len(seen))) != []:
+                return Search(why="its end was not found", seen=len(seen))
+            return _judged(seen.values(), since, zone)
         last = keys[-1]
-        latest = [_latest(row, zone) for row in seen.values()]
-        if _is_older(latest, since):
-            window = [row for row, at in zip(seen.values(), latest, strict=True) if at is None or at >= since]
-            return _judged(window, len(seen))
+        if _is_older([_latest(row, zone) for row in seen.values()], since):
+            return _judged(seen.values(), since, zone)
     return Search(why="the history is too long", seen=len(seen))
 
 
-def _judged(window: Iterable[Row], seen: int) -> Search:
-    """Absent, where every booking of the window is another one of ours."""
+def _judged(rows: Collection[Row], since: datetime, zone: timedelta) -> Search:
+    """Absent, where every booking that is not certainly from before `since` is another one of ours."""
     bookings: dict[str, bool] = {}
-    for row in window:
+    for row in rows:
+        at = _latest(row, zone)
+        if at is not None and at < since:
+            continue
         name = reference(row.get("unique_order_id")) or _key(row)
         bookings[name] = bookings.get(name, False) or bool(_OURS.search(_told(row)))
     if all(bookings.values()):
-        return Search(absent=True, seen=seen)
+        return Search(absent=True, seen=len(rows))
     strange = sum(not ours for ours in bookings.values())
-    return Search(why=f"{strange} bookings of that time bear no reference of ours", seen=seen)
+    return Search(why=f"{strange} bookings of that time bear no reference of ours", seen=len(rows))
 
 
 def _is_older(latest: Sequence[datetime | None], since: datetime) -> bool:

@@ -15,6 +15,7 @@ import structlog
 
 from dispatchlog.engine.database import execute, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import ReasonRequired, log_action
+from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import events, messages, orders
 from dispatchlog.systems.courier.code_rules import MOST_TRIES, code_of, hash_of, is_right, is_well_formed
@@ -89,7 +90,7 @@ def verify_code(dispatch_id: UUID, code: str, *, actor: str) -> OrderRow:
             raise _locked()
         if is_right(dispatch_id, dispatch["code_counter"], code, dispatch["code_hash"]):
             return events.note_own(
-                dispatch, DispatchStatus.DELIVERED, source="otp", event_id=f"otp:{dispatch_id}", actor=actor
+                dispatch, DispatchStatus.DELIVERED, source="otp", event_id=f"otp:{new_id()}", actor=actor
             )
         tries = _count_wrong(dispatch)
     # The count is committed by now; raised inside, the error would have taken it back.
@@ -115,7 +116,7 @@ def confirm_without_code(dispatch_id: UUID, *, actor: str, reason: str) -> Order
             dispatch,
             DispatchStatus.DELIVERED,
             source="staff",
-            event_id=f"without-code:{dispatch_id}",
+            event_id=f"without-code:{new_id()}",
             actor=actor,
             reason=reason,
         )
