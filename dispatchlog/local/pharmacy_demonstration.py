@@ -1,5 +1,6 @@
-"""The pharmacy orders that `dispatchlog up` brings along, and its sandbox courier that brings them. Talks to the product as a
-chat and a pharmacist do; writes no table itself.
+"""The pharmacy orders that `dispatchlog up` brings along, and its sandbox courier that brings them.
+
+Talks to the product as a chat and a pharmacist do; writes no table itself.
 """
 
 from __future__ import annotations

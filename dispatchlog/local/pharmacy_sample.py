@@ -65,7 +65,9 @@ ORDERS = (
     SampleOrder("Foxtrot", "fails at the door; can be dispatched again", goes={"ends": "fails"}),
     SampleOrder("Golf", "cancelled; can be dispatched again", cancelled=True),
     SampleOrder("Hotel", "nobody has paid or prepared it", paid=False, ready=False),
-    SampleOrder("India", "webhooks are lost; asking finds them", goes={"lost": ["ASSIGNED", "PICKED_UP", "IN_TRANSIT"]}),
+    SampleOrder(
+        "India", "webhooks are lost; asking finds them", goes={"lost": ["ASSIGNED", "PICKED_UP", "IN_TRANSIT"]}
+    ),
     SampleOrder("Juliett", "webhooks come twice and in the wrong order", goes={"copies": 2, "swapped": True}),
     SampleOrder("Kilo", "fails at the pharmacy", goes={"ends": "fails_at_pickup"}),
     SampleOrder("Lima", "no driver takes it; can be cancelled", goes={"ends": "waits"}),
