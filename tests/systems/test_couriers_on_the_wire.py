@@ -64,7 +64,7 @@ class Wire:
 
 @pytest.fixture(params=["generic", "kwik"])
 def wire(request: pytest.FixtureRequest, settings_env: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    sandbox = Sandbox(Options(speed=0, token="a token", kwik_password="a password"))  # noqa: S106  (of the sandbox)
+    sandbox = Sandbox(Options(speed=0, token="a token", kwik_password="a password"))
     at = f"http://127.0.0.1:{sandbox.port}"
     named = {"COURIER": request.param, "COURIER_URL": f"{at}/courier", "COURIER_TOKEN": "a token"}
     named |= {"KWIK_URL": f"{at}/kwik", "KWIK_DOMAIN_NAME": "sandbox", "KWIK_PASSWORD": "a password"}
@@ -104,7 +104,11 @@ def test_a_booking_brings_the_dispatch_its_number_and_is_cancelled_at_the_courie
     wire.drain()
     [job] = wire.sandbox.world.jobs()
     dispatch = wire.dispatch(order_id)
-    assert (dispatch["courier"], dispatch["courier_reference"], dispatch["status"]) == (wire.courier, job.job_id, "BOOKED")
+    assert (dispatch["courier"], dispatch["courier_reference"], dispatch["status"]) == (
+        wire.courier,
+        job.job_id,
+        "BOOKED",
+    )
     cancelling.cancel_dispatch(order_id, actor="pharmacist@example.org", reason="ordered twice")
     wire.drain("courier_cancellation")
     assert (job.stage, wire.dispatch(order_id)["status"]) == (Stage.CANCELED, "CANCELED")
@@ -131,7 +135,9 @@ def test_a_booking_that_meets_a_fault_comes_to_one_job_and_never_to_two(wire: Wi
 
 def test_no_secret_of_a_courier_reaches_the_log_of_dispatches(wire: Wire) -> None:
     secret = "a token" if wire.courier == "generic" else "a password"
-    wire.sandbox.script.load({"plays": {"book": [{"do": "status", "status": 422, "body": {"message": f"not {secret}"}}]}})
+    wire.sandbox.script.load(
+        {"plays": {"book": [{"do": "status", "status": 422, "body": {"message": f"not {secret}"}}]}}
+    )
     requested()
     wire.drain()
     with connected():
