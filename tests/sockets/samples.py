@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from dispatchlog.engine.database import execute, fetch_all, transaction
+from dispatchlog.engine.database import execute, transaction
 from tests.engine.processes import until
 
 _ROOT = Path(__file__).parents[2]
@@ -70,10 +70,6 @@ def change_over(connection: Any, order_id: UUID, version: int) -> None:
     """One change in the transaction of this connection."""
     with connection.cursor() as cursor:
         cursor.execute(_CHANGE, change_of(order_id, version))
-
-
-def count_changes() -> int:
-    return int(fetch_all("SELECT count(*) FROM order_changes")[0][0])
 
 
 def start_sockets(port: int, **env: str) -> subprocess.Popen[bytes]:
