@@ -77,7 +77,7 @@ def test_what_cannot_be_read_of_a_filter_is_named_and_the_rest_shown(dash: Dashb
 
 def test_an_order_is_found_by_what_people_know_of_it(dash: Dashboard) -> None:
     row = order("IN_TRANSIT")
-    order("BOOKED", patient_email="other@patients.example", patient_phone="+2348000000000")
+    order("BOOKED", patient_email="other@patients.example", patient_phone="+234 800 000 0000")
     with connected():
         reference = fetch_dicts("SELECT courier_reference AS it FROM courier_dispatches WHERE id = %s", (row["dispatch_id"],))
     visitor = dash.as_("viewer")
