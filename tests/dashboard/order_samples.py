@@ -96,7 +96,13 @@ def order(
 
 
 def attempt(
-    order_id: UUID, status: str, *, number: int = 1, at: datetime | None = None, booking: str | None = None, **columns: Any
+    order_id: UUID,
+    status: str,
+    *,
+    number: int = 1,
+    at: datetime | None = None,
+    booking: str | None = None,
+    **columns: Any,
 ) -> UUID:
     """A courier dispatch of the order, its newest from now on."""
     at = at or datetime.now(UTC)

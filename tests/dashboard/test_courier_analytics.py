@@ -155,7 +155,7 @@ def test_a_bar_per_day_stands_on_the_ground_and_is_as_high_as_its_number() -> No
     first, failed, second = chart.bars
     assert (first.height, second.height) == (60, 150)
     assert failed.y + failed.height == first.y
-    assert first.y + first.height == second.y + second.height == 160
+    assert first.y + first.height == second.y + second.height == 176
     assert first.x + first.width < second.x
     assert chart.said == "2 days: 14 delivered, 1 failed; 10 on the busiest day."
 
@@ -173,6 +173,8 @@ def test_spans_in_words(seconds: float | None, words: str) -> None:
     assert span(seconds) == words
 
 
-@pytest.mark.parametrize(("share", "words"), [(None, "–"), (0.0, "0 %"), (0.053, "5.3 %"), (0.5, "50 %"), (0.994, "99.4 %")])
+@pytest.mark.parametrize(
+    ("share", "words"), [(None, "–"), (0.0, "0 %"), (0.053, "5.3 %"), (0.5, "50 %"), (0.994, "99.4 %")]
+)
 def test_shares_in_words(share: float | None, words: str) -> None:
     assert percent(share) == words

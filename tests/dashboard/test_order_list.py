@@ -63,7 +63,9 @@ def test_filters_narrow_together_and_stand_in_the_address(dash: Dashboard) -> No
         (f"status=BOOKED&to={before}", [old]),
         (f"from={today - timedelta(days=1)}&status=BOOKED&pharmacy=PH-01", [here]),
     ):
-        assert numbers(dash.as_("viewer").get(f"{LIST}?{query}").text) == [row["order_number"] for row in expected], query
+        assert numbers(dash.as_("viewer").get(f"{LIST}?{query}").text) == [row["order_number"] for row in expected], (
+            query
+        )
 
 
 def test_what_cannot_be_read_of_a_filter_is_named_and_the_rest_shown(dash: Dashboard) -> None:
@@ -79,7 +81,9 @@ def test_an_order_is_found_by_what_people_know_of_it(dash: Dashboard) -> None:
     row = order("IN_TRANSIT")
     order("BOOKED", patient_email="other@patients.example", patient_phone="+234 800 000 0000")
     with connected():
-        reference = fetch_dicts("SELECT courier_reference AS it FROM courier_dispatches WHERE id = %s", (row["dispatch_id"],))
+        reference = fetch_dicts(
+            "SELECT courier_reference AS it FROM courier_dispatches WHERE id = %s", (row["dispatch_id"],)
+        )
     visitor = dash.as_("viewer")
     visitor.get(LIST)
     for text in (
@@ -108,7 +112,9 @@ def test_a_search_for_a_patient_leaves_no_trace_in_the_address(dash: Dashboard) 
         page = visitor.get(location).text
         assert numbers(page) == [row["order_number"]]
         # The form gives the search back to whoever typed it; no link of the page holds it.
-        assert not [link for link in re.findall(r'(?:href|action)="([^"]+)"', page) if "adaeze" in link or "803123" in link]
+        assert not [
+            link for link in re.findall(r'(?:href|action)="([^"]+)"', page) if "adaeze" in link or "803123" in link
+        ]
 
 
 def test_part_of_an_address_or_a_number_finds_nobody(dash: Dashboard) -> None:
@@ -327,8 +333,8 @@ INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patien
     trace_id, created_at, deliver_by)
 SELECT gen_random_uuid(), 'CR-' || n, (SELECT min(id::text)::uuid FROM pharmacies), 'N', '+1' || n, n || '@x.example', 'A', 1, 1,
     'NGN', 100, CASE WHEN n %% 50 = 0 THEN 'Pending' ELSE 'Paid' END, CASE WHEN n %% 50 = 0 THEN NULL ELSE now() END,
-    n %% 40 <> 0, CASE WHEN n %% 40 <> 0 THEN now() END, '\\x00', 's', 't', now() - n * interval '90 seconds',
-    now() - n * interval '90 seconds' + interval '1 hour'
+    n %% 40 <> 0, CASE WHEN n %% 40 <> 0 THEN now() END, '\\x00', 's', 't', now() - interval '3 hours' - n * interval '90 seconds',
+    now() - interval '2 hours' - n * interval '90 seconds'
 FROM generate_series(1, %s) n
 """
 CROWD_DISPATCHES = """

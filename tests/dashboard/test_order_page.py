@@ -199,7 +199,17 @@ def test_there_is_no_page_of_an_order_that_is_not_there(dash: Dashboard) -> None
     visitor.get("/orders")
     gone = {"id": uuid4()}
     assert visitor.get(page(gone)).status_code == 404
-    for name in ("ready", "cancel", "redispatch", "deliver", "resend", "unlock", "deliver-without-code", "status", "reveal"):
+    for name in (
+        "ready",
+        "cancel",
+        "redispatch",
+        "deliver",
+        "resend",
+        "unlock",
+        "deliver-without-code",
+        "status",
+        "reveal",
+    ):
         answer = visitor.post(page(gone, name), reason="why", status="BOOKED", code="123456")
         assert answer.status_code == 404, name
 
@@ -239,11 +249,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         ("IN_TRANSIT", "resend", {}, "resend_code", "is being sent to the patient again"),
         ("IN_TRANSIT", "unlock", {"reason": "known"}, "unlock_code", "five more tries"),
         ("IN_TRANSIT", "deliver-without-code", {"reason": "seen"}, "confirm_without_code", "on your word"),
-        ("BOOKED", "status", {"reason": "rang", "status": "FAILED"}, "set_by_hand", "Set to “Delivery failed” by hand."),
+        (
+            "BOOKED",
+            "status",
+            {"reason": "rang", "status": "FAILED"},
+            "set_by_hand",
+            "Set to “Delivery failed” by hand.",
+        ),
     ],
 )
 def test_each_action_asks_once_with_who_and_why(
-    dash: Dashboard, asked: list[tuple[Any, ...]], status: str | None, name: str, fields: dict[str, str], called: str, said: str
+    dash: Dashboard,
+    asked: list[tuple[Any, ...]],
+    status: str | None,
+    name: str,
+    fields: dict[str, str],
+    called: str,
+    said: str,
 ) -> None:
     row = order(status)
     visitor = dash.as_("admin")
@@ -332,7 +354,11 @@ def test_wrong_codes_are_counted_said_and_lock_it(dash: Dashboard, coded: tuple[
     visitor = dash.as_("pharmacist")
     visitor.get(page(row, "deliver"))
     malformed = visitor.post(page(row, "deliver"), code="12ab")
-    assert (malformed.status_code, "six digits" in malformed.text, "5 tries left" in malformed.text) == (422, True, True)
+    assert (malformed.status_code, "six digits" in malformed.text, "5 tries left" in malformed.text) == (
+        422,
+        True,
+        True,
+    )
     for left in (4, 3, 2, 1):
         wrong = visitor.post(page(row, "deliver"), code=another(code))
         assert (wrong.status_code, f"{left} {'try' if left == 1 else 'tries'} left" in wrong.text) == (422, True)
@@ -361,7 +387,11 @@ def test_sending_it_again_waits_and_says_for_how_long(dash: Dashboard, coded: tu
 
 def test_the_form_is_only_for_what_is_on_its_way(dash: Dashboard) -> None:
     visitor = dash.as_("pharmacist")
-    for status, words in ((None, "not on the way"), ("PICKED_UP", "not on the way"), ("DELIVERED", "delivered already")):
+    for status, words in (
+        (None, "not on the way"),
+        ("PICKED_UP", "not on the way"),
+        ("DELIVERED", "delivered already"),
+    ):
         assert words in visitor.get(page(order(status), "deliver"), follow_redirects=True).text
 
 

@@ -40,9 +40,12 @@ def test_a_pharmacy_is_added_changed_and_listed(admin: Visitor) -> None:
     text = admin.post(LIST, **GOOD, follow=True).text
     assert "Garden Pharmacy is added." in text
     assert 'href="/pharmacies/PH-09"' in text
-    assert "Garden Pharmacy is changed." in admin.post(
-        f"{LIST}/PH-09", **{**GOOD, "code": "OTHER", "phone": "+23412700010", "email": ""}, follow=True
-    ).text
+    assert (
+        "Garden Pharmacy is changed."
+        in admin.post(
+            f"{LIST}/PH-09", **{**GOOD, "code": "OTHER", "phone": "+23412700010", "email": ""}, follow=True
+        ).text
+    )
     (row,) = stored()
     assert (row["code"], row["phone"], row["email"], row["latitude"]) == ("PH-09", "+23412700010", None, 6.4541)
     with connected():
