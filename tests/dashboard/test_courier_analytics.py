@@ -88,7 +88,7 @@ def test_nothing_is_divided_by_nothing(dash: Dashboard) -> None:
     assert "No dispatch ended in this range" in text
     order("CANCELED", at=datetime.now(UTC) - timedelta(hours=2))
     text = dash.as_("viewer").get(PAGE).text
-    assert "–</strong>" in text
+    assert "\N{EN DASH}</strong>" in text
 
 
 def test_the_page_draws_its_charts_with_words_for_who_does_not_see_them(dash: Dashboard) -> None:
@@ -167,14 +167,14 @@ def test_the_longest_leg_is_as_wide_as_the_chart_and_legs_unseen_are_left_out() 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "–"), (0.4, "0 s"), (59, "59 s"), (90, "2 min"), (3_900, "1 h 5 min")]
+    ("seconds", "words"), [(None, "\N{EN DASH}"), (0.4, "0 s"), (59, "59 s"), (90, "2 min"), (3_900, "1 h 5 min")]
 )
 def test_spans_in_words(seconds: float | None, words: str) -> None:
     assert span(seconds) == words
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(None, "–"), (0.0, "0 %"), (0.053, "5.3 %"), (0.5, "50 %"), (0.994, "99.4 %")]
+    ("share", "words"), [(None, "\N{EN DASH}"), (0.0, "0 %"), (0.053, "5.3 %"), (0.5, "50 %"), (0.994, "99.4 %")]
 )
 def test_shares_in_words(share: float | None, words: str) -> None:
     assert percent(share) == words

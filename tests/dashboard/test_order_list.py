@@ -331,15 +331,16 @@ CROWD_ORDERS = """
 INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email, address, latitude,
     longitude, currency, total_minor, payment_status, paid_at, is_ready_for_dispatch, ready_at, document_sha256, source,
     trace_id, created_at, deliver_by)
-SELECT gen_random_uuid(), 'CR-' || n, (SELECT min(id::text)::uuid FROM pharmacies), 'N', '+1' || n, n || '@x.example', 'A', 1, 1,
-    'NGN', 100, CASE WHEN n %% 50 = 0 THEN 'Pending' ELSE 'Paid' END, CASE WHEN n %% 50 = 0 THEN NULL ELSE now() END,
+SELECT gen_random_uuid(), 'CR-' || n, (SELECT min(id::text)::uuid FROM pharmacies), 'N', '+1' || n,
+    n || '@x.example', 'A', 1, 1, 'NGN', 100, CASE WHEN n %% 50 = 0 THEN 'Pending' ELSE 'Paid' END,
+    CASE WHEN n %% 50 = 0 THEN NULL ELSE now() END,
     n %% 40 <> 0, CASE WHEN n %% 40 <> 0 THEN now() END, '\\x00', 's', 't', now() - interval '3 hours' - n * interval '90 seconds',
     now() - interval '2 hours' - n * interval '90 seconds'
 FROM generate_series(1, %s) n
 """
 CROWD_DISPATCHES = """
-INSERT INTO courier_dispatches (id, order_id, attempt, courier, status, courier_reference, requested_at, booked_at, assigned_at,
-    picked_up_at, in_transit_at, ended_at, confirmed_by, failure_code, trace_id, created_at)
+INSERT INTO courier_dispatches (id, order_id, attempt, courier, status, courier_reference, requested_at, booked_at,
+    assigned_at, picked_up_at, in_transit_at, ended_at, confirmed_by, failure_code, trace_id, created_at)
 SELECT gen_random_uuid(), id, 1, 'kwik', status, 'R' || order_number, created_at, created_at + r * interval '1 minute',
     created_at + r * interval '8 minutes', created_at + r * interval '20 minutes', created_at + r * interval '22 minutes',
     CASE WHEN status IN ('DELIVERED', 'FAILED') THEN created_at + r * interval '50 minutes' END,
@@ -348,7 +349,8 @@ FROM (SELECT *, 0.5 + random() AS r, CASE WHEN random() < 0.002 THEN 'IN_TRANSIT
     ELSE 'DELIVERED' END AS status FROM pharmacy_orders WHERE payment_status = 'Paid' AND is_ready_for_dispatch) o
 """
 CROWD_LINKS = """
-UPDATE pharmacy_orders o SET dispatch_id = d.id, dispatch_status = d.status FROM courier_dispatches d WHERE d.order_id = o.id
+UPDATE pharmacy_orders o SET dispatch_id = d.id, dispatch_status = d.status FROM courier_dispatches d
+WHERE d.order_id = o.id
 """
 CROWD_BOOKINGS = """
 INSERT INTO courier_bookings (id, order_id, courier_dispatch_id, order_number, attempt, courier)

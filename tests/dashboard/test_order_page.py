@@ -154,7 +154,7 @@ def test_patient_and_address_are_shown_for_a_minute_with_a_reason_that_is_kept(d
 
 def test_what_was_ordered_is_shown_to_who_prepares_it_and_counted_for_others(dash: Dashboard) -> None:
     row = order()
-    assert "2 × Amoxicillin 500 mg" in dash.as_("pharmacist").get(page(row)).text
+    assert "2 \N{MULTIPLICATION SIGN} Amoxicillin 500 mg" in dash.as_("pharmacist").get(page(row)).text
     text = dash.as_("viewer").get(page(row)).text
     assert "Amoxicillin" not in text
     assert "2 in 1 line" in plain(text)
