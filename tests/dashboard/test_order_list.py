@@ -334,7 +334,8 @@ INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patien
 SELECT gen_random_uuid(), 'CR-' || n, (SELECT min(id::text)::uuid FROM pharmacies), 'N', '+1' || n,
     n || '@x.example', 'A', 1, 1, 'NGN', 100, CASE WHEN n %% 50 = 0 THEN 'Pending' ELSE 'Paid' END,
     CASE WHEN n %% 50 = 0 THEN NULL ELSE now() END,
-    n %% 40 <> 0, CASE WHEN n %% 40 <> 0 THEN now() END, '\\x00', 's', 't', now() - interval '3 hours' - n * interval '90 seconds',
+    n %% 40 <> 0, CASE WHEN n %% 40 <> 0 THEN now() END, '\\x00', 's', 't',
+    now() - interval '3 hours' - n * interval '90 seconds',
     now() - interval '2 hours' - n * interval '90 seconds'
 FROM generate_series(1, %s) n
 """
