@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from dispatchlog.systems.courier import codes
+from dispatchlog.systems.courier.code_rules import code_of
 from tests.dashboard.order_samples import attempt, event, one_of_each, order, the_order
 from tests.dashboard.test_browser import Site, chromium, site, violations
 from tests.dashboard.test_order_page import another, dispatch_of, give_code
@@ -24,7 +24,7 @@ def on_its_way() -> tuple[dict[str, Any], str]:
     event(row["dispatch_id"], "PICKED_UP", source="poll")
     event(row["dispatch_id"], None)
     give_code(row)
-    return row, codes.code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
+    return row, code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
 
 
 def wide(page: Page) -> bool:

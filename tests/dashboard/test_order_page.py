@@ -14,6 +14,7 @@ from dashboard.courier_wording import ORDER_STATES
 from dispatchlog.engine.database import connected, execute, fetch_dicts
 from dispatchlog.engine.operator import log_action
 from dispatchlog.systems.courier import cancelling, codes, events, orders
+from dispatchlog.systems.courier.code_rules import code_of
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import ReadyResult, Waiting
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -292,7 +293,9 @@ def test_what_was_decided_on_an_older_page_is_not_done(dash: Dashboard, asked: l
     earlier = row["dispatch_id"]
     attempt(row["id"], "IN_TRANSIT", number=2)
     assert "moved on" in visitor.post(page(row, "redispatch"), reason="x", shown=shown, follow=True).text
-    for name, fields in (("deliver", {"code": "123456"}), ("status", {"status": "DELIVERED", "reason": "x"})):
+    by_hand = {"status": "DELIVERED", "reason": "x"}
+    decisions: tuple[tuple[str, dict[str, Any]], ...] = (("deliver", {"code": "123456"}), ("status", by_hand))
+    for name, fields in decisions:
         answer = visitor.post(page(row, name), dispatch=str(earlier), follow=True, **fields).text
         assert "It was dispatched again since" in answer
     assert asked == []
@@ -320,7 +323,7 @@ def coded() -> tuple[dict[str, Any], str]:
     with connected():
         execute("UPDATE courier_dispatches SET heard_at = now() WHERE id = %s", (row["dispatch_id"],))
     give_code(row)
-    return row, codes.code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
+    return row, code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
 
 
 def give_code(row: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.order_samples import pharmacy
 
 LIST = "/pharmacies"
-GOOD = {
+GOOD: dict[str, Any] = {
     "code": "PH-09",
     "name": "Garden Pharmacy",
     "phone": "+23412700009",
