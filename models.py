@@ -707,7 +707,7 @@ for _index in (
     ),
     PharmacyOrder.index(SQL("lower(order_number) text_pattern_ops"), name="pharmacy_orders_number"),
     PharmacyOrder.index(SQL("lower(patient_email)"), name="pharmacy_orders_email"),
-    PharmacyOrder.index(PharmacyOrder.patient_phone, name="pharmacy_orders_phone"),
+    PharmacyOrder.index(SQL("regexp_replace(patient_phone, '[^0-9+]', '', 'g')"), name="pharmacy_orders_phone"),
 ):
     PharmacyOrder.add_index(_index)
 

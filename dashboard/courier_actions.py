@@ -5,7 +5,7 @@ became of it and goes back. It never writes a status itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -18,6 +18,7 @@ from dashboard.courier_order_queries import code_sent_at, find_order
 from dashboard.courier_queries import as_uuid
 from dashboard.courier_wording import ORDER_STATES, refusal
 from dispatchlog.systems.courier import cancelling, codes, events, orders
+from dispatchlog.systems.courier.code_rules import DIGITS, MOST_TRIES
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import OrderRow, ReadyResult, Waiting
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -26,8 +27,6 @@ pages = Blueprint("courier_actions", __name__, url_prefix="/orders/<uuid:order_i
 
 STALE = "The order moved on after this page was opened, so this time nothing was done. Look at it anew, then decide."
 SAY_WHY = "Say why: the reason stays with the order."
-# So long after a code was sent it is not sent again.
-RESEND_AFTER = timedelta(seconds=30)
 # What the form answers to a wrong code; each is a refusal that the recipient or staff can put right.
 _STATUS_OF = {"OTP_MALFORMED": 422, "OTP_INVALID": 422, "OTP_EXPIRED": 422, "OTP_LOCKED": 423}
 
@@ -185,7 +184,7 @@ def _code_page(order_id: UUID, *, problem: str = "") -> str:
     state = found_order(order_id)
     dispatch = state.dispatch or {}
     sent_at = code_sent_at(dispatch["id"])
-    left = codes.MOST_TRIES - dispatch["code_tries"]
+    left = MOST_TRIES - dispatch["code_tries"]
     return render_template(
         "courier_deliver.html",
         order=state.order,
@@ -193,10 +192,10 @@ def _code_page(order_id: UUID, *, problem: str = "") -> str:
         locked=dispatch["code_locked_at"] is not None,
         expired=dispatch["code_expires_at"] is not None and dispatch["code_expires_at"] <= datetime.now(UTC),
         tries_left=left,
-        most_tries=codes.MOST_TRIES,
-        digits=codes.DIGITS,
+        most_tries=MOST_TRIES,
+        digits=DIGITS,
         sent_at=sent_at,
-        resend_at=sent_at + RESEND_AFTER if sent_at else None,
+        resend_at=sent_at + codes.RESEND_AFTER if sent_at else None,
         problem=refusal(problem, "") if problem else "",
         back=back_or(""),
         now=datetime.now(UTC),

@@ -99,7 +99,7 @@ def _wanted(couriers: list[str]) -> Range:
 
 def _period(days: int, courier: str) -> str:
     today = datetime.now(UTC).date()
-    arguments = {"from": (today - timedelta(days=days - 1)).isoformat(), "courier": courier or None}
+    arguments: dict[str, Any] = {"from": (today - timedelta(days=days - 1)).isoformat(), "courier": courier or None}
     return url_for("courier_analytics.show", **arguments)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dashboard.courier_figures import Day, Leg
 
-DAY_HEIGHT, DAY_TOP, DAY_FOOT = 150, 10, 24
+DAY_HEIGHT, DAY_TOP, DAY_FOOT = 150, 26, 24
 ROW_HEIGHT = 46
 
 
@@ -66,7 +66,7 @@ def day_chart(days: Sequence[Day]) -> Chart:
         [Word(0, bottom + 18, _day_words(days[0])), Word(100, bottom + 18, _day_words(days[-1]), "end")] if days else []
     )
     if most:
-        words.append(Word(100, DAY_TOP + 2, f"{most:,} a day at most", "end"))
+        words.append(Word(100, 13, f"{most:,} a day at most", "end"))
     delivered, failed = sum(day.delivered for day in days), sum(day.failed for day in days)
     said = f"{len(days)} days: {delivered:,} delivered, {failed:,} failed; {most:,} on the busiest day."
     return Chart(bottom + DAY_FOOT, bars, words, [float(bottom)], said)

@@ -29,7 +29,8 @@ FROM pharmacy_orders o JOIN pharmacies p ON p.id = o.pharmacy_id
 """
 _DISPATCHES = """
 SELECT id, order_id, attempt, courier, courier_reference, status, raw_status, requested_at, booked_at, assigned_at,
-    picked_up_at, in_transit_at, ended_at, eta_at, failure_code, failure_reason, confirmed_by, cancel_requested_at, cancel_reason
+    picked_up_at, in_transit_at, ended_at, eta_at, failure_code, failure_reason, confirmed_by,
+    cancel_requested_at, cancel_reason
 FROM courier_dispatches WHERE order_id = ANY (%s::uuid[]) ORDER BY order_id, attempt
 """
 _EVENTS = """

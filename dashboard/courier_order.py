@@ -23,7 +23,7 @@ from dashboard.courier_wording import CONFIRMED_BY, MESSAGES, ORDER_STATES, TRAC
 from dashboard.dispatch_page import content_is_revealed, reveal_content
 from dispatchlog.engine import operator
 from dispatchlog.engine.lanes import Row
-from dispatchlog.systems.courier.codes import MOST_TRIES
+from dispatchlog.systems.courier.code_rules import MOST_TRIES
 from dispatchlog.systems.courier.couriers import couriers
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.reading import OrderState, order_state

@@ -40,6 +40,8 @@ _BRANCHES: dict[str, tuple[str, ...]] = {
     "BOOKING": (f"o.dispatch_status = 'REQUESTED' AND NOT EXISTS ({_BOOKING_FAILED})",),
     "BOOKING_FAILED": (f"o.dispatch_status = 'REQUESTED' AND EXISTS ({_BOOKING_FAILED})",),
 }
+# A telephone number however it is written; the same expression as in the index.
+_TELEPHONE = "regexp_replace(patient_phone, '[^0-9+]', '', 'g')"
 # Those that can be marked ready, as branches: not marked yet, and not given back.
 _MARKABLE = tuple(
     f"o.dispatch_id IS NULL AND o.payment_status = '{payment}' AND NOT o.is_ready_for_dispatch"
@@ -151,7 +153,7 @@ def find_orders(text: str) -> list[UUID]:
         params += [text.lower(), SEARCH_LIMIT]
     if numbers := telephone_numbers(text):
         parts.append(
-            "(SELECT id FROM pharmacy_orders WHERE patient_phone = ANY (%s) ORDER BY created_at DESC LIMIT %s)"
+            f"(SELECT id FROM pharmacy_orders WHERE {_TELEPHONE} = ANY (%s) ORDER BY created_at DESC LIMIT %s)"
         )
         params += [numbers, SEARCH_LIMIT]
     if (identity := as_uuid(text)) is not None:
@@ -166,8 +168,7 @@ def telephone_numbers(text: str) -> list[str]:
     if not re.fullmatch(r"[+0-9][0-9 ().-]{5,30}", text):
         return []
     digits = re.sub(r"[^0-9+]", "", text)
-    plus = [f"+{digits[2:]}"] if digits.startswith("00") else []
-    return [*dict.fromkeys([text, digits, *plus])]
+    return [digits, f"+{digits[2:]}"] if digits.startswith("00") else [digits]
 
 
 def as_uuid(text: str) -> UUID | None:

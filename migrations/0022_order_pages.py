@@ -9,7 +9,8 @@ INDEXES = (
     "pharmacy_orders_status_of ON pharmacy_orders (pharmacy_id, dispatch_status, created_at, id)",
     "pharmacy_orders_number ON pharmacy_orders (lower(order_number) text_pattern_ops)",
     "pharmacy_orders_email ON pharmacy_orders (lower(patient_email))",
-    "pharmacy_orders_phone ON pharmacy_orders (patient_phone)",
+    # However its blanks, brackets and dashes are written.
+    "pharmacy_orders_phone ON pharmacy_orders (regexp_replace(patient_phone, '[^0-9+]', '', 'g'))",
     # What people did to an order is kept with its id.
     "operator_actions_order ON operator_actions ((detail ->> 'order_id'), id) WHERE (detail ->> 'order_id') IS NOT NULL",
     "courier_dispatches_found ON courier_dispatches (courier_reference) WHERE courier_reference IS NOT NULL",

@@ -96,7 +96,13 @@ def order(
 
 
 def attempt(
-    order_id: UUID, status: str, *, number: int = 1, at: datetime | None = None, booking: str | None = None, **columns: Any
+    order_id: UUID,
+    status: str,
+    *,
+    number: int = 1,
+    at: datetime | None = None,
+    booking: str | None = None,
+    **columns: Any,
 ) -> UUID:
     """A courier dispatch of the order, its newest from now on."""
     at = at or datetime.now(UTC)
@@ -150,8 +156,8 @@ def book(order_id: UUID, dispatch_id: UUID, number: int, status: str) -> None:
     in_doubt = status == "IN_DOUBT"
     with connected():
         execute(
-            "UPDATE courier_bookings SET status = 'QUEUED', claim_token = %s, claimed_by = 1, claimed_at = now(), claims = 1,"
-            " first_claimed_at = now(), attempts = 1 WHERE id = %s",
+            "UPDATE courier_bookings SET status = 'QUEUED', claim_token = %s, claimed_by = 1, claimed_at = now(),"
+            " claims = 1, first_claimed_at = now(), attempts = 1 WHERE id = %s",
             (uuid4(), identity),
         )
         if status == "SENT":

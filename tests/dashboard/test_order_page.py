@@ -14,6 +14,7 @@ from dashboard.courier_wording import ORDER_STATES
 from dispatchlog.engine.database import connected, execute, fetch_dicts
 from dispatchlog.engine.operator import log_action
 from dispatchlog.systems.courier import cancelling, codes, events, orders
+from dispatchlog.systems.courier.code_rules import code_of
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import ReadyResult, Waiting
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -154,7 +155,7 @@ def test_patient_and_address_are_shown_for_a_minute_with_a_reason_that_is_kept(d
 
 def test_what_was_ordered_is_shown_to_who_prepares_it_and_counted_for_others(dash: Dashboard) -> None:
     row = order()
-    assert "2 × Amoxicillin 500 mg" in dash.as_("pharmacist").get(page(row)).text
+    assert "2 \N{MULTIPLICATION SIGN} Amoxicillin 500 mg" in dash.as_("pharmacist").get(page(row)).text
     text = dash.as_("viewer").get(page(row)).text
     assert "Amoxicillin" not in text
     assert "2 in 1 line" in plain(text)
@@ -199,7 +200,17 @@ def test_there_is_no_page_of_an_order_that_is_not_there(dash: Dashboard) -> None
     visitor.get("/orders")
     gone = {"id": uuid4()}
     assert visitor.get(page(gone)).status_code == 404
-    for name in ("ready", "cancel", "redispatch", "deliver", "resend", "unlock", "deliver-without-code", "status", "reveal"):
+    for name in (
+        "ready",
+        "cancel",
+        "redispatch",
+        "deliver",
+        "resend",
+        "unlock",
+        "deliver-without-code",
+        "status",
+        "reveal",
+    ):
         answer = visitor.post(page(gone, name), reason="why", status="BOOKED", code="123456")
         assert answer.status_code == 404, name
 
@@ -239,11 +250,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         ("IN_TRANSIT", "resend", {}, "resend_code", "is being sent to the patient again"),
         ("IN_TRANSIT", "unlock", {"reason": "known"}, "unlock_code", "five more tries"),
         ("IN_TRANSIT", "deliver-without-code", {"reason": "seen"}, "confirm_without_code", "on your word"),
-        ("BOOKED", "status", {"reason": "rang", "status": "FAILED"}, "set_by_hand", "Set to “Delivery failed” by hand."),
+        (
+            "BOOKED",
+            "status",
+            {"reason": "rang", "status": "FAILED"},
+            "set_by_hand",
+            "Set to “Delivery failed” by hand.",
+        ),
     ],
 )
 def test_each_action_asks_once_with_who_and_why(
-    dash: Dashboard, asked: list[tuple[Any, ...]], status: str | None, name: str, fields: dict[str, str], called: str, said: str
+    dash: Dashboard,
+    asked: list[tuple[Any, ...]],
+    status: str | None,
+    name: str,
+    fields: dict[str, str],
+    called: str,
+    said: str,
 ) -> None:
     row = order(status)
     visitor = dash.as_("admin")
@@ -270,7 +293,9 @@ def test_what_was_decided_on_an_older_page_is_not_done(dash: Dashboard, asked: l
     earlier = row["dispatch_id"]
     attempt(row["id"], "IN_TRANSIT", number=2)
     assert "moved on" in visitor.post(page(row, "redispatch"), reason="x", shown=shown, follow=True).text
-    for name, fields in (("deliver", {"code": "123456"}), ("status", {"status": "DELIVERED", "reason": "x"})):
+    by_hand = {"status": "DELIVERED", "reason": "x"}
+    decisions: tuple[tuple[str, dict[str, Any]], ...] = (("deliver", {"code": "123456"}), ("status", by_hand))
+    for name, fields in decisions:
         answer = visitor.post(page(row, name), dispatch=str(earlier), follow=True, **fields).text
         assert "It was dispatched again since" in answer
     assert asked == []
@@ -298,7 +323,7 @@ def coded() -> tuple[dict[str, Any], str]:
     with connected():
         execute("UPDATE courier_dispatches SET heard_at = now() WHERE id = %s", (row["dispatch_id"],))
     give_code(row)
-    return row, codes.code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
+    return row, code_of(row["dispatch_id"], dispatch_of(row)["code_counter"])
 
 
 def give_code(row: dict[str, Any]) -> None:
@@ -332,7 +357,11 @@ def test_wrong_codes_are_counted_said_and_lock_it(dash: Dashboard, coded: tuple[
     visitor = dash.as_("pharmacist")
     visitor.get(page(row, "deliver"))
     malformed = visitor.post(page(row, "deliver"), code="12ab")
-    assert (malformed.status_code, "six digits" in malformed.text, "5 tries left" in malformed.text) == (422, True, True)
+    assert (malformed.status_code, "six digits" in malformed.text, "5 tries left" in malformed.text) == (
+        422,
+        True,
+        True,
+    )
     for left in (4, 3, 2, 1):
         wrong = visitor.post(page(row, "deliver"), code=another(code))
         assert (wrong.status_code, f"{left} {'try' if left == 1 else 'tries'} left" in wrong.text) == (422, True)
@@ -361,7 +390,11 @@ def test_sending_it_again_waits_and_says_for_how_long(dash: Dashboard, coded: tu
 
 def test_the_form_is_only_for_what_is_on_its_way(dash: Dashboard) -> None:
     visitor = dash.as_("pharmacist")
-    for status, words in ((None, "not on the way"), ("PICKED_UP", "not on the way"), ("DELIVERED", "delivered already")):
+    for status, words in (
+        (None, "not on the way"),
+        ("PICKED_UP", "not on the way"),
+        ("DELIVERED", "delivered already"),
+    ):
         assert words in visitor.get(page(order(status), "deliver"), follow_redirects=True).text
 
 
