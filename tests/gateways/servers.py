@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port as free_port
+
 LOOPBACK = "127.0.0.1"
 
 
