@@ -32,7 +32,8 @@ from dispatchlog.systems.hl7.endpoints import routes
 from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.conftest import cheap_passwords, dash
 from tests.dashboard.reported_visits import report
-from tests.scenarios.processes import free_port, running, wait_for
+from tests.ports import free_port
+from tests.scenarios.processes import running, wait_for
 from tests.systems.hl7.visits import STUDENT, VISIT
 
 __all__ = ["cheap_passwords", "dash"]  # fixtures
