@@ -40,6 +40,7 @@ _FAST = {
     "full_page_writes": "off",
     "shared_buffers": "128MB",
     "checkpoint_timeout": "1h",
+    "autovacuum": "off",  # it would work on databases that are soon dropped, and change plans in the middle of a test
 }
 
 

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
+__all__ = ["free_port"]  # for those who ask for one here
+
 LOOPBACK = "127.0.0.1"
 
 

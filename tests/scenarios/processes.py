@@ -60,11 +60,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool], *, every: float = 0.1) -> None:
-    """Return when `condition` holds; fail when that takes longer than even a busy machine can need."""
-    ends = time.monotonic() + PATIENCE_SECONDS
+def wait_for(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS, every: float = 0.1) -> None:
+    """Return when `condition` holds; fail after `seconds`, by default more than even a busy machine can need."""
+    ends = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < ends, f"not within {PATIENCE_SECONDS} s"
+        assert time.monotonic() < ends, f"not within {seconds} s"
         time.sleep(every)
 
 
