@@ -206,9 +206,13 @@ class GenericCourier:
         if job is None:
             raise Permanent(f"{WHO} does not know job {courier_reference}.", code="JOB_UNKNOWN")
         try:
-            return _report({"jobId": courier_reference, **job} if isinstance(job, dict) else job)
+            report = _report({"jobId": courier_reference, **job} if isinstance(job, dict) else job)
         except WebhookRefused as error:
             raise Transient(f"{WHO}'s answer makes no sense: {error.message}", code="MALFORMED_REPLY") from error
+        if report.courier_reference != courier_reference:
+            # Taken for what was asked it would be wrong, and taken as it is it would move another order.
+            raise Transient(f"{WHO} was asked about one job and answered with another.", code="MALFORMED_REPLY")
+        return report
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[Report]:
         """What it says: one event, or several under `events`.

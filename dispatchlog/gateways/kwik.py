@@ -198,9 +198,15 @@ class KwikCancellation:
         if _is_cancelled(legs):
             return _cancelled(order_id)
 
+        references = {**known, **legs.references}
+        if not (references.get("pickup") and references.get("delivery")):
+            # One leg alone would leave the other one to a driver.
+            raise Transient(
+                f"{WHO} does not tell both legs of {order_id}; nothing was cancelled.", code="MALFORMED_REPLY"
+            )
+        job_ids = f"{references['pickup']},{references['delivery']}"
+
         def fields(session: Session) -> Mapping[str, Any]:
-            references = {**known, **legs.references}
-            job_ids = ",".join(str(references[name]) for name in ("pickup", "delivery") if references.get(name))
             return {"vendor_id": session.vendor_id, "job_id": job_ids, "job_status": CANCELLED}
 
         try:

@@ -151,7 +151,7 @@ def test_a_job_that_is_not_known_is_permanent_and_a_bad_answer_transient(
     with pytest.raises(Permanent) as unknown:
         ask(courier, "nobody/../knows it")
     assert unknown.value.code == "JOB_UNKNOWN"
-    bodies: list[Any] = [{"jobId": "J"}, [], {"status": "BOOKED", "jobId": 4.5}]
+    bodies: list[Any] = [{"jobId": "J"}, [], {"status": "BOOKED", "jobId": 4.5}, {"status": "BOOKED", "jobId": "K"}]
     for body in bodies:
         running.script.load({"plays": {"ask": [{"do": "status", "status": 200, "body": body}]}})
         with pytest.raises(Transient) as bad:

@@ -347,6 +347,17 @@ def test_a_cancellation_that_meets_an_error_is_judged_by_where_the_task_is_then(
         cancel(kwik, again)
 
 
+def test_one_leg_is_not_cancelled_alone(kwik: KwikCourier, running: Sandbox) -> None:
+    order_id = str(book(kwik).provider_message_id)
+    orders = [{"job_id": "", "job_type": 0, "job_status": 6}, {"job_id": 8, "job_type": 1, "job_status": 6}]
+    body = {"status": 200, "message": "Successful", "data": {"orders": orders}}
+    play(running, ask={"do": "status", "status": 200, "body": body})
+    with pytest.raises(Transient) as refused:
+        cancel(kwik, order_id)
+    assert refused.value.code == "MALFORMED_REPLY"
+    assert [event.stage for event in running.world.jobs()[0].events] == [Stage.BOOKED]
+
+
 # --- looking up
 
 

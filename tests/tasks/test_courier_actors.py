@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -25,7 +26,7 @@ def test_reports_are_taken_in_any_order_and_refused_ones_name_no_person(settings
     configure(settings_env.database_url, role=settings_env.application_role, name="test")
     pharmacies.put_pharmacy(PHARMACY, source="test")
     order = an_order()
-    document = {
+    document: dict[str, Any] = {
         "orderId": str(order.order_id),
         "orderNumber": order.order_number,
         "pharmacy": order.pharmacy,
