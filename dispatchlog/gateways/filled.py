@@ -5,12 +5,13 @@ The stored bytes and the filling decide the sent bytes, so a resend sends the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import Permanent
+from dispatchlog.engine.errors import GatewayError, Permanent
 from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUp, Parcel, Receipt
 
 
@@ -40,15 +41,29 @@ class FillingGateway:
             Permanent: BAD_MESSAGE, a parcel with a secret has no place for it.
             Transient, Permanent, OutcomeUnknown: as the inner gateway.
         """
-        return self._inner.send(self._filled(parcel), deadline=deadline, before_write=before_write)
-
-    def _filled(self, parcel: Parcel) -> Parcel:
         secret = self._secret_of(parcel)
         if secret is None:
-            return parcel
+            return self._inner.send(parcel, deadline=deadline, before_write=before_write)
+        try:
+            receipt = self._inner.send(self._filled(parcel, secret), deadline=deadline, before_write=before_write)
+        except GatewayError as error:
+            error.message = self._hidden(error.message, secret)
+            error.args = (error.message,)
+            error.evidence = self._without(error.evidence, secret)
+            raise
+        return replace(receipt, evidence=self._without(receipt.evidence, secret))
+
+    def _filled(self, parcel: Parcel, secret: bytes) -> Parcel:
         if self._blank not in parcel.body or len(secret) != len(self._blank):
             raise Permanent("The message has no place for its code.", code="BAD_MESSAGE")
         return replace(parcel, body=parcel.body.replace(self._blank, secret))
+
+    def _without(self, evidence: Mapping[str, Any], secret: bytes) -> dict[str, Any]:
+        """Servers repeat what they refuse, and what they say is stored and shown."""
+        return {name: self._hidden(said, secret) if isinstance(said, str) else said for name, said in evidence.items()}
+
+    def _hidden(self, said: str, secret: bytes) -> str:
+        return said.replace(secret.decode(), self._blank.decode())
 
     def look_up(self, parcel: Parcel, *, since: datetime, deadline: Deadline) -> LookUp:
         """What the inner gateway answers; it is asked about the stored bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.policy import default
@@ -18,7 +18,7 @@ from dashboard.courier_order_queries import deeds_on
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import Permanent
-from dispatchlog.engine.gateway import Parcel
+from dispatchlog.engine.gateway import Parcel, Receipt
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.gateways.filled import FillingGateway
@@ -232,6 +232,31 @@ def test_a_blank_without_a_place_is_refused_before_anything_leaves() -> None:
     with pytest.raises(Permanent, match="no place"):
         filling.send(parcel, deadline=Deadline(5), before_write=lambda: None)
     assert inner.sends == 0
+
+
+class Parrot(FakeGateway):
+    """Repeats what it is sent, as content filters do."""
+
+    refuses = True
+
+    def send(self, parcel: Parcel, *, deadline: Deadline, before_write: Callable[[], None]) -> Receipt:
+        said = f"spam: {parcel.body.decode()}"
+        if self.refuses:
+            raise Permanent(said, code="SMTP_554", evidence={"code": 554, "reply": said})
+        return Receipt("m-1", {"code": 250, "reply": said})
+
+
+def test_a_server_that_repeats_the_code_does_not_have_it_stored() -> None:
+    inner = Parrot()
+    filling = FillingGateway(inner, blank=b"{code}", secret_of=lambda parcel: b"123456")
+    parcel = Parcel(UUID(int=7), "k", "a@b.test", b"it is {code}")
+    with pytest.raises(Permanent) as refused:
+        filling.send(parcel, deadline=Deadline(5), before_write=lambda: None)
+    assert (refused.value.message, str(refused.value)) == ("spam: it is {code}",) * 2
+    assert refused.value.evidence == {"code": 554, "reply": "spam: it is {code}"}
+    inner.refuses = False
+    receipt = filling.send(parcel, deadline=Deadline(5), before_write=lambda: None)
+    assert receipt.evidence == {"code": 250, "reply": "spam: it is {code}"}
 
 
 # --- guessing
