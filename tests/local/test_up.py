@@ -150,7 +150,9 @@ def test_a_killed_server_runs_again_and_everything_goes_on(up: Running, name: st
     assert (up.pid_of_postgres if name == "PostgreSQL" else up.pid_of_valkey) != pid
 
 
-def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_a_driver_has_its_first_order(tmp_path: Path) -> None:
+def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_a_driver_has_its_first_order(
+    tmp_path: Path,
+) -> None:
     running = Running(tmp_path, free_port(), sample=True)
     try:
         lines = running.read_until("DISPATCH_SENT")
