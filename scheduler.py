@@ -37,6 +37,7 @@ from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.standing import objection
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier import waking
 from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
@@ -92,6 +93,12 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         ),
         Job("settled-escalations", 60, _close_escalations, "a doubt that is settled needs nobody any more"),
         Job("bulk-runs", minutely, bulk.wake, "what was begun for many dispatches goes on, whatever stopped it"),
+        Job(
+            "wake-courier",
+            minutely,
+            _wake_courier,
+            "what couriers told is applied, and those that tell nothing are asked",
+        ),
         Job("open-gates", minutely, open_gates, "what waited for a courier is booked once there is one"),
         Job(
             "courier-follow-up",
@@ -122,6 +129,11 @@ def _find_shipped(period_seconds: int) -> None:
 def _wake_lanes() -> None:
     for lane in registry.lanes():
         get_waker().wake(lane)
+
+
+def _wake_courier() -> None:
+    for actor in (waking.EVENTS, waking.POLLS):
+        get_waker().hint(actor, queue=waking.EVENTS, actor=actor)
 
 
 def _advance_replays() -> None:

@@ -1,7 +1,7 @@
-"""Sends webhooks to one address, as a process of its own: so many a second whatever the answers take, or as fast as they come.
+"""Sends webhooks to one address, as a process of its own: so many a second whatever answers take, or as fast as they come.
 
-Owns the connections and the clock. A webhook's time runs from the instant at which it was to be sent, so one that had to wait
-for another's answer counts with that wait. The only line of output is one JSON object: milliseconds, by answer.
+Owns the connections and the clock. A webhook's time runs from the instant at which it was to be sent, so one that had to
+wait for another's answer counts with that wait. The only line of output is one JSON object: milliseconds, by answer.
 """
 
 from __future__ import annotations

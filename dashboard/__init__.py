@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.teardown_request(close_connection)
     register_pages(app)
     _register_api(app, csrf)
-    webhooks.register(app, csrf)
+    webhooks.mount(app, settings, https=https)
     install_presentation(app)
     app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
     app.jinja_env.globals.update(

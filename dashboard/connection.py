@@ -18,8 +18,8 @@ DATABASE_ERRORS = (
     MaxConnectionsExceeded,
 )
 STATEMENT_TIMEOUT_MS = 10_000
-# The API, webhooks and the metrics open their own, for their answers differ; the others need none.
-_WITHOUT = ("/static/", "/healthz", "/metrics", "/api/", "/webhooks/")
+# The API and the metrics open their own, for their answers differ; the others need none.
+_WITHOUT = ("/static/", "/healthz", "/metrics", "/api/")
 
 
 def configure_database(settings: Settings) -> None:

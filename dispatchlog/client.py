@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import dramatiq
@@ -18,6 +19,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 ACTOR = "auto_register_practitioner_order_kits"
 QUEUE = "AUTO_REGISTER_PRACTIONER_ORDER_KITS"
+ORDERS_QUEUE = "PHARMACY_ORDERS"
 _BROKER_SECONDS = 5.0
 
 
@@ -94,10 +96,35 @@ class Client:
             ValueError: `order_id` is not a UUID.
             BrokerUnavailable: the broker did not take it.
         """
+        return self._send(ACTOR, str(UUID(str(order_id))), queue=QUEUE)
+
+    def report_pharmacy_order(self, order: Mapping[str, Any]) -> str:
+        """Report a pharmacy order: the API's document (docs/courier.md) with `orderId`; the message's id comes back.
+
+        What is wrong with it only the log will say: use `HttpClient.put_pharmacy_order` to be answered.
+
+        Raises:
+            BrokerUnavailable: the broker did not take it, so nobody knows of the order; report it again.
+        """
+        return self._send("report_pharmacy_order", dict(order), queue=ORDERS_QUEUE)
+
+    def capture_pharmacy_payment(self, payment: Mapping[str, Any]) -> str:
+        """Report what became of an order's payment: the API's document with `orderId`. As `report_pharmacy_order`."""
+        return self._send("capture_pharmacy_payment", dict(payment), queue=ORDERS_QUEUE)
+
+    def mark_pharmacy_order_ready(self, order_id: UUID | str) -> str:
+        """Say that the pharmacist has prepared the order. As `report_pharmacy_order`.
+
+        Raises:
+            ValueError: `order_id` is not a UUID.
+        """
+        return self._send("mark_pharmacy_order_ready", str(UUID(str(order_id))), queue=ORDERS_QUEUE)
+
+    def _send(self, actor: str, said: object, *, queue: str) -> str:
         message = dramatiq.Message[None](
-            queue_name=QUEUE,
-            actor_name=ACTOR,
-            args=(str(UUID(str(order_id))),),
+            queue_name=queue,
+            actor_name=actor,
+            args=(said,),
             kwargs={"source": self._source} if self._source else {},
             options={},
         )
@@ -192,6 +219,58 @@ class HttpClient:
         """
         return self._call("GET", f"/visits/{UUID(str(visit_id))}", None, trace_id)
 
+    def put_pharmacy(self, code: str, pharmacy: Mapping[str, Any], *, trace_id: str | None = None) -> dict[str, Any]:
+        """Create or update the pharmacy of this code (camelCase, see docs/courier.md); as it is stored it comes back.
+
+        Raises:
+            ApiRefused, ApiUnavailable
+        """
+        return self._call("PUT", f"/pharmacies/{quote(code, safe='')}", dict(pharmacy), trace_id)
+
+    def put_pharmacy_order(
+        self, order_id: UUID | str, order: Mapping[str, Any], *, trace_id: str | None = None
+    ) -> dict[str, Any]:
+        """Report a pharmacy order; as it now stands it comes back. The same call may be made again under the same id.
+
+        Raises:
+            ApiRefused, ApiUnavailable
+        """
+        return self._call("PUT", _pharmacy_order_path(order_id), dict(order), trace_id)
+
+    def put_payment(
+        self, order_id: UUID | str, payment: Mapping[str, Any], *, trace_id: str | None = None
+    ) -> dict[str, Any]:
+        """Report what became of the order's payment; Paid books a courier where the order is ready.
+
+        Raises:
+            OrderNotFound, ApiRefused, ApiUnavailable
+        """
+        return self._call("PUT", f"{_pharmacy_order_path(order_id)}/payment", dict(payment), trace_id)
+
+    def mark_order_ready(self, order_id: UUID | str, *, trace_id: str | None = None) -> dict[str, Any]:
+        """Say that the pharmacist has prepared the order; `waitingFor` says what a booking still waits for.
+
+        Raises:
+            OrderNotFound, ApiRefused, ApiUnavailable
+        """
+        return self._call("POST", f"{_pharmacy_order_path(order_id)}/ready", {}, trace_id)
+
+    def get_pharmacy_order(self, order_id: UUID | str, *, trace_id: str | None = None) -> dict[str, Any]:
+        """The order, its dispatches and what was heard of them.
+
+        Raises:
+            OrderNotFound, ApiRefused, ApiUnavailable
+        """
+        return self._call("GET", _pharmacy_order_path(order_id), None, trace_id)
+
+    def cancel_dispatch(self, order_id: UUID | str, *, reason: str = "", trace_id: str | None = None) -> dict[str, Any]:
+        """Cancel the order's newest dispatch, before it was picked up; the order as it now stands comes back.
+
+        Raises:
+            OrderNotFound, ApiRefused, ApiUnavailable
+        """
+        return self._call("POST", f"{_pharmacy_order_path(order_id)}/dispatch/cancel", {"reason": reason}, trace_id)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -213,6 +292,10 @@ class HttpClient:
 
 def _order_path(order_id: UUID | str) -> str:
     return f"/kit-orders/{UUID(str(order_id))}"
+
+
+def _pharmacy_order_path(order_id: UUID | str) -> str:
+    return f"/orders/{UUID(str(order_id))}"
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:

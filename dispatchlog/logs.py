@@ -66,6 +66,7 @@ def configure_logs(level: str = "info", *, errors_apart: bool = False) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(OncePerOutage(told_elsewhere=told))
         handler.addFilter(WithoutRows())
+        handler.addFilter(without_arguments)
 
 
 def without_rows(text: str) -> str:
@@ -81,6 +82,18 @@ class WithoutRows(logging.Filter):
             record.exc_text = without_rows(_plain.formatException(record.exc_info))
             record.exc_info = None
         return True
+
+
+def without_arguments(record: logging.LogRecord) -> bool:
+    """Names a message by its actor and id wherever Dramatiq would write out what it carries; lets every line through."""
+    if record.name.startswith("dramatiq.") and isinstance(record.args, tuple):
+        record.args = tuple(map(_named, record.args))
+    return True
+
+
+def _named(part: object) -> object:
+    actor = getattr(part, "actor_name", None)
+    return part if actor is None else f"{actor}({getattr(part, 'message_id', '')})"
 
 
 def _exception_without_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

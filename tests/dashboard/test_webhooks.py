@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from dashboard.webhooks import MOST_BYTES
-from dispatchlog.engine.database import connected, database, fetch_all
+from dashboard.webhook_writer import WebhookWriter
+from dashboard.webhooks import MOST_BYTES, make_door
+from dispatchlog.engine.database import connected, fetch_all
 from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import couriers, events
 from tests.dashboard.browsing import Dashboard
-from tests.systems.courier_events.samples import COURIER, Tester
+from tests.systems.courier_events.samples import COURIER, SomeCourier
 
 SIGNED = {"X-Signature": "signed"}
 ADDRESS = f"/webhooks/courier/{COURIER}"
@@ -22,7 +26,7 @@ ADDRESS = f"/webhooks/courier/{COURIER}"
 
 @pytest.fixture
 def door(dash: Dashboard, monkeypatch: pytest.MonkeyPatch) -> Dashboard:
-    monkeypatch.setattr(couriers, "couriers", lambda: {COURIER: Tester()})
+    monkeypatch.setattr(couriers, "couriers", lambda: {COURIER: SomeCourier()})
     return dash
 
 
@@ -91,17 +95,61 @@ def test_what_is_refused_is_not_stored(
     assert stored() == []
 
 
-def test_a_page_is_no_way_in_and_no_way_out(door: Dashboard) -> None:
-    assert door.app.test_client().get(ADDRESS).status_code == 405
-    assert stored() == []
+def test_only_posts_to_couriers_are_answered_and_all_as_json_with_the_security_headers(door: Dashboard) -> None:
+    client = door.app.test_client()
+    for answer, status in (
+        (client.get(ADDRESS), 405),
+        (client.post("/webhooks/other"), 404),
+        (post(door, body("e")), 200),
+    ):
+        assert (answer.status_code, answer.is_json) == (status, True)
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert [event_id for event_id, *_ in stored()] == ["e"]
 
 
 def test_without_the_database_nothing_is_answered_with_yes(door: Dashboard, settings_env: Settings) -> None:
-    database.close_all()
-    database.init(settings_env.database_url.rpartition("/")[0] + "/no_such_database")
-    answer = post(door, body("e1"))
+    elsewhere = settings_env.model_copy(
+        update={"database_url": settings_env.database_url.rpartition("/")[0] + "/no_such_database"}
+    )
+    answer = (
+        make_door(elsewhere, https=False).test_client().post(f"/courier/{COURIER}", data=body("e1"), headers=SIGNED)
+    )
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "DATABASE_UNAVAILABLE")
     assert answer.headers["Retry-After"]
+
+
+def test_connections_that_died_while_they_lay_idle_cost_nobody_a_webhook(
+    door: Dashboard, settings_env: Settings
+) -> None:
+    assert post(door, body("e1")).status_code == 200
+    with closing(psycopg2.connect(settings_env.database_url)) as owner, owner.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dispatchlog webhooks'"
+            " AND datname = current_database()"
+        )
+        assert cursor.fetchall() == [(True,)]
+    assert post(door, body("e2")).status_code == 200
+    assert [event_id for event_id, *_ in stored()] == ["e1", "e2"]
+
+
+def test_webhooks_that_come_at_once_are_all_stored_and_one_that_cannot_be_costs_the_others_nothing(
+    door: Dashboard, settings_env: Settings
+) -> None:
+    writer = WebhookWriter(settings_env)
+    good = [("tester", "webhook", "t", f"e{number}", "J", "on", "ASSIGNED", None, "{}") for number in range(40)]
+    bad = ("tester", "no such source", "t", "bad", "J", "on", "ASSIGNED", None, "{}")
+
+    def write(row: tuple[Any, ...]) -> int:
+        try:
+            return writer.write([row])
+        except psycopg2.errors.Error:
+            return -1
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(write, [*good[:20], bad, *good[20:], *good]))
+    assert results.count(-1) == 1
+    assert sorted(event_id for event_id, *_ in stored()) == sorted(row[3] for row in good)
 
 
 def test_a_fault_of_ours_is_no_yes_either(door: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:

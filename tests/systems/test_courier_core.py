@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.courier import cancelling, events, orders, pharmacies, reading
+from dispatchlog.systems.courier import cancelling, orders, pharmacies, reading
 from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.inputs import (
     CourierError,
@@ -29,7 +29,6 @@ from dispatchlog.systems.courier.inputs import (
     Place,
 )
 from dispatchlog.systems.courier.orders import Waiting
-from dispatchlog.systems.courier.states import REACHED_AT, DispatchStatus
 from tests.systems.courier_samples import (
     PAID,
     PATIENT,
@@ -47,20 +46,8 @@ STAFF = "pharmacist@example.org"
 
 @pytest.fixture
 def desk(settings_env: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[CourierDesk]:
-    monkeypatch.setattr(events, "note_own", _note_own)
     with courier_desk(settings_env, monkeypatch) as desk:
         yield desk
-
-
-def _note_own(dispatch: Mapping[str, Any], status: DispatchStatus, **_: Any) -> Mapping[str, Any]:
-    """Stands in for the events' own: moves forward only."""
-    confirmed = "otp" if status is DispatchStatus.DELIVERED else None
-    execute(
-        f"UPDATE courier_dispatches SET status = %s, {REACHED_AT[status]} = clock_timestamp(), confirmed_by = %s"
-        " WHERE id = %s AND status IN ('REQUESTED', 'BOOKED', 'ASSIGNED')",
-        (str(status), confirmed, dispatch["id"]),
-    )
-    return orders.note_change(dispatch["order_id"], "status", dispatch_status=str(status))
 
 
 def refusal(call: Callable[[], object]) -> tuple[str, str]:
@@ -497,9 +484,11 @@ def test_a_delivery_called_off_while_its_booking_is_in_doubt_is_taken_back_once_
 
 def test_a_delivery_called_off_while_its_booking_is_on_its_way_is_taken_back(desk: CourierDesk) -> None:
     order_id = requested()
-    desk.courier.booking.script(
-        Play(crash=lambda: cancelling.cancel_dispatch(order_id, actor=STAFF, reason="patient is away"))
-    )
+
+    def call_off() -> None:
+        cancelling.cancel_dispatch(order_id, actor=STAFF, reason="patient is away")
+
+    desk.courier.booking.script(Play(crash=call_off))
     desk.drain()
     assert desk.statuses() == ["BOOKED"]
     desk.drain("courier_cancellation")

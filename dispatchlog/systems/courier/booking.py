@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 LANE = "courier_booking"
 REPORTS_QUEUE = "PHARMACY_ORDERS"
-REFERENCE_TAKEN = "the courier gave it the number of another dispatch; ask the courier which job is which"
+REFERENCE_TAKEN = "The courier gave it the number of another dispatch; ask the courier which job is which."
 
 
 def courier_booking_lane() -> Lane:
@@ -208,6 +208,8 @@ def _note_accepted(row: Row) -> None:
         if dispatch["cancel_requested_at"] is not None or dispatch["status"] in REPEATABLE:
             # Somebody called it off while it was on its way.
             enqueue_cancellation(dispatch)
+    elif receipt["provider_message_id"]:
+        execute("UPDATE courier_dispatches SET disagreement = %s WHERE id = %s", (REFERENCE_TAKEN, dispatch["id"]))
     after_commit(
         f"created:{row['id']}",
         lambda: log.info(
@@ -226,7 +228,6 @@ def _note_accepted(row: Row) -> None:
 _FILL = """
 UPDATE courier_dispatches d SET
     courier_reference = CASE WHEN taken.is_so THEN NULL ELSE coalesce(%(reference)s, d.courier_reference) END,
-    disagreement = CASE WHEN taken.is_so THEN %(taken)s ELSE d.disagreement END,
     tracking_url = coalesce(d.tracking_url, %(tracking_url)s), job_references = %(job_references)s::jsonb,
     eta_at = coalesce(d.eta_at, %(eta_at)s), updated_at = clock_timestamp(),
     poll_at = CASE WHEN taken.is_so OR %(reference)s IS NULL OR d.ended_at IS NOT NULL THEN NULL
@@ -248,7 +249,6 @@ def _fill(row: Row, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
             "id": row["courier_dispatch_id"],
             "courier": row["courier"],
             "reference": receipt["provider_message_id"],
-            "taken": REFERENCE_TAKEN,
             "tracking_url": web_address(evidence.get("trackingUrl")),
             "job_references": json.dumps(jobs if isinstance(jobs, dict) else {}),
             "eta_at": instant(evidence.get("etaAt")),

@@ -14,7 +14,6 @@ from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import Permanent
 from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
 from dispatchlog.gateways.courier import Courier
-from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import couriers
 
 COURIER = "courier"  # the letter's header that names the row's courier
@@ -23,7 +22,7 @@ Act = Literal["booking", "cancellation"]
 
 def chosen_courier() -> Courier | None:
     """The courier that new dispatches are booked with; None while the setting names none."""
-    return couriers.booking_courier() if get_settings().courier else None
+    return couriers.booking_courier()
 
 
 class CourierGateway:

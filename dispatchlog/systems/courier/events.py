@@ -10,11 +10,11 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from dispatchlog.engine.database import after_commit, connected, execute, fetch_dicts, fetch_one, transaction
+from dispatchlog.engine.database import after_commit, connected, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.courier import Report
 from dispatchlog.systems.courier import applying, orders, waking
@@ -24,6 +24,9 @@ from dispatchlog.systems.courier.states import DispatchStatus
 
 if TYPE_CHECKING:
     from dispatchlog.systems.courier.orders import OrderRow
+
+# Courier, source, trace id, event id, the courier's reference, its word, the status, when it happened, and the body.
+EventRow = tuple[Any, ...]
 
 LONGEST_EVENT_ID = 128
 AT_ONCE = 500
@@ -36,8 +39,9 @@ _LIMITS = {"tracking_url": 2048, "driver_name": 255, "driver_phone": 32, "failur
 # One statement in autocommit: what is answered with yes is on the disk. The same event twice in one webhook counts once.
 _STORE = """
 INSERT INTO courier_events (courier, source, trace_id, event_id, courier_reference, raw_status, status, occurred_at, body)
-SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::jsonb[])
-ON CONFLICT (courier, event_id) DO NOTHING
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
+    %s::jsonb[])
+ON CONFLICT (courier, event_id) DO NOTHING RETURNING event_id
 """
 _STORE_OWN = """
 INSERT INTO courier_events (courier, event_id, source, courier_reference, dispatch_id, raw_status, status, actor, reason,
@@ -46,31 +50,50 @@ VALUES (%s, %s, %s, %s, %s, '', %s, %s, %s, %s) ON CONFLICT (courier, event_id) 
 """
 
 
-def store_reports(courier: str, source: str, reports: Sequence[Report], *, trace_id: str, tells: bool = False) -> int:
+def store_reports(
+    courier: str,
+    source: str,
+    reports: Sequence[Report],
+    *,
+    trace_id: str,
+    tells: bool = False,
+    write: Callable[[Sequence[EventRow]], int] | None = None,
+) -> int:
     """Store what the courier reports (source `webhook`, `poll` or `booking`); how many were new. One short statement.
 
     `tells` goes with what was learnt by asking a courier that sends webhooks: `unannounced` compares the two. The event's
-    body keeps what the report says under `report` and what the courier said under `said`; both may name the driver.
+    body keeps what the report says under `report` and what the courier said under `said`; both may name the driver. `write`
+    stores rows and commits on a connection of its own; without it, this thread's is used.
     """
     if not reports:
         return 0
-    rows = [_columns(report, tells=tells) for report in reports]
-    with connected():
-        new: int = execute(
-            _STORE, (courier, source, trace_id[:64], *(list(column) for column in zip(*rows, strict=True)))
-        ).rowcount
-        if new:
-            after_commit("wake:courier-events", waking.wake)
+    rows = [_row(courier, source, trace_id, report, tells=tells) for report in reports]
+    new = write(rows) if write is not None else _write_here(rows)
+    if new:
+        after_commit("wake:courier-events", waking.wake)
     return new
 
 
-def _columns(report: Report, *, tells: bool) -> tuple[Any, ...]:
+def insertion(rows: Sequence[EventRow]) -> tuple[str, Sequence[Any]]:
+    """The statement that stores these, with its parameters; the ids of those that are new come back from it."""
+    return _STORE, [list(column) for column in zip(*rows, strict=True)]
+
+
+def _write_here(rows: Sequence[EventRow]) -> int:
+    with connected():
+        return len(fetch_all(*insertion(rows)))
+
+
+def _row(courier: str, source: str, trace_id: str, report: Report, *, tells: bool) -> EventRow:
     known = report.status in _HEARABLE
     said = {name: _text(getattr(report, name), _LIMITS[name]) for name in _SAID if getattr(report, name)}
     if report.eta_at is not None:
         said["eta_at"] = report.eta_at.isoformat()
     body = {"report": said, "said": report.body, **({"tells": True} if tells else {})}
     return (
+        courier,
+        source,
+        trace_id[:64],
         _event_id(report.event_id),
         _text(report.courier_reference, _LONGEST),
         _text(report.raw_status, _LONGEST),

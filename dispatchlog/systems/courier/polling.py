@@ -25,7 +25,7 @@ MOST = 50
 APART_AT = 2
 # Of a courier that is not configured any more nobody can be asked.
 _WITHOUT_COURIER_SECONDS = 900.0
-# For so long after an end its word is still compared.
+# For so long after an end, and after anything new was heard, its word is still compared.
 _COMPARED_FOR = "1 day"
 
 _ANY_DUE = "SELECT FROM courier_dispatches WHERE poll_at <= clock_timestamp() LIMIT 1"
@@ -53,7 +53,7 @@ WHERE id = %s AND status = %s RETURNING polls_apart
 """
 _ASK_NO_MORE = f"""
 UPDATE courier_dispatches SET poll_at = NULL WHERE id = %s AND status = %s
-    AND (%s OR ended_at < clock_timestamp() - interval '{_COMPARED_FOR}')
+    AND (%s OR coalesce(heard_at, ended_at) < clock_timestamp() - interval '{_COMPARED_FOR}')
 """
 
 

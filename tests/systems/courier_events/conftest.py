@@ -13,7 +13,7 @@ from dispatchlog.engine.database import configure, database
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import codes, couriers, messages
-from tests.systems.courier_events.samples import COURIER, Tester
+from tests.systems.courier_events.samples import COURIER, SomeCourier
 
 
 @dataclass
@@ -73,7 +73,7 @@ def many(events_database: Settings, monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 @pytest.fixture
-def courier(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> Tester:
-    found = Tester()
+def courier(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> SomeCourier:
+    found = SomeCourier()
     monkeypatch.setattr(couriers, "couriers", lambda: {COURIER: found})
     return found

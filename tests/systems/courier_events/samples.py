@@ -144,12 +144,12 @@ def effects(made: Made) -> list[tuple[str, str | None]]:
 
 
 @dataclass
-class Tester:
+class SomeCourier:
     """A courier that answers what it is told to. Its webhook is JSON of reports, signed by the word `signed`."""
 
     answers: dict[str, Report | GatewayError] = field(default_factory=dict)
     name: str = COURIER
-    title: str = "Tester"
+    title: str = "Some courier"
     tells: bool = True
     poll_seconds: float = 60.0
     booking: Any = None

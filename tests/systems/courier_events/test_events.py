@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dispatchlog.engine.database import connected, database, execute, fetch_all, fetch_one, transaction
+from dispatchlog.gateways.courier import Report
 from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import events, orders
 from dispatchlog.systems.courier.inputs import CourierError
@@ -31,7 +32,7 @@ from tests.systems.courier_events.samples import (
 )
 
 
-def tell(*reports: samples.Report, source: str = "webhook") -> int:
+def tell(*reports: Report, source: str = "webhook") -> int:
     return events.store_reports(COURIER, source, reports, trace_id="trace-of-the-webhook")
 
 

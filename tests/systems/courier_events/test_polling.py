@@ -18,7 +18,7 @@ from dispatchlog.systems.courier.states import DispatchStatus
 from tests.systems.courier_events.samples import (
     COURIER,
     Made,
-    Tester,
+    SomeCourier,
     dispatch,
     next_attempt,
     order,
@@ -47,7 +47,7 @@ def alerts(settings: Settings) -> dict[str, list[tuple[str, str]]]:
     return {kind: [(each.subject, each.summary) for each in seen.conditions if each.kind == kind] for kind in kinds}
 
 
-def test_asking_brings_a_missed_webhook_and_the_event_says_so(courier: Tester) -> None:
+def test_asking_brings_a_missed_webhook_and_the_event_says_so(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     events.store_reports(COURIER, "webhook", [report(made, "1", "ASSIGNED")], trace_id="t")
     events.apply_open()
@@ -62,7 +62,7 @@ def test_asking_brings_a_missed_webhook_and_the_event_says_so(courier: Tester) -
     assert events.unannounced(stored(made)) == frozenset()
 
 
-def test_of_a_courier_that_tells_nothing_no_webhook_is_missed(courier: Tester) -> None:
+def test_of_a_courier_that_tells_nothing_no_webhook_is_missed(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     courier.tells = False
     courier.answers[made.reference] = report(made, "asked", "ASSIGNED")
@@ -71,7 +71,7 @@ def test_of_a_courier_that_tells_nothing_no_webhook_is_missed(courier: Tester) -
     assert events.unannounced(stored(made)) == frozenset()
 
 
-def test_nobody_is_asked_before_the_time_or_twice_at_once_or_after_the_end(courier: Tester) -> None:
+def test_nobody_is_asked_before_the_time_or_twice_at_once_or_after_the_end(courier: SomeCourier) -> None:
     made = orders(12, poll_due=True)
     later = order()
     for each in made:
@@ -86,7 +86,7 @@ def test_nobody_is_asked_before_the_time_or_twice_at_once_or_after_the_end(couri
 
 @pytest.mark.parametrize("error", [Transient("busy"), OutcomeUnknown("silence")])
 def test_what_could_not_be_learnt_is_asked_again_later_and_changes_nothing(
-    courier: Tester, error: Transient | OutcomeUnknown
+    courier: SomeCourier, error: Transient | OutcomeUnknown
 ) -> None:
     made, other = order(poll_due=True), order(poll_due=True)
     courier.answers |= {made.reference: error, other.reference: report(other, "asked", "ASSIGNED")}
@@ -99,7 +99,7 @@ def test_what_could_not_be_learnt_is_asked_again_later_and_changes_nothing(
 
 
 def test_an_answer_that_stays_behind_the_webhooks_is_a_disagreement_until_they_agree(
-    courier: Tester, events_database: Settings
+    courier: SomeCourier, events_database: Settings
 ) -> None:
     made = order(poll_due=True)
     events.store_reports(COURIER, "webhook", [report(made, "1", "PICKED_UP")], trace_id="t")
@@ -124,7 +124,7 @@ def test_an_answer_that_stays_behind_the_webhooks_is_a_disagreement_until_they_a
     assert alerts(events_database)[COURIER_APART] == []
 
 
-def test_a_delivery_that_only_a_webhook_told_is_asked_about_until_both_agree(courier: Tester) -> None:
+def test_a_delivery_that_only_a_webhook_told_is_asked_about_until_both_agree(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     events.store_reports(COURIER, "webhook", [report(made, "1", "DELIVERED")], trace_id="t")
     events.apply_open()
@@ -138,7 +138,7 @@ def test_a_delivery_that_only_a_webhook_told_is_asked_about_until_both_agree(cou
     assert (dispatch(made)["disagreement"], dispatch(made)["poll_at"]) == (None, None)
 
 
-def test_a_job_that_the_courier_does_not_know_is_a_disagreement(courier: Tester) -> None:
+def test_a_job_that_the_courier_does_not_know_is_a_disagreement(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     courier.answers[made.reference] = Permanent("what job?", code="JOB_UNKNOWN")
     polling.poll_due()
@@ -146,7 +146,7 @@ def test_a_job_that_the_courier_does_not_know_is_a_disagreement(courier: Tester)
     assert "does not know" in dispatch(made)["disagreement"]
 
 
-def test_what_a_person_set_back_stays_and_the_couriers_old_answer_is_a_disagreement(courier: Tester) -> None:
+def test_what_a_person_set_back_stays_and_the_couriers_old_answer_is_a_disagreement(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     courier.answers[made.reference] = report(made, "asked", "PICKED_UP")
     polling.poll_due()
@@ -158,7 +158,7 @@ def test_what_a_person_set_back_stays_and_the_couriers_old_answer_is_a_disagreem
 
 
 def test_a_delivery_of_an_attempt_that_was_given_up_is_an_alert_of_its_own(
-    courier: Tester, events_database: Settings
+    courier: SomeCourier, events_database: Settings
 ) -> None:
     first = order(status="CANCELED")
     next_attempt(first)
@@ -170,7 +170,7 @@ def test_a_delivery_of_an_attempt_that_was_given_up_is_an_alert_of_its_own(
     assert alerts(events_database)[COURIER_APART] == []
 
 
-def test_a_dispatch_whose_courier_is_not_configured_any_more_is_put_off(courier: Tester) -> None:
+def test_a_dispatch_whose_courier_is_not_configured_any_more_is_put_off(courier: SomeCourier) -> None:
     made = order(poll_due=True)
     courier.answers[made.reference] = replace(report(made, "asked", "ASSIGNED"), courier_reference=made.reference)
     with connected():
