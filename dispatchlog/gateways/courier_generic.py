@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dispatchlog.engine.deadline import Deadline
-from dispatchlog.engine.errors import OutcomeUnknown, Permanent, Transient
+from dispatchlog.engine.errors import GatewayError, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import Gateway, GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
 from dispatchlog.gateways import courier_signature
 from dispatchlog.gateways.courier import Report, WebhookRefused
@@ -88,6 +88,11 @@ class _Sending:
             "POST", path, headers=headers, content=parcel.body, deadline=deadline, before_write=before_write
         )
 
+    def _refusal(self, reply: HttpReply, words: Sequence[str]) -> GatewayError:
+        """What the answer means, without what it repeats of a person or of our token."""
+        tokens = [each.partition(" ")[2] for each in self._authorization.values()]
+        return without(classify_send(reply, who=WHO), [*words, *tokens])
+
     def look_up(self, parcel: Parcel, *, since: datetime, deadline: Deadline) -> LookUp:  # noqa: ARG002  (contract)
         """Not needed: the same key is sent again instead. Always UNSURE."""
         return LookUp(LookUpAnswer.UNSURE)
@@ -111,7 +116,7 @@ class GenericBooking(_Sending):
         """
         reply = self._post("/jobs", parcel, deadline, before_write)
         if reply.status not in (200, 201):
-            raise without(classify_send(reply, who=WHO), personal(stored(parcel.body)))
+            raise self._refusal(reply, personal(stored(parcel.body)))
         job = part({"": reply.json()}, "")
         job_id = reference(job.get("jobId"))
         if job_id is None:
@@ -147,7 +152,7 @@ class GenericCancellation(_Sending):
                 code="MALFORMED_REPLY",
                 evidence={"status": reply.status},
             )
-        raise classify_send(reply, who=WHO)
+        raise self._refusal(reply, ())
 
 
 class GenericCourier:

@@ -133,7 +133,7 @@ class KwikSide:
             return _envelope(PARAMETER_MISSING, "Insufficient information was supplied. Please check and try again.")
         note = str(said.get("delivery_instruction", ""))
         sha256 = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        number = note.partition("Order ")[2].partition(".")[0]
+        number = note.partition("Order ")[2].partition(". Ref ")[0]
         job, _ = self._world.book(Booking(PROTOCOL, "", sha256, number, *places, note=note))
         pickup, delivery = (
             [{"job_id": leg, "job_hash": secrets.token_hex(8), "job_token": secrets.token_hex(8), "status": True}]

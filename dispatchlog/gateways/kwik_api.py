@@ -174,11 +174,12 @@ class KwikApi:
             )
             data = _data(reply, changes=False)
         except Transient as error:
-            raise without(error, [account.password, account.email]) from error.__cause__
+            known = without(error, [account.password, account.email])
+            raise _unwelcome(known.evidence) if error.code.startswith("KWIK_") else known from error.__cause__
         except OutcomeUnknown as error:
             raise Transient(error.message, code=error.code, evidence=error.evidence) from error
         except (Permanent, _TokenRefusedError) as error:
-            raise _unwelcome() from error
+            raise _unwelcome({}) from error
         token = data.get("access_token") if isinstance(data, dict) else None
         details = part(data, "vendor_details")
         if not isinstance(token, str) or not token or "vendor_id" not in details:
@@ -189,8 +190,12 @@ class KwikApi:
         self._http.close()
 
 
-def _unwelcome() -> Transient:
-    return Transient(f"{WHO} does not accept our login; correct the setting, the row will follow.", code="UNAUTHORISED")
+def _unwelcome(evidence: Mapping[str, Any]) -> Transient:
+    return Transient(
+        f"{WHO} does not accept our login; correct the setting, the row will follow.",
+        code="UNAUTHORISED",
+        evidence=evidence,
+    )
 
 
 def _data(reply: HttpReply, *, changes: bool) -> Any:

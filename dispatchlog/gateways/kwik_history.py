@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -36,36 +36,47 @@ class Search:
     seen: int = 0
 
 
+class _UnsureError(Exception):
+    """What was read proves nothing."""
+
+
 def search(page: Page, mark: str, *, since: datetime, offset_minutes: int) -> Search:
-    """Page back to `since`. `page(limit, skip)` gives what Kwik answers; what it raises passes through.
+    """Page back to `since`. `page(limit, skip)` gives what Kwik answers; what it raises passes through."""
+    seen: dict[str, Row] = {}
+    zone = timedelta(minutes=offset_minutes)
+    try:
+        for _ in _pages(page, seen):
+            found = [row for row in seen.values() if mark in _told(row)]
+            if found:
+                return Search(rows=_whole(found, seen.values()), seen=len(seen))
+            if _is_older([_latest(row, zone) for row in seen.values()], since):
+                break
+    except _UnsureError as error:
+        return Search(why=str(error), seen=len(seen))
+    return _judged(seen.values(), since, zone)
+
+
+def _pages(page: Page, seen: dict[str, Row]) -> Iterator[None]:
+    """Read page after page into `seen`, until the history's end.
 
     Each page begins with the last row of the one before: where that is gone, rows have moved up, and one may have slipped
-    by unseen.
+    by unseen. A short page is no end: Kwik may give fewer rows than it is asked for.
     """
-    seen: dict[str, Row] = {}
     last = ""
-    zone = timedelta(minutes=offset_minutes)
     for _ in range(MOST_PAGES):
-        skip = max(0, len(seen) - 1)
-        rows = _rows(page(PAGE, skip))
-        if rows is None:
-            return Search(why="the history cannot be read", seen=len(seen))
+        rows = _rows(page(PAGE, max(0, len(seen) - 1)))
         keys = [_key(row) for row in rows]
         if last and last not in keys:
-            return Search(why="the history moved while it was read", seen=len(seen))
+            raise _UnsureError("the history moved while it was read")
         news = {key: row for key, row in zip(keys, rows, strict=True) if key not in seen}
         seen.update(news)
-        found = [row for row in seen.values() if mark in _told(row)]
-        if found:
-            return Search(rows=_whole(found, seen.values()), seen=len(seen))
+        yield
         if not news:
-            if _rows(page(PAGE, len(seen))) != []:
-                return Search(why="its end was not found", seen=len(seen))
-            return _judged(seen.values(), since, zone)
+            if _rows(page(PAGE, len(seen))):
+                raise _UnsureError("the end of the history was not found")
+            return
         last = keys[-1]
-        if _is_older([_latest(row, zone) for row in seen.values()], since):
-            return _judged(seen.values(), since, zone)
-    return Search(why="the history is too long", seen=len(seen))
+    raise _UnsureError("the history is too long")
 
 
 def _judged(rows: Collection[Row], since: datetime, zone: timedelta) -> Search:
@@ -102,13 +113,13 @@ def _latest(row: Row, zone: timedelta) -> datetime | None:
     return max(at.replace(tzinfo=UTC), at.replace(tzinfo=UTC) - zone)
 
 
-def _rows(answer: Any) -> list[Row] | None:
-    """The rows of a page: a list, or the one list in an object."""
+def _rows(answer: Any) -> list[Row]:
+    """The rows of a page: a list, or the one list in an object. Raises _UnsureError: it is none."""
     lists = [answer] if isinstance(answer, list) else []
     if isinstance(answer, dict):
         lists = [value for value in answer.values() if isinstance(value, list)]
     if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
-        return None
+        raise _UnsureError("the history cannot be read")
     return list(lists[0])
 
 

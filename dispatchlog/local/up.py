@@ -1,4 +1,4 @@
-"""Everything on one machine: starts what no setting names, then worker, clock, dashboard, sockets, mailbox and exchange.
+"""Everything on one machine: starts what no setting names, then all processes, mailbox, exchange and courier included.
 
 Owns the order of starting and stopping; what the processes do is theirs.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from dispatchlog.engine.database import configure, connected, database, fetch_one
 from dispatchlog.local.directory import LocalServerError, choose_port, port_is_free, remember_secret
 from dispatchlog.local.keeper import Keeper
+from dispatchlog.local.pharmacy_demonstration import SandboxAt
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.running import announce, only_one_here
 from dispatchlog.local.school_demonstration import ExchangeAt
@@ -32,7 +33,11 @@ from dispatchlog.supervisor import Child, Supervisor
 
 FIRST_ADMIN = "admin@dispatchlog.localhost"
 # So that a newcomer sees a form leave within a minute; a real installation keeps the day and the hour.
-QUICK = {"DISPATCHLOG_HEALTH_INFORMATION_DELAY_SECONDS": "20", "DISPATCHLOG_SWEEP_SECONDS": "10"}
+QUICK = {
+    "DISPATCHLOG_HEALTH_INFORMATION_DELAY_SECONDS": "20",
+    "DISPATCHLOG_SWEEP_SECONDS": "10",
+    "DISPATCHLOG_COURIER_WATCH_SECONDS": "20",
+}
 # A worker is given as long as a send may take, and its recording.
 GRACE_SECONDS = 35.0
 
@@ -49,6 +54,7 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         require_free_port(get_settings())
         kept = _start_servers(var, stack, say)
         local_mail = _complete_environment(var)
+        sandbox = _bring_courier(var)
         announce(var, keeps=list(kept))
         get_settings.cache_clear()
         settings = get_settings()
@@ -56,8 +62,8 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         say(f"schema       {'brought up to ' + applied[-1] if applied else 'up to date'}")
         password, samples = _first_steps(settings)
         exchange = ExchangeAt.of(var)
-        stages = _stages(settings, exchange, local_mail=local_mail, samples=samples if sample else ())
-        threading.Thread(target=_greet, args=(settings, exchange, password, say), daemon=True).start()
+        stages = _stages(settings, exchange, sandbox, local_mail=local_mail, samples=samples if sample else ())
+        threading.Thread(target=_greet, args=(settings, exchange, sandbox, password, say), daemon=True).start()
         keeper = stack.enter_context(Keeper(list(kept.values()), say))
         code = Supervisor(stages, grace_seconds=GRACE_SECONDS, upkeep=keeper.check).run()
     say("everything has stopped")
@@ -120,6 +126,15 @@ def _complete_environment(var: Path) -> bool:
     return local_mail
 
 
+def _bring_courier(var: Path) -> SandboxAt | None:
+    """A sandbox courier, for this process and its children, where no setting names a courier."""
+    if any(os.environ.get(f"DISPATCHLOG_{name}") for name in ("COURIER", "COURIER_URL", "KWIK_URL")):
+        return None
+    sandbox = SandboxAt.of(var)
+    os.environ.update(sandbox.settings())
+    return sandbox
+
+
 def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
     """Make the first administrator if there is nobody; its password comes back, and the samples that are to be loaded."""
     configure(settings.database_url, role=settings.application_role, name="dispatchlog up", max_connections=2)
@@ -130,17 +145,25 @@ def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
             # Where the sample's schools are, they are told where the exchange is this time.
             others = "SELECT EXISTS (SELECT FROM schools) AND NOT EXISTS (SELECT FROM schools WHERE code = %s)"
             samples += [] if fetch_one(others, (SCHOOLS[0].code,))[0] else ["schools"]
+            samples += [] if fetch_one("SELECT EXISTS (SELECT FROM pharmacies)")[0] else ["pharmacies"]
         return password, samples
     finally:
         database.close_all()
 
 
 def _stages(
-    settings: Settings, exchange: ExchangeAt, *, local_mail: bool, samples: Collection[str]
+    settings: Settings,
+    exchange: ExchangeAt,
+    sandbox: SandboxAt | None,
+    *,
+    local_mail: bool,
+    samples: Collection[str],
 ) -> list[list[Child]]:
-    """The mailbox and the exchange stop last: a worker may be in the middle of a mail or a message."""
+    """Mailbox, exchange and courier stop last: a worker may be in the middle of a mail, a message or a booking."""
     python = [sys.executable, "-m"]
     outside = [Child("exchange", exchange.command())]
+    if sandbox is not None:
+        outside.append(Child("courier", sandbox.command(settings)))
     if local_mail:
         port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
         mail_dir = str(settings.effective_mailbox_dir)
@@ -153,10 +176,18 @@ def _stages(
     if "schools" in samples:
         ports = [str(exchange.port), str(exchange.http_port)]
         processes.append(Child("schools", [*python, "dispatchlog.local.school_demonstration", *ports], once=True))
+    if "pharmacies" in samples and sandbox is not None:
+        processes.append(Child("pharmacies", [*python, "dispatchlog.local.pharmacy_demonstration"], once=True))
     return [outside, processes]
 
 
-def _greet(settings: Settings, exchange: ExchangeAt, password: str | None, say: Callable[[str], None]) -> None:
+def _greet(
+    settings: Settings,
+    exchange: ExchangeAt,
+    sandbox: SandboxAt | None,
+    password: str | None,
+    say: Callable[[str], None],
+) -> None:
     """Say where to look as soon as the dashboard answers."""
     for _ in range(300):
         if _answers(settings):
@@ -176,6 +207,9 @@ def _greet(settings: Settings, exchange: ExchangeAt, password: str | None, say: 
     lines += [f"  Sockets   {settings.bind_host}:{settings.socket_port}   open pages hear of pharmacy orders' changes"]
     script = _from_here(exchange.script)
     lines += [f"  HL7       {settings.effective_public_url}/admin/hl7   the test exchange answers by {script}"]
+    if sandbox is not None:
+        where = f"{settings.effective_public_url}/orders"
+        lines += [f"  Courier   {where}   the sandbox courier goes by {_from_here(sandbox.script)}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 
 

@@ -160,12 +160,14 @@ def test_a_killed_server_runs_again_and_everything_goes_on(up: Running, name: st
     assert (up.pid_of_postgres if name == "PostgreSQL" else up.pid_of_valkey) != pid
 
 
-def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_one_exchange_refuses_them(tmp_path: Path) -> None:
+def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_a_driver_has_its_first_order(tmp_path: Path) -> None:
     running = Running(tmp_path, free_port(), sample=True)
     try:
         lines = running.read_until("DISPATCH_SENT")
         while not any("ENDPOINT_REFUSED_CREDENTIALS" in line for line in lines):
             lines += running.read_until("DISPATCH_AGAIN")
+        while not any("RX-1001  ASSIGNED" in line for line in lines):
+            lines += running.read_until("RX-1001  ASSIGNED")
         run = dispatchlog("hl7", "send-now", "--pending", folder=tmp_path)
         assert "WEST  PENDING  The school's endpoint is switched off." in run.stdout
         assert running.stop()[-1] == "everything has stopped"
@@ -174,6 +176,7 @@ def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_one_exchange
             running.process.kill()
             running.process.wait()
     assert json.loads((tmp_path / "var/exchange.json").read_text())["rules"]
+    assert json.loads((tmp_path / "var/courier.json").read_text())["orders"]
 
 
 def test_ctrl_c_beside_a_dead_server_stops_everything(tmp_path: Path) -> None:
