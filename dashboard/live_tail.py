@@ -99,22 +99,15 @@ def moves_since(position: int) -> News:
     return News(everything=True) if len(rows) > MOST_MOVES else News([Moved(*row) for row in rows])
 
 
-def still_open(
-    cursor: Any,
-    sessions: Iterable[bytes],
-    *,
-    idle: timedelta,
-    absolute: timedelta,
-    fully_signed_in: bool = False,
-    second_factor: bool = False,
-) -> set[bytes]:
-    """Those of these sessions (by the hash of their id) that have not ended.
+def still_open(cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta) -> set[bytes]:
+    """Those of these sessions (by the hash of their id) that have not ended."""
+    cursor.execute(_STILL_OPEN, (list(sessions), idle, absolute))
+    return {bytes(row[0]) for row in cursor.fetchall()}
 
-    With `fully_signed_in` those alone that lead past the choice of a password, and with `second_factor` past that too.
-    """
-    limits: tuple[Any, ...] = (list(sessions), idle, absolute)
-    if fully_signed_in:
-        cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (*limits, second_factor))
-    else:
-        cursor.execute(_STILL_OPEN, limits)
+
+def still_let_in(
+    cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta, second_factor: bool
+) -> set[bytes]:
+    """The same, but those alone that lead past the choice of a password and, where it is mandatory, a second factor."""
+    cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
     return {bytes(row[0]) for row in cursor.fetchall()}

@@ -15,7 +15,7 @@ from uuid import UUID
 from werkzeug.http import parse_cookie
 
 from dashboard.connection import DATABASE_ERRORS, discard_connections
-from dashboard.live_tail import still_open
+from dashboard.live_tail import still_let_in
 from dashboard.sessions import ABSOLUTE_LIMIT, IDLE_LIMIT, cookie_name, hash_token
 from dashboard.sockets.rooms import room_of
 from dashboard.sockets.tickets import read_ticket
@@ -92,12 +92,11 @@ def _by_session(settings: Settings, cookie: str) -> Caller:
 
 
 def _open_sessions(settings: Settings, cursor: Any, sessions: Collection[bytes]) -> set[bytes]:
-    return still_open(
+    return still_let_in(
         cursor,
         sessions,
         idle=IDLE_LIMIT[settings.environment],
         absolute=ABSOLUTE_LIMIT,
-        fully_signed_in=True,
         second_factor=settings.environment == "production",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,8 @@ class SocketServer:
             log.info("SOCKET_REFUSED", code=refused.code)
             raise _refusal(refused.code, refused.message) from None
         except DATABASE_ERRORS:
-            # Whoever is refused stays away, whoever is cut off comes back by itself.
+            # Whoever is refused stays away, whoever is cut off comes back by itself; but not all of them at once.
+            await asyncio.sleep(1 + 2 * random.random())  # noqa: S311  no secret
             eio_sid = self.sio.manager.eio_sid_from_sid(sid, "/")
             await self._close_transport(eio_sid, environ)
             raise _refusal("DATABASE_UNAVAILABLE", "The database does not answer; try again in a moment.") from None
@@ -202,4 +204,21 @@ def _errors_only() -> logging.Logger:
     logger.setLevel(logging.ERROR)
     if not logger.filters:
         logger.addFilter(WithoutRows())
+        logger.addFilter(_Seldom())
     return logger
+
+
+class _Seldom(logging.Filter):
+    """A client can provoke the libraries' errors as quickly as it can send; a few a minute tell enough."""
+
+    MOST_PER_MINUTE = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minute, self._count = 0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        minute = int(record.created // 60)
+        self._count = self._count + 1 if minute == self._minute else 1
+        self._minute = minute
+        return self._count <= self.MOST_PER_MINUTE

@@ -13,7 +13,7 @@ import structlog
 
 from dashboard.sockets.changes import Change, Reader
 from dashboard.sockets.clients import Client, Clients
-from dashboard.sockets.rooms import ORDERS
+from dashboard.sockets.rooms import ORDERS, room_of
 
 log = structlog.get_logger(__name__)
 
@@ -88,17 +88,17 @@ class Teller:
             await self._tell_all()
 
     async def _end_who_may_not_listen(self) -> None:
+        await self._door.sweep()
         callers = self._clients.callers()
         if callers:
             over = await self._ask(lambda: self._reader.ended(callers))
             for client in self._clients.of(over):
                 await self._door.end(client)
-        await self._door.sweep()
         self._callers_at = time.monotonic()
 
     async def _tell(self, change: Change) -> None:
         here = self._clients.waiting_for(change.order_id, change.version)
-        lists = self._clients.in_room(ORDERS).difference(here)
+        lists = self._clients.in_room(ORDERS) - self._clients.in_room(room_of(change.order_id))
         await self._emit(UPDATED, change.payload, change, [*here, *lists])
         if here:
             await self._emit("order:updated", change.payload, change, here)

@@ -8,7 +8,7 @@
 
 (() => {
   const address = document.currentScript.dataset.socket;
-  const CLOSED_AFTER_MS = 10000, AGAIN_MS = 1000, AGAIN_MOST_MS = 30000, POLL_SECONDS = 60;
+  const CLOSED_AFTER_MS = 10000, AGAIN_MS = 1000, AGAIN_MOST_MS = 10000, REFUSED_MS = 30000, POLL_SECONDS = 60;
   const SHOWN = ["orderId", "orderNumber", "what", "version", "dispatchId", "attempt", "dispatchStatus", "bookingStatus",
     "paymentStatus", "isReadyForDispatch", "status", "traceId"];
   const root = document.documentElement;
@@ -92,11 +92,11 @@
     const [, kind, id, body] = /^4(\d)(\d*)([^]*)$/.exec(text);
     const data = body ? JSON.parse(body) : undefined;
     if (kind === "0") joinAll();
-    else if (kind === "1") { lose("the server ended it", AGAIN_MOST_MS); readAnew(); }
+    else if (kind === "1") { lose("the server ended it", REFUSED_MS); readAnew(); }
     else if (kind === "2") { const [event, payload] = data; if (Object.hasOwn(events, event)) events[event](payload); }
     else if (kind === "3") { acknowledgements.get(Number(id))?.(data[0]); acknowledgements.delete(Number(id)); }
     // Whoever is signed in no longer is led to the sign-in by reading the page.
-    else if (kind === "4") { lose(data?.data?.code ?? "refused", AGAIN_MOST_MS); readAnew(); }
+    else if (kind === "4") { lose(data?.data?.code ?? "refused", REFUSED_MS); readAnew(); }
   }
 
   let silenceMs = 45000;

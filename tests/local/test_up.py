@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from dispatchlog.settings import get_settings
 from dispatchlog.supervisor import spawn
 
 _COMMAND = [sys.executable, "-m", "dispatchlog.cli"]
@@ -177,6 +178,26 @@ def test_within_a_minute_messages_of_the_sample_s_schools_leave_and_a_driver_has
             running.process.wait()
     assert json.loads((tmp_path / "var/exchange.json").read_text())["rules"]
     assert json.loads((tmp_path / "var/courier.json").read_text())["orders"]
+
+
+def test_the_sockets_take_another_port_and_keep_it_where_the_usual_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dispatchlog.local import up as module
+
+    for name in [name for name in os.environ if name.startswith("DISPATCHLOG_")]:
+        monkeypatch.delenv(name)
+    chosen = []
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody else has it already
+            stack.enter_context(closing(socket.create_server(("127.0.0.1", 8001))))
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "environ", dict(os.environ))
+                module._complete_environment(tmp_path)
+                chosen.append(os.environ["DISPATCHLOG_SOCKET_PORT"])
+    get_settings.cache_clear()
+    assert chosen[0] == chosen[1] != "8001"
 
 
 def test_ctrl_c_beside_a_dead_server_stops_everything(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Listener:
         """The first `count` of this event, waited for; fails when they do not come."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self.all_of(event)) >= count, timeout=PATIENCE_SECONDS)
-            assert came, (event, count, self.heard)
+            assert came, (event, count, self.heard[-20:])
         return self.all_of(event)[:count]
 
     def versions(self, count: int) -> list[int]:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from dispatchlog.engine.database import execute, fetch_all, transaction
+from dispatchlog.engine.database import execute, transaction
 from tests.engine.processes import until
 
 _ROOT = Path(__file__).parents[2]
@@ -33,7 +33,8 @@ def place(number: str) -> UUID:
         execute(
             "INSERT INTO pharmacy_orders (id, order_number, pharmacy_id, patient_name, patient_phone, patient_email,"
             " address, latitude, longitude, currency, total_minor, document_sha256, source, trace_id) SELECT %s, %s,"
-            " id, 'Ada', '+2', 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s FROM pharmacies WHERE code = 'P-1'",
+            " id, 'Ada', '+2', 'ada@example.org', 'Street 2', 1, 1, 'EUR', 100, '', 'test', %s"
+            " FROM pharmacies WHERE code = 'P-1'",
             (order_id, number, f"trace-{number}"),
         )
     return order_id
@@ -69,10 +70,6 @@ def change_over(connection: Any, order_id: UUID, version: int) -> None:
     """One change in the transaction of this connection."""
     with connection.cursor() as cursor:
         cursor.execute(_CHANGE, change_of(order_id, version))
-
-
-def count_changes() -> int:
-    return int(fetch_all("SELECT count(*) FROM order_changes")[0][0])
 
 
 def start_sockets(port: int, **env: str) -> subprocess.Popen[bytes]:

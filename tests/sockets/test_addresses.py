@@ -47,7 +47,9 @@ def test_the_dashboard_and_listed_sites_may_open_sockets_and_nobody_else() -> No
         "http://localhost:8100",
         "http://[::1]:8100",
     }
-    listed = settings(public_url="https://Desk.example.org:443/", socket_origins="https://shop.example.org, http://a:81")
+    listed = settings(
+        public_url="https://Desk.example.org:443/", socket_origins="https://shop.example.org, http://a:81"
+    )
     assert allowed_origins(listed) == {"https://desk.example.org", "https://shop.example.org", "http://a:81"}
 
 

@@ -1,4 +1,4 @@
-"""A page in a real Chromium: told by its socket, asking while it has none, and led to the sign-in when it may not listen."""
+"""A page in a real Chromium: told by its socket, asking while it has none, and led to the sign-in when that is over."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def add_page(app: Flask) -> None:
 
     @needs(READ)
     def show(room: str, poll: str = "") -> str:
-        rows = fetch_all("SELECT coalesce(payload->>'dispatchStatus', 'nothing') FROM order_changes ORDER BY id DESC LIMIT 1")
+        rows = fetch_all(
+            "SELECT coalesce(payload->>'dispatchStatus', 'nothing') FROM order_changes ORDER BY id DESC LIMIT 1"
+        )
         return render_template_string(
             PAGE, room=room, status=rows[0][0] if rows else "nothing", more=f" data-socket-poll={poll}" if poll else ""
         )
