@@ -45,7 +45,7 @@ def make_door(settings: Settings, *, https: bool) -> Flask:
     door.extensions["writer"] = WebhookWriter(settings)
     # A chunked body that is too long is cut off silently by Werkzeug, so one byte more than the limit is asked for.
     door.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1
-    install_headers(door, https=https)
+    install_headers(door, settings, https=https)
     door.before_request(begin_trace)
     door.after_request(finish_answer)
     door.teardown_request(end_trace)
