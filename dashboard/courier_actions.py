@@ -31,7 +31,8 @@ SAY_WHY = "Say why: the reason stays with the order."
 _STATUS_OF = {"OTP_MALFORMED": 422, "OTP_INVALID": 422, "OTP_EXPIRED": 422, "OTP_LOCKED": 423}
 
 
-@pages.post("/ready")
+# Not /ready, which is the API's: the existing web client calls it there without the prefix.
+@pages.post("/mark-ready")
 @needs(ACT)
 def ready(order_id: UUID) -> Response:
     """The order is prepared; where its booking failed that is tried again."""

@@ -150,7 +150,7 @@ def _dispatch(row: Row) -> dict[str, Any]:
         "courier": row["courier"],
         "courier_reference": row["courier_reference"],
         "status": row["status"],
-        "courier_status": row["raw_status"],
+        "courier_status": mask_text(row["raw_status"]),
         **{name: instant_text(row[name]) for name in _INSTANTS},
         "failure_code": row["failure_code"],
         "failure_reason": mask_text(row["failure_reason"]) or None,
@@ -164,7 +164,7 @@ def _event(row: Row) -> dict[str, Any]:
     return {
         "at": instant_text(row["occurred_at"] or row["received_at"]),
         "status": row["status"],
-        "courier_status": row["raw_status"],
+        "courier_status": mask_text(row["raw_status"]),
         "source": row["source"],
         "effect": row["effect"],
     }

@@ -98,22 +98,19 @@ class Client:
         """
         return self._send(ACTOR, str(UUID(str(order_id))), queue=QUEUE)
 
-    def report_pharmacy_order(self, order: Mapping[str, Any]) -> str:
-        """Report a pharmacy order: the API's document (docs/courier.md) with `orderId`; the message's id comes back.
+    def capture_pharmacy_payment(self, payment: Mapping[str, Any]) -> str:
+        """Report what became of an order's payment: the API's document with `orderId`; the message's id comes back.
 
-        What is wrong with it only the log will say: use `HttpClient.put_pharmacy_order` to be answered.
+        What is wrong with it only the log will say: use `HttpClient.put_payment` to be answered. The order itself, which
+        names its patient, is reported by `HttpClient.put_pharmacy_order`: a broker keeps what it is given.
 
         Raises:
-            BrokerUnavailable: the broker did not take it, so nobody knows of the order; report it again.
+            BrokerUnavailable: the broker did not take it, so nobody knows of the payment; report it again.
         """
-        return self._send("report_pharmacy_order", dict(order), queue=ORDERS_QUEUE)
-
-    def capture_pharmacy_payment(self, payment: Mapping[str, Any]) -> str:
-        """Report what became of an order's payment: the API's document with `orderId`. As `report_pharmacy_order`."""
         return self._send("capture_pharmacy_payment", dict(payment), queue=ORDERS_QUEUE)
 
     def mark_pharmacy_order_ready(self, order_id: UUID | str) -> str:
-        """Say that the pharmacist has prepared the order. As `report_pharmacy_order`.
+        """Say that the pharmacist has prepared the order. As `capture_pharmacy_payment`.
 
         Raises:
             ValueError: `order_id` is not a UUID.

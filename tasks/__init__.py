@@ -1,12 +1,13 @@
 """The actors. Upstream services import them: `from tasks import auto_register_practitioner_order_kits`.
 
 An actor's message is a hint with an id or a lane's name in it, never data of a person and never work that would be lost
-with it. Only `report_pharmacy_order` takes a whole report, for services that have nothing but the broker.
+with it. Only `report_pharmacy_order` takes a whole report, which `sealed_report` makes unreadable to whoever has the
+broker.
 """
 
 from tasks.broker import broker
 from tasks.bulk import run_bulk
-from tasks.courier import capture_pharmacy_payment, mark_pharmacy_order_ready, report_pharmacy_order
+from tasks.courier import capture_pharmacy_payment, mark_pharmacy_order_ready, report_pharmacy_order, sealed_report
 from tasks.courier_events import courier_events, courier_polls
 from tasks.deliver import drain
 from tasks.hl7 import hl7_messages
@@ -24,4 +25,5 @@ __all__ = [
     "mark_pharmacy_order_ready",
     "report_pharmacy_order",
     "run_bulk",
+    "sealed_report",
 ]

@@ -1,12 +1,14 @@
 """The courier system's actors for upstream services: an order, its payment, and that it is ready.
 
-Each takes the document that the API takes, with `orderId` in it. Any number of the same messages has the effect of one. A
-message that comes too early (a payment before its order) or while the database is away is put back for later; who must know
-what became of a report uses the API, which answers.
+Each takes the document that the API takes, with `orderId` in it. A broker keeps what it is given, so an order, which names
+its patient, goes there sealed by `sealed_report`; a plain one is refused. Any number of the same messages has the effect of
+one. A message that comes too early (a payment before its order) or while the database is away is put back for later; who
+must know what became of a report uses the API, which answers.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -18,6 +20,8 @@ import structlog
 from dispatchlog.engine.database import DATABASE_AWAY
 from dispatchlog.order_documents import Document, DocumentError, Problem, read_document
 from dispatchlog.pharmacy_documents import PaymentDocument, PharmacyOrderDocument
+from dispatchlog.sealing import CannotUnsealError, seal, unseal
+from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import orders
 from dispatchlog.systems.courier.booking import REPORTS_QUEUE
 from dispatchlog.systems.courier.inputs import CourierError
@@ -32,16 +36,32 @@ _TOO_EARLY = frozenset({"ORDER_NOT_FOUND", "PHARMACY_NOT_FOUND"})
 # 5, 10, 20 ... seconds, then every 10 minutes: about two hours in all.
 MOST_TRIES = 18
 _LONGEST_DELAY_SECONDS = 600
+_SEALED_FOR = "pharmacy order report"
 AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+
+def sealed_report(order: Mapping[str, Any]) -> dict[str, str]:
+    """What may be sent to `report_pharmacy_order`: its id, and the order as only who has our secret key reads it.
+
+    Raises:
+        CourierError: INVALID_UUID, `orderId` is none.
+    """
+    order_id = str(_order_id(order.get("orderId")))
+    key = get_settings().secret_key.get_secret_value()
+    sealed = seal(json.dumps(dict(order), default=str), purpose=_SEALED_FOR, owner=order_id, secret_key=key)
+    return {"orderId": order_id, "sealed": base64.b64encode(sealed).decode()}
 
 
 @dramatiq.actor(broker=broker, queue_name=REPORTS_QUEUE, max_age=0)
 def report_pharmacy_order(order: object = None, source: object = "queue", tries: object = 0) -> None:
-    """A pharmacy order was created: the API's document with `orderId`."""
+    """A pharmacy order was created: `send(sealed_report(order), source="your-service")`."""
 
     def store() -> None:
-        document = _read(PharmacyOrderDocument, order)
-        orders.put_order(document.to_input(_order_id(document.order_id)), source=_source(source), trace_id="")
+        order_id, opened = _opened(order)
+        document = _read(PharmacyOrderDocument, opened)
+        if document.order_id not in (None, order_id):
+            raise CourierError("it was sealed for another order", code="REPORT_NOT_SEALED", field="orderId")
+        orders.put_order(document.to_input(order_id), source=_source(source), trace_id="")
 
     _take(report_pharmacy_order, store, order, source, tries)
 
@@ -103,6 +123,19 @@ def _read(kind: type[AnyDocument], said: object) -> AnyDocument:
         return read_document(kind, json.dumps(said), what="the message")
     except TypeError:
         raise DocumentError([Problem("INVALID_JSON", "this is not JSON")]) from None
+
+
+def _opened(said: object) -> tuple[UUID, object]:
+    """The order's id and its report. Whoever has only the broker can neither read one nor make one."""
+    if not isinstance(said, Mapping) or not isinstance(said.get("sealed"), str):
+        raise CourierError("a report goes over the broker sealed", code="REPORT_NOT_SEALED", field="sealed")
+    order_id = _order_id(said.get("orderId"))
+    key = get_settings().secret_key.get_secret_value()
+    try:
+        sealed = base64.b64decode(said["sealed"], validate=True)
+        return order_id, json.loads(unseal(sealed, purpose=_SEALED_FOR, owner=str(order_id), secret_key=key))
+    except (CannotUnsealError, ValueError) as error:
+        raise CourierError("it was not sealed with our key", code="REPORT_NOT_SEALED", field="sealed") from error
 
 
 def _order_id(value: object) -> UUID:

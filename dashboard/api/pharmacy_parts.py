@@ -132,6 +132,8 @@ class CourierDispatchPart(Part):
                 **row,
                 "dispatch_id": row["id"],
                 "status": shown(row["status"]),
+                "raw_status": mask_text(row["raw_status"]),
+                "cancel_refused": mask_text(row["cancel_refused"]) or None,
                 "driver_phone": mask(row["driver_phone"]) or None,
                 "failure_reason": mask_text(row["failure_reason"]) or None,
                 "booking": BookingPart.of(booking) if booking else None,
@@ -155,7 +157,8 @@ class CourierEventPart(Part):
 
     @classmethod
     def of(cls, row: Row) -> CourierEventPart:
-        return cls(**{**row, "at": row["received_at"], "reason": mask_text(row["reason"])})
+        masked = {name: mask_text(row[name]) for name in ("raw_status", "reason")}
+        return cls(**{**row, **masked, "at": row["received_at"]})
 
 
 class OrderSummaryPart(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from werkzeug.test import TestResponse
 
+from dashboard import create_app
+from dashboard.api import BLUEPRINT, ROUTES
 from dashboard.sockets.tickets import read_ticket
 from dispatchlog.engine.database import connected, fetch_one, transaction
 from dispatchlog.gateways.fake import Outcome, Play
@@ -347,3 +350,11 @@ def test_a_refund_is_final(api: Api) -> None:
     assert pay(api, order_id, "Refunded").status_code == 200
     assert api.error(pay(api, order_id)) == (409, "PAYMENT_FINAL", "status")
     assert api.error(pay(api, order_id, "Maybe")) == (400, "PAYMENT_STATUS_UNKNOWN", "status")
+
+
+def test_no_page_of_the_dashboard_stands_in_the_way_of_an_address_of_the_api(settings_env: Settings) -> None:
+    addresses = create_app(settings_env).url_map.bind("localhost")
+    for route in ROUTES:
+        for rule in filter(None, (route.rule, route.unversioned)):
+            endpoint, _ = addresses.match(re.sub("<[^>]+>", str(uuid4()), rule), method=route.method)
+            assert endpoint.startswith(f"{BLUEPRINT}."), rule

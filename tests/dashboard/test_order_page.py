@@ -62,7 +62,7 @@ def test_what_the_gate_waits_for_is_said_in_words(dash: Dashboard) -> None:
 @pytest.mark.parametrize(
     ("status", "staff"),
     [
-        (None, {"ready"}),
+        (None, {"mark-ready"}),
         ("REQUESTED", {"cancel"}),
         ("BOOKED", {"cancel"}),
         ("ASSIGNED", {"cancel"}),
@@ -89,10 +89,10 @@ def test_a_failed_booking_can_be_tried_again_and_one_in_doubt_leads_to_the_desk(
     text = visitor.get(page(failed)).text
     assert "DISPATCH_CREATION_FAILED" in text
     assert "No vehicle in this zone" in text
-    assert "ready" in buttons(text)
+    assert "mark-ready" in buttons(text)
     assert "/dispatches/courier_booking/" in text
     text = visitor.get(page(doubtful)).text
-    assert "ready" not in buttons(text)
+    assert "mark-ready" not in buttons(text)
     assert 'href="/in-doubt"' in text
 
 
@@ -201,7 +201,7 @@ def test_there_is_no_page_of_an_order_that_is_not_there(dash: Dashboard) -> None
     gone = {"id": uuid4()}
     assert visitor.get(page(gone)).status_code == 404
     for name in (
-        "ready",
+        "mark-ready",
         "cancel",
         "redispatch",
         "deliver",
@@ -243,7 +243,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("status", "name", "fields", "called", "said"),
     [
-        (None, "ready", {}, "ready", "It waits for the payment"),
+        (None, "mark-ready", {}, "ready", "It waits for the payment"),
         ("BOOKED", "cancel", {"reason": "wrong one"}, "cancel", "The courier is being told."),
         ("FAILED", "redispatch", {"reason": "back home"}, "redispatch", "A courier is being booked again."),
         ("IN_TRANSIT", "deliver", {"code": " 123 456 "}, "verify_code", "The code was right."),

@@ -14,12 +14,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from dispatchlog.engine import operator
-from dispatchlog.engine.database import connected, execute, fetch_dicts
-from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.errors import DispatchlogError, Transient
+from dispatchlog.engine.gateway import Receipt
+from dispatchlog.gateways.courier import Report
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.courier import cancelling, orders, pharmacies, reading
+from dispatchlog.systems.courier import cancelling, events, orders, pharmacies, reading
 from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.inputs import (
     CourierError,
@@ -279,6 +281,39 @@ def test_a_refund_takes_back_a_booking_that_has_not_left(desk: CourierDesk) -> N
     assert refusal(lambda: cancelling.redispatch(order_id, actor=STAFF))[0] == "PAYMENT_NOT_CAPTURED"
 
 
+@pytest.mark.parametrize("looked_after", [True, False])
+def test_a_refund_while_the_booking_is_under_way_brings_no_driver(
+    desk: CourierDesk, monkeypatch: pytest.MonkeyPatch, looked_after: bool
+) -> None:
+    """Whether the clock or the next try comes first: what has not left does not leave, what has left is taken back."""
+    order_id = requested()
+
+    def refunded_meanwhile(*_: object, **__: object) -> Receipt:
+        orders.capture_payment(order_id, PaymentInput("Refunded"), source="app")
+        raise Transient("busy", code="BUSY")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(desk.courier.booking, "send", refunded_meanwhile)
+        desk.drain()
+    (booking,) = desk.rows("courier_bookings")
+    if looked_after:
+        follow_up()
+    else:
+        operator.retry(registry.lane("courier_booking"), [booking["id"]], actor=STAFF)
+    desk.drain()
+    desk.drain("courier_cancellation")
+    assert desk.statuses() == ["CANCELED"]
+    assert len(desk.courier.booking.accepted) == len(desk.courier.cancellation.accepted) == (0 if looked_after else 1)
+
+
+def test_what_waits_at_the_gate_is_found_by_its_index(desk: CourierDesk) -> None:
+    with transaction("test"):
+        execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in fetch_all(f"EXPLAIN {orders._SHUT}", (10,)))
+    assert "pharmacy_orders_gate" in plan
+    assert "Filter" not in plan
+
+
 def test_without_a_courier_the_gate_waits_and_opens_by_itself(
     desk: CourierDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +494,25 @@ def test_what_is_under_way_cannot_be_begun_again(desk: CourierDesk, status: str,
     set_status(order_id, status)
     assert refusal(lambda: cancelling.redispatch(order_id, actor=STAFF))[0] == code
     assert len(desk.dispatches()) == 1
+
+
+def test_what_the_courier_said_already_counts_before_another_driver_is_sent(desk: CourierDesk) -> None:
+    order_id = requested()
+    desk.drain()
+    set_status(order_id, "FAILED")
+    report = Report(event_id="e-1", courier_reference="fake-1", raw_status="DELIVERED", status="DELIVERED")
+    events.store_reports(desk.courier.name, "webhook", [report], trace_id="")
+    assert refusal(lambda: cancelling.redispatch(order_id, actor=STAFF))[0] == "DISPATCH_ALREADY_DELIVERED"
+    assert len(desk.dispatches()) == 1
+
+
+def test_a_courier_s_event_cannot_stand_in_the_place_of_ours(desk: CourierDesk) -> None:
+    requested()
+    (dispatch,) = desk.dispatches()
+    report = Report(event_id=f"booking:{dispatch['id']}", courier_reference="x", raw_status="?", status=None)
+    events.store_reports(desk.courier.name, "webhook", [report], trace_id="")
+    desk.drain()
+    assert desk.statuses() == ["BOOKED"]
 
 
 def test_an_order_without_a_dispatch_has_none_to_cancel_or_repeat(desk: CourierDesk) -> None:

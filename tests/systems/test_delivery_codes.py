@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 
+from dashboard.courier_order_queries import deeds_on
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import Permanent
@@ -141,6 +142,33 @@ def test_the_code_is_stored_nowhere(desk: CourierDesk, mail_server: Any, capfd: 
     assert b"{code}" in bodies
     found = {*SIX.findall(everything), *SIX.findall(bodies.decode()), *SIX.findall(printed.out + printed.err)}
     assert right(row) not in found
+
+
+def test_a_courier_s_link_does_not_take_the_code_to_the_courier(desk: CourierDesk, mail_server: Any) -> None:
+    requested()
+    desk.drain()
+    with connected():
+        execute("UPDATE courier_dispatches SET tracking_url = 'https://courier.example/t?c={code}'")
+        execute("UPDATE pharmacies SET name = 'Ikeja {code} Pharmacy'")
+    move("IN_TRANSIT")
+    row = dispatch()
+    [mail] = mails(desk, mail_server[1])
+    for kind in ("plain", "html"):
+        text = text_of(mail, kind)
+        assert "https://courier.example/t?c=%7Bcode%7D" in text
+        assert text.count(right(row)) == 1
+
+
+def test_what_is_done_to_a_code_is_told_with_its_order(desk: CourierDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = on_its_way(desk)
+    monkeypatch.setattr(codes, "RESEND_AFTER", timedelta(0))
+    codes.resend_code(row["id"], actor=STAFF)
+    for _ in range(5):
+        refused(row["id"], wrong(row))
+    codes.unlock_code(row["id"], actor=STAFF, reason="she had read out the order number")
+    with connected():
+        found = [deed["action"] for deed in deeds_on(row["order_id"], [])]
+    assert {"resend_delivery_code", "unlock_delivery_code"} <= set(found)
 
 
 def test_a_resend_says_the_same_code_until_it_expires_and_then_another(

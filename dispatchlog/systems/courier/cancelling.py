@@ -8,7 +8,7 @@ from uuid import UUID
 
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
-from dispatchlog.engine.database import execute, fetch_dicts, transaction
+from dispatchlog.engine.database import fetch_dicts, transaction
 from dispatchlog.systems.courier.booking import booking_of, request_dispatch
 from dispatchlog.systems.courier.cancellation_lane import LANE, courier_cancellation_lane, enqueue_cancellation
 from dispatchlog.systems.courier.changes import OrderRow, lock_order, note_change
@@ -16,7 +16,7 @@ from dispatchlog.systems.courier.checks import PAID
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.moves import newest_dispatch
 from dispatchlog.systems.courier.states import CANCELLABLE, REPEATABLE, DispatchStatus
-from dispatchlog.systems.courier.withdrawing import can_never_leave, withdraw
+from dispatchlog.systems.courier.withdrawing import call_off, can_never_leave, note_wish
 
 __all__ = ["LANE", "cancel_dispatch", "courier_cancellation_lane", "redispatch"]
 
@@ -34,14 +34,14 @@ def cancel_dispatch(order_id: UUID, *, actor: str, reason: str = "") -> OrderRow
     """
     reason = _one_line(reason)
     with transaction(actor, reason or "delivery cancelled"):
-        order = lock_order(order_id)
+        order = _heard_out(lock_order(order_id))
         dispatch = _dispatch(order)
         status = DispatchStatus(dispatch["status"])
         if status not in CANCELLABLE:
             message = f"the delivery is {status}; only one that was not picked up yet can be cancelled"
             raise CourierError(message, code="DISPATCH_NOT_CANCELLABLE", field="orderId")
         after = (
-            _cancel_requested(order, dispatch, actor, reason)
+            call_off(dispatch, actor=actor, reason=reason)
             if status is DispatchStatus.REQUESTED
             else _cancel_booked(order, dispatch, actor, reason)
         )
@@ -60,7 +60,7 @@ def redispatch(order_id: UUID, *, actor: str, reason: str = "") -> OrderRow:
     """
     reason = _one_line(reason)
     with transaction(actor, reason or "delivery begun again"):
-        order = lock_order(order_id)
+        order = _heard_out(lock_order(order_id))
         dispatch = _dispatch(order)
         status = DispatchStatus(dispatch["status"])
         if status not in REPEATABLE:
@@ -76,6 +76,16 @@ def redispatch(order_id: UUID, *, actor: str, reason: str = "") -> OrderRow:
         return lock_order(order_id)
 
 
+def _heard_out(order: OrderRow) -> OrderRow:
+    """The order after what its courier has told of it already: what is decided now is not decided on old news."""
+    from dispatchlog.systems.courier import applying  # noqa: PLC0415  (applying needs orders, which needs the lanes)
+
+    if order["dispatch_id"] is None:
+        return order
+    applying.apply_own(order["id"], order["dispatch_id"], with_reference=True)
+    return lock_order(order["id"])
+
+
 def _dispatch(order: OrderRow) -> Mapping[str, Any]:
     """The newest dispatch, unless there is none or it has arrived."""
     dispatch = newest_dispatch(order)
@@ -88,14 +98,6 @@ def _dispatch(order: OrderRow) -> Mapping[str, Any]:
     return dispatch
 
 
-def _cancel_requested(order: OrderRow, dispatch: Mapping[str, Any], actor: str, reason: str) -> OrderRow | None:
-    after = withdraw(dispatch, actor=actor, reason=reason or "delivery cancelled")
-    if after is not None or dispatch["cancel_requested_at"] is not None:
-        return after
-    _note_wish(dispatch, actor, reason)
-    return note_change(order["id"], "cancelling")
-
-
 def _cancel_booked(order: OrderRow, dispatch: Mapping[str, Any], actor: str, reason: str) -> OrderRow | None:
     if not dispatch["courier_reference"]:
         message = "the courier's number of it is not known; ring the courier up, then set the status by hand"
@@ -103,7 +105,9 @@ def _cancel_booked(order: OrderRow, dispatch: Mapping[str, Any], actor: str, rea
     last = _last_cancellation(dispatch)
     if last is not None and last["status"] in ("PENDING", "QUEUED", "SENT"):
         return None
-    _note_wish(dispatch, actor, reason)
+    if last is not None and last["in_doubt"] and not _is_free(last):
+        return None
+    note_wish(dispatch, actor=actor, reason=reason)
     if last is not None and last["in_doubt"]:
         # The courier takes the same request under the same key, so asking again settles it.
         lane = courier_cancellation_lane()
@@ -123,11 +127,14 @@ def _last_cancellation(dispatch: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _note_wish(dispatch: Mapping[str, Any], actor: str, reason: str) -> None:
-    execute(
-        "UPDATE courier_dispatches SET cancel_requested_at = clock_timestamp(), cancel_requested_by = %s,"
-        " cancel_reason = %s, cancel_refused = NULL, updated_at = clock_timestamp() WHERE id = %s",
-        (actor[:128], reason or None, dispatch["id"]),
+def _is_free(cancellation: Mapping[str, Any]) -> bool:
+    """Whether it is as it was read, and is locked now; who moves it waits for the order's lock, so it is not waited for."""
+    return bool(
+        fetch_dicts(
+            "SELECT id FROM courier_cancellations WHERE id = %s AND status = 'FAILED' AND in_doubt"
+            " FOR NO KEY UPDATE SKIP LOCKED",
+            (cancellation["id"],),
+        )
     )
 
 

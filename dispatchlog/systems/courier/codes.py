@@ -187,7 +187,7 @@ def _locked() -> CourierError:
 
 
 def _named(dispatch: Mapping[str, Any]) -> dict[str, str]:
-    return {"dispatchId": str(dispatch["id"]), "orderId": str(dispatch["order_id"])}
+    return {"courier_dispatch_id": str(dispatch["id"]), "order_id": str(dispatch["order_id"])}
 
 
 def _require(reason: str) -> None:

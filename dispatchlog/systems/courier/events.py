@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EventRow = tuple[Any, ...]
 
 LONGEST_EVENT_ID = 128
+_OURS = ("booking:", "cancel:", "withdrawn:", "otp:", "without-code:", HAND)
 AT_ONCE = 500
 _LONGEST = 255
 _asked, _busy = threading.Event(), threading.Lock()
@@ -104,9 +105,11 @@ def _row(courier: str, source: str, trace_id: str, report: Report, *, tells: boo
 
 
 def _event_id(given: str) -> str:
-    """A longer one than fits is known by its hash: cut off, two could be the same."""
+    """A longer one than fits is known by its hash: cut off, two could be the same. So is one that looks like one of ours: a
+    courier knows our dispatch's id, and its event must not stand in the place of what happens on our side.
+    """
     text = _storable(given)
-    if len(text) <= LONGEST_EVENT_ID:
+    if len(text) <= LONGEST_EVENT_ID and not text.startswith(_OURS):
         return str(text)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -159,9 +159,16 @@ def _compose(row: Row) -> Letter:
     tracking = subject["tracking_url"] or ""
     more = {
         "expires_at": f"{subject['code_expires_at'].astimezone(UTC):%d.%m.%Y %H:%M} UTC",
-        "tracking_url": tracking if tracking.startswith("https://") else "",
+        # A link that held the blank would take the code to the courier. Encoded it leads where it did (RFC 3986, 2.1).
+        "tracking_url": _braceless(tracking, "%7B", "%7D") if tracking.startswith("https://") else "",
     }
-    return _letter("delivery_code", {**context, **more}, row, recipient, headers)
+    told = {name: _braceless(value, "(", ")") for name, value in {**context, **more}.items()}
+    return _letter("delivery_code", told, row, recipient, headers)
+
+
+def _braceless(text: str, opening: str, closing: str) -> str:
+    """No blank for the code in what others wrote."""
+    return text.replace("{", opening).replace("}", closing)
 
 
 def _update(row: Row, subject: Row) -> dict[str, str]:

@@ -27,7 +27,7 @@ from dispatchlog.systems.courier.courier_gateway import chosen_courier
 from dispatchlog.systems.courier.inputs import CourierError, OrderInput, PaymentInput
 from dispatchlog.systems.courier.moves import newest_dispatch
 from dispatchlog.systems.courier.states import DispatchStatus
-from dispatchlog.systems.courier.withdrawing import free_booking, withdraw
+from dispatchlog.systems.courier.withdrawing import call_off, free_booking
 from dispatchlog.tracing import new_trace_id
 
 __all__ = [
@@ -166,9 +166,9 @@ def waiting_for(order: OrderRow) -> tuple[Waiting, ...]:
     return tuple(found)
 
 
-# The few that wait are found by their empty status, among however many were dispatched.
+# By the index of what waits at the gate, among however many were dispatched or never paid.
 _SHUT = """
-SELECT id FROM pharmacy_orders WHERE dispatch_status IS NULL AND payment_status = 'Paid' AND is_ready_for_dispatch
+SELECT id FROM pharmacy_orders WHERE dispatch_id IS NULL AND payment_status = 'Paid' AND is_ready_for_dispatch
 ORDER BY created_at, id LIMIT %s
 """
 GATES_AT_ONCE = 500
@@ -213,12 +213,13 @@ def _retry_failed(order: OrderRow, actor: str) -> bool:
 
 
 def _take_back(order: OrderRow, actor: str) -> OrderRow:
-    """A refunded order's booking does not leave any more; one that may have left is for a person to cancel."""
-    if order["dispatch_status"] != DispatchStatus.REQUESTED:
-        return order
+    """A refunded order's booking does not leave any more, and one that is under way is taken back as soon as that is known;
+    one that the courier has is for a person to cancel.
+    """
     dispatch = newest_dispatch(order)
-    after = None if dispatch is None else withdraw(dispatch, actor=actor, reason="the payment was refunded")
-    return after or order
+    if dispatch is None or dispatch["status"] != DispatchStatus.REQUESTED:
+        return order
+    return call_off(dispatch, actor=actor, reason="the payment was refunded") or order
 
 
 def _columns(order: OrderInput) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Taking a booking out of its lane before it leaves. Owns the proof that it never will; asks no courier."""
+"""Taking a booking out of its lane before it leaves. Owns the proof that it never will, and the wish while there is
+none; asks no courier.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import execute, fetch_dicts
 from dispatchlog.systems.courier.booking import courier_booking_lane
-from dispatchlog.systems.courier.changes import OrderRow
+from dispatchlog.systems.courier.changes import OrderRow, note_change
 from dispatchlog.systems.courier.moves import move
 from dispatchlog.systems.courier.states import DispatchStatus
 
@@ -50,4 +52,24 @@ def withdraw(dispatch: Mapping[str, Any], *, actor: str, reason: str) -> OrderRo
         source="staff",
         actor=actor,
         reason=reason,
+    )
+
+
+def call_off(dispatch: Mapping[str, Any], *, actor: str, reason: str) -> OrderRow | None:
+    """End a REQUESTED dispatch where its booking has not left; else keep the wish, so that it is taken back, or not sent
+    again, once what became of it is known. None: that is wished already. The order is locked.
+    """
+    after = withdraw(dispatch, actor=actor, reason=reason or "delivery cancelled")
+    if after is not None or dispatch["cancel_requested_at"] is not None:
+        return after
+    note_wish(dispatch, actor=actor, reason=reason)
+    return note_change(dispatch["order_id"], "cancelling")
+
+
+def note_wish(dispatch: Mapping[str, Any], *, actor: str, reason: str) -> None:
+    """Keep who wants it back, and why; an earlier refusal of the courier's is over."""
+    execute(
+        "UPDATE courier_dispatches SET cancel_requested_at = clock_timestamp(), cancel_requested_by = %s,"
+        " cancel_reason = %s, cancel_refused = NULL, updated_at = clock_timestamp() WHERE id = %s",
+        (actor[:128], reason or None, dispatch["id"]),
     )
