@@ -16,7 +16,7 @@ from dashboard.days import begin_of, end_of
 from dashboard.queries import Query
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 
-MOST_DISPATCHES = 10_000
+MOST_DISPATCHES = 5_000
 MOST_CAUSES = 10
 
 # From which instant to which; the last two only of what was delivered.

@@ -57,7 +57,7 @@ def history(
         *_of_tries(state, tries),
         *_of_people(deeds),
     ]
-    return sorted(lines, key=lambda line: line.at, reverse=True)
+    return sorted(lines, key=lambda line: line.at)[::-1]
 
 
 def found_by_asking(events: Sequence[Row], telling: Collection[str]) -> set[int]:

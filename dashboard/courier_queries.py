@@ -19,7 +19,7 @@ from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Row
 
 # Of a search that more orders match the newest of these are looked through.
-SEARCH_LIMIT = 1_000
+SEARCH_LIMIT = 200
 MOST_PHARMACIES = 500
 
 _BOOKING_FAILED = "SELECT FROM courier_bookings b WHERE b.courier_dispatch_id = o.dispatch_id AND b.status = 'FAILED'"

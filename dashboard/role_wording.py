@@ -18,7 +18,11 @@ class Permission:
 
 PERMISSIONS = (
     Permission(READ, "See what is sent", "Every dispatch and order and how they stand, with recipients masked."),
-    Permission(ACT, "Act on dispatches", "Retry, cancel, correct a recipient, and settle what is in doubt."),
+    Permission(
+        ACT,
+        "Act on dispatches",
+        "Retry, cancel, correct a recipient, settle what is in doubt; see pharmacy orders through to their delivery.",
+    ),
     Permission(REVEAL, "Look at recipients", "See a recipient unmasked. Each look is kept."),
     Permission(EXPORT, "Export lists", "Download lists as files. Each export is kept."),
     Permission(CONTROL, "Pause and resume", "Hold back and release lanes and providers."),
@@ -26,7 +30,7 @@ PERMISSIONS = (
     Permission(
         MANAGE,
         "Manage people",
-        "Make accounts, set roles, reset passwords and second factors, end sessions; see to HL7 messages.",
+        "Make accounts, set roles, reset passwords and second factors, end sessions; see to HL7 messages and pharmacies.",
     ),
 )
 _KNOWN = {permission.key: permission for permission in PERMISSIONS}

@@ -120,13 +120,17 @@ def test_a_list_and_a_dispatch_are_told_what_concerns_them(site: Site) -> None:
 
 
 def test_what_concerns_another_lane_is_not_asked_for(site: Site) -> None:
-    # Soon after it began, the server's tail tells everybody once to read everything; the page comes after that.
+    # Soon after it began, the server's tail tells everybody once to read everything, and only then of single moves. The
+    # page comes after that.
     before = site.signed_in("viewer")
-    before.goto(site.url)
     heard = listening(before)
-    until_heard(before, heard, "all")
+    until_heard(before, heard, "hello")
+    with connected():
+        place_order("VO-8")
+    until_true(before, lambda: any(not each.startswith("hello") for each in heard), what="hearing of it")
     page = site.signed_in("viewer")
-    with page.expect_response(lambda response: in_background(response.request)):
+    # Not what the overview, from where it comes, asked at its last moment.
+    with page.expect_response(lambda answer: in_background(answer.request) and "/lanes/" in answer.url):
         page.goto(f"{site.url}/lanes/health_information")
     heard = listening(page)
     until_heard(page, heard, "hello")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from dispatchlog.systems.courier import codes
 from dispatchlog.systems.courier.code_rules import code_of
 from tests.dashboard.order_samples import attempt, event, one_of_each, order, the_order
 from tests.dashboard.test_browser import Site, chromium, site, violations
@@ -60,7 +62,10 @@ def test_axe_finds_nothing_wrong_with_any_page(site: Site, scheme: str, width: i
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
 
 
-def test_the_code_is_checked_before_it_is_sent_and_errors_stay_in_the_dialog(site: Site) -> None:
+def test_the_code_is_checked_before_it_is_sent_and_errors_stay_in_the_dialog(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "RESEND_AFTER", timedelta(hours=1))
     row, code = on_its_way()
     page = site.signed_in("pharmacist")
     page.goto(f"{site.url}/orders/{row['id']}")
@@ -102,8 +107,6 @@ def test_the_code_works_without_scripts(site: Site) -> None:
 
 
 def test_an_update_is_said_and_the_arrival_is_counted_down(site: Site) -> None:
-    from datetime import UTC, datetime, timedelta
-
     row = order("BOOKED", dispatch={"eta_at": datetime.now(UTC) + timedelta(minutes=90, seconds=30)})
     page = site.signed_in("viewer")
     page.goto(f"{site.url}/orders/{row['id']}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import structlog
 
@@ -17,6 +18,8 @@ log = structlog.get_logger(__name__)
 # One name for the nudge, the queue and the actor.
 EVENTS = "courier_events"
 POLLS = "courier_polls"
+# Between two hints, so that hundreds of webhooks a second do not mean hundreds of hints.
+PAUSE_SECONDS = 0.01
 
 
 class _Hinting:
@@ -35,6 +38,7 @@ class _Hinting:
                 get_waker().hint(EVENTS, queue=EVENTS, actor=EVENTS)
             except Exception:
                 log.exception("COURIER_HINT_FAILED")  # without this thread nobody would be woken any more
+            time.sleep(PAUSE_SECONDS)
 
 
 _guard = threading.Lock()

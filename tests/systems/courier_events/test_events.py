@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from dispatchlog.engine.database import connected, database, execute, fetch_all, fetch_one, transaction
 from dispatchlog.gateways.courier import Report
 from dispatchlog.settings import Settings
-from dispatchlog.systems.courier import events, orders
+from dispatchlog.systems.courier import applying, events, orders
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.states import DispatchStatus
 from tests.systems.courier_events import samples
@@ -154,22 +154,43 @@ def test_an_event_before_its_booking_waits_for_it_and_is_then_applied(asked: Ask
     assert state(made)["status"] == "ASSIGNED"
 
 
-def test_a_booking_and_whoever_sees_no_dispatch_yet_never_miss_each_other(asked: Asked, settings_env: Settings) -> None:
-    """The webhook is looked at while the booking's transaction is open, so it sees no dispatch, and then commits first."""
-    made = order(status="REQUESTED")
-    tell(report(made, "1", "ASSIGNED"))
+def book(made: samples.Made) -> None:
     with transaction("booking"):
         orders.lock_order(made.order)
-        execute(
-            "UPDATE courier_dispatches SET courier_reference = %s WHERE id = %s RETURNING *",
-            (made.reference, made.dispatch),
-        )
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(apply).result(timeout=30) == 1
+        execute("UPDATE courier_dispatches SET courier_reference = %s WHERE id = %s", (made.reference, made.dispatch))
         events.note_own(
             dispatch(made), DispatchStatus.BOOKED, source="booking", event_id="booking:1", actor="service:test"
         )
+
+
+def test_a_booking_waits_for_whoever_is_just_saying_that_nobody_has_its_reference(
+    asked: Asked, events_database: Settings
+) -> None:
+    """He looked before the booking was committed and has not committed himself: each would miss what the other writes."""
+    made = order(status="REQUESTED")
+    tell(report(made, "1", "ASSIGNED"))
+    with connected():
+        ids = [event_id for (event_id,) in fetch_all("SELECT id FROM courier_events")]
+    with (
+        closing(psycopg2.connect(events_database.database_url)) as other,
+        other.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        cursor.execute(applying._TAKE_TURNS, (COURIER, made.reference))
+        cursor.execute(applying._NOBODY_S, (ids,))
+        assert cursor.rowcount == 1
+        booked = pool.submit(book, made)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        with closing(psycopg2.connect(events_database.database_url)) as watcher, watcher.cursor() as seen:
+            watcher.autocommit = True
+            seen.execute(waits)
+            while seen.fetchone() == (0,):
+                assert not booked.done()
+                seen.execute(waits)
+        other.commit()
+        booked.result(timeout=30)
     assert state(made)["status"] == "ASSIGNED"
+    assert [effect for _, effect in effects(made)].count("UNMATCHED") == 0
 
 
 def test_many_threads_apply_each_event_once_and_end_where_one_would(asked: Asked) -> None:
