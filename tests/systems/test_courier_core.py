@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +17,12 @@ from dispatchlog.engine import operator
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, Transient
 from dispatchlog.engine.gateway import Receipt
+from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.courier import Report
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
-from dispatchlog.systems.courier import cancelling, events, orders, pharmacies, reading
+from dispatchlog.systems.courier import cancellation_lane, cancelling, events, orders, pharmacies, reading
 from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.inputs import (
     CourierError,
@@ -548,6 +549,42 @@ def test_a_delivery_called_off_while_its_booking_is_on_its_way_is_taken_back(des
     desk.drain("courier_cancellation")
     assert desk.statuses() == ["CANCELED"]
     assert len(desk.courier.cancellation.accepted) == 1
+
+
+def test_a_cancellation_whose_doubt_is_being_settled_is_not_waited_for(
+    desk: CourierDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever settles it has its row and waits for the order's lock, which is held here."""
+    monkeypatch.setattr(cancellation_lane, "RetryPolicy", lambda **_: RetryPolicy(max_attempts=1))
+    registry.forget()
+    order_id = requested()
+    desk.drain()
+    cancelling.cancel_dispatch(order_id, actor=STAFF)
+    desk.courier.cancellation.script(Outcome.UNKNOWN_BEFORE_ACCEPT)
+    desk.drain("courier_cancellation")
+    (doubtful,) = desk.rows("courier_cancellations")
+    assert (doubtful["status"], doubtful["in_doubt"]) == ("FAILED", True)
+    held, done = Event(), Event()
+
+    def settle() -> None:
+        with transaction("test"):
+            execute("SELECT FROM courier_cancellations FOR UPDATE")
+            held.set()
+            done.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        settling = threads.submit(settle)
+        held.wait()
+        try:
+            with transaction("test"):
+                execute("SET LOCAL lock_timeout = '20s'")
+                cancelling.cancel_dispatch(order_id, actor=STAFF)
+        finally:
+            done.set()
+        settling.result()
+    cancelling.cancel_dispatch(order_id, actor=STAFF)
+    desk.drain("courier_cancellation")
+    assert desk.statuses() == ["CANCELED"]
 
 
 def test_a_doubt_settled_as_not_sent_does_not_send_what_was_called_off(desk: CourierDesk) -> None:
