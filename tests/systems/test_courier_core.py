@@ -32,6 +32,7 @@ from dispatchlog.systems.courier.inputs import (
     Place,
 )
 from dispatchlog.systems.courier.orders import Waiting
+from dispatchlog.systems.courier.states import DispatchStatus
 from tests.systems.courier_samples import (
     PAID,
     PATIENT,
@@ -505,6 +506,23 @@ def test_what_the_courier_said_already_counts_before_another_driver_is_sent(desk
     events.store_reports(desk.courier.name, "webhook", [report], trace_id="")
     assert refusal(lambda: cancelling.redispatch(order_id, actor=STAFF))[0] == "DISPATCH_ALREADY_DELIVERED"
     assert len(desk.dispatches()) == 1
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_only_a_person_ended_is_taken_back_before_another_driver_is_sent(desk: CourierDesk, by_hand: bool) -> None:
+    order_id = requested()
+    desk.drain()
+    (dispatch,) = desk.dispatches()
+    if by_hand:
+        events.set_by_hand(dispatch["id"], DispatchStatus.FAILED, actor=STAFF, reason="the driver does not answer")
+    else:
+        report = Report(event_id="e-1", courier_reference="fake-1", raw_status="FAILED", status="FAILED")
+        events.store_reports(desk.courier.name, "webhook", [report], trace_id="")
+    cancelling.redispatch(order_id, actor=STAFF, reason="again")
+    desk.drain()
+    desk.drain("courier_cancellation")
+    assert [sent.recipient for sent in desk.courier.cancellation.accepted] == (["fake-1"] if by_hand else [])
+    assert desk.statuses() == ["FAILED", "BOOKED"]
 
 
 def test_a_courier_s_event_cannot_stand_in_the_place_of_ours(desk: CourierDesk) -> None:

@@ -71,6 +71,7 @@ def redispatch(order_id: UUID, *, actor: str, reason: str = "") -> OrderRow:
             message = f"the payment is {order['payment_status']}; no courier is booked before it is captured"
             raise CourierError(message, code="PAYMENT_NOT_CAPTURED", field="paymentStatus")
         _end_booking(dispatch, actor, reason)
+        _end_job(dispatch)
         request_dispatch(order, actor=actor)
         _log(actor, "redispatch", dispatch, reason)
         return lock_order(order_id)
@@ -149,6 +150,18 @@ def _end_booking(dispatch: Mapping[str, Any], actor: str, reason: str) -> None:
             " settle that first, or two drivers may come"
         )
         raise CourierError(message, code="BOOKING_IN_DOUBT", field="orderId")
+
+
+def _end_job(dispatch: Mapping[str, Any]) -> None:
+    """Take the earlier attempt back where only a person says that it has ended: its driver may still be on the way."""
+    said = fetch_dicts(
+        "SELECT id FROM courier_events WHERE dispatch_id = %s AND status = %s AND source <> 'staff' LIMIT 1",
+        (dispatch["id"], dispatch["status"]),
+    )
+    last = _last_cancellation(dispatch)
+    is_asked = last is not None and last["status"] in ("PENDING", "QUEUED", "SENT")
+    if dispatch["courier_reference"] and not said and not is_asked:
+        enqueue_cancellation(dispatch)
 
 
 def _log(actor: str, action: str, dispatch: Mapping[str, Any], reason: str) -> None:
