@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_LEAST_SECRET = 16
+
 
 class Settings(BaseSettings):
     """All settings. `DATABASE_URL`, `REDIS_URL`, `BROKER_URL` and `PORT` have no prefix; the rest begin `DISPATCHLOG_`."""
@@ -134,7 +136,20 @@ class Settings(BaseSettings):
                 )
         return self
 
-    @field_validator("alert_webhook_url")
+    @model_validator(mode="after")
+    def _patients_go_to_couriers_encrypted(self) -> Settings:
+        if self.environment == "production":
+            for name, url in (("COURIER", self.courier_url), ("KWIK", self.kwik_url)):
+                parts = urlsplit(url)
+                if url and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+                    raise ValueError(f"DISPATCHLOG_{name}_URL must begin with https://: patients' addresses go there")
+            if any(len(secret) < _LEAST_SECRET for secret in _listed(self.courier_webhook_secret.get_secret_value())):
+                raise ValueError(
+                    f"DISPATCHLOG_COURIER_WEBHOOK_SECRET needs {_LEAST_SECRET} characters or more: a guessed one delivers"
+                )
+        return self
+
+    @field_validator("alert_webhook_url", "courier_url", "kwik_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
         if url and not url.startswith(("https://", "http://")):

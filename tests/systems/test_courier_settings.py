@@ -1,0 +1,42 @@
+"""Settings with which patients' addresses would go in clear text, or a webhook could be forged, are refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from dispatchlog.settings import Settings
+
+PRODUCTION: dict[str, Any] = {
+    "environment": "production",
+    "database_url": "postgresql://db.example.org/dispatchlog",
+    "redis_url": "redis://valkey.example.org",
+    "secret_key": SecretStr("x" * 32),
+    "public_url": "https://desk.example.org",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"courier_url": "ftp://courier.example.org"}, "must begin with https:// or http://"),
+        (
+            {**PRODUCTION, "courier_url": "http://courier.example.org"},
+            "DISPATCHLOG_COURIER_URL must begin with https://",
+        ),
+        ({**PRODUCTION, "kwik_url": "http://api.kwik.example.org"}, "DISPATCHLOG_KWIK_URL must begin with https://"),
+        ({**PRODUCTION, "courier_webhook_secret": SecretStr(f"{'x' * 16},short")}, "16 characters or more"),
+    ],
+)
+def test_a_setting_that_would_give_patients_away_is_refused_in_words(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings(**given)
+
+
+def test_a_courier_by_https_or_on_this_machine_is_taken() -> None:
+    secrets = SecretStr(f"{'x' * 16}, {'y' * 16}")
+    taken = Settings(**PRODUCTION, courier_url="https://courier.example.org/v1", courier_webhook_secret=secrets)
+    assert taken.courier_url == "https://courier.example.org/v1"
+    assert Settings(**PRODUCTION, courier_url="http://127.0.0.1:9100/courier").courier_url
