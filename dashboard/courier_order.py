@@ -33,6 +33,8 @@ from dispatchlog.systems.courier.states import Action, DispatchStatus, actions
 pages = Blueprint("courier_order", __name__, url_prefix="/orders")
 
 SETTABLE = (*TRACK, "FAILED", "CANCELED")
+# What a courier says of a driver at the door; for us that is still on the way, until the code is entered.
+ARRIVED = "ARRIVED"
 
 
 @pages.get("/<uuid:order_id>")
@@ -43,6 +45,7 @@ def show(order_id: UUID) -> str:
     row = as_listed(state)
     dispatch = state.dispatch
     revealed = content_is_revealed(order_id)
+    said = own_word(state)
     sent = [parcel["id"] for each in state.dispatches for parcel, _ in parcels(each)]
     messages = messages_of(order_id)
     here = url_for("courier_order.show", order_id=order_id, back=back_or("") or None)
@@ -62,7 +65,8 @@ def show(order_id: UUID) -> str:
         since=since(row),
         promised=promise(row),
         under_way=is_under_way(row),
-        own_word=own_word(state),
+        own_word=said,
+        at_the_door=bool(dispatch) and dispatch["status"] == "IN_TRANSIT" and said.upper() == ARRIVED,
         set_by_hand=set_by_hand(state),
         tracking=safe_link(dispatch["tracking_url"]) if dispatch else "",
         possible=possible_actions(state),

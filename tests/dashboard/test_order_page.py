@@ -195,6 +195,10 @@ def test_after_a_status_was_set_by_hand_the_reason_stands_in_place_of_the_courie
     row = order("FAILED", dispatch={"raw_status": "ARRIVED"})
     event(row["dispatch_id"], "IN_TRANSIT", raw_status="ARRIVED")
     assert "own word: ARRIVED" in plain(dash.as_("viewer").get(page(row)).text)
+    arrived = order("IN_TRANSIT", dispatch={"raw_status": "ARRIVED", "eta_at": datetime.now(UTC)})
+    at_the_door = plain(dash.as_("viewer").get(page(arrived)).text)
+    assert "The driver is at the patient" in at_the_door
+    assert "Arrival" not in at_the_door
     by_hand = {"source": "staff", "actor": "admin@example.org", "reason": "the driver rang"}
     event(row["dispatch_id"], "FAILED", event_id=f"hand:{row['dispatch_id']}:1", **by_hand)
     text = plain(dash.as_("viewer").get(page(row)).text)
