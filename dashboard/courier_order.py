@@ -66,7 +66,7 @@ def show(order_id: UUID) -> str:
         promised=promise(row),
         under_way=is_under_way(row),
         own_word=said,
-        at_the_door=bool(dispatch) and dispatch["status"] == "IN_TRANSIT" and said.upper() == ARRIVED,
+        at_the_door=row["dispatch_status"] == "IN_TRANSIT" and said.upper() == ARRIVED,
         set_by_hand=set_by_hand(state),
         tracking=safe_link(dispatch["tracking_url"]) if dispatch else "",
         possible=possible_actions(state),
