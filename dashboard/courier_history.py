@@ -88,6 +88,9 @@ def _of_order(state: OrderState, changes: Sequence[Mapping[str, Any]]) -> Iterat
         title = "Courier asked for" if dispatch["attempt"] == 1 else "Courier asked for again"
         by = courier_title(dispatch["courier"])
         yield Line(dispatch["requested_at"], title, "send", "busy", by=by, attempt=dispatch["attempt"])
+        if dispatch["code_locked_at"]:
+            words = "Delivery code locked: too many wrong ones"
+            yield Line(dispatch["code_locked_at"], words, "shield", "bad", attempt=dispatch["attempt"])
 
 
 def _of_events(state: OrderState, telling: Collection[str]) -> Iterator[Line]:
@@ -97,13 +100,14 @@ def _of_events(state: OrderState, telling: Collection[str]) -> Iterator[Line]:
         known = ORDER_STATES.get(event["status"] or "")
         raw = mask_text(event["raw_status"])
         said = f"The courier's word: {raw}." if raw and raw.upper() != (event["status"] or "") else ""
+        words = (_how(event), _quoted(event["reason"]), said if known else "", EFFECTS[event["effect"]])
         yield Line(
             event["occurred_at"] or event["received_at"],
             known.label if known else f"Unknown status “{raw}”",
             known.icon if known else "help",
             ("off" if event["effect"] in ("BEHIND", "SUPERSEDED") else known.tone) if known else "doubt",
-            text=" ".join(filter(None, (_quoted(event["reason"]), said if known else "", EFFECTS[event["effect"]]))),
-            by=actor(event["actor"]) if event["actor"] else f"{courier_title(event['courier'])}, {_source(event)}",
+            text=" ".join(filter(None, words)),
+            by=_teller(event),
             mark="No webhook told of it; found by asking" if event["id"] in missed else "",
             attempt=attempts.get(event["dispatch_id"], 0),
         )
@@ -159,9 +163,19 @@ def parcels(dispatch: Mapping[str, Any]) -> Iterator[tuple[Row, str]]:
         yield row, "Cancelation"
 
 
-def _source(event: Mapping[str, Any]) -> str:
+def _teller(event: Mapping[str, Any]) -> str:
+    """Who said it: a person, or the courier and how we heard."""
+    if event["actor"] and event["actor"] != event["courier"]:
+        return actor(event["actor"])
     words = SOURCES.get(event["source"], event["source"])
-    return f"{words[:1].lower()}{words[1:]}"
+    return f"{courier_title(event['courier'])}, {words[:1].lower()}{words[1:]}"
+
+
+def _how(event: Mapping[str, Any]) -> str:
+    """By what a person knew: the patient's code, or their own word."""
+    if event["source"] == "otp":
+        return "The patient's code was right."
+    return "Said by hand." if event["source"] == "staff" and event["actor"] else ""
 
 
 def _quoted(words: str | None) -> str:

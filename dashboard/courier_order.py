@@ -25,6 +25,7 @@ from dispatchlog.engine import operator
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.courier.code_rules import MOST_TRIES
 from dispatchlog.systems.courier.couriers import couriers
+from dispatchlog.systems.courier.folding import HAND
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.reading import OrderState, order_state
 from dispatchlog.systems.courier.states import Action, DispatchStatus, actions
@@ -32,6 +33,8 @@ from dispatchlog.systems.courier.states import Action, DispatchStatus, actions
 pages = Blueprint("courier_order", __name__, url_prefix="/orders")
 
 SETTABLE = (*TRACK, "FAILED", "CANCELED")
+# What a courier says of a driver at the door; for us that is still on the way, until the code is entered.
+ARRIVED = "ARRIVED"
 
 
 @pages.get("/<uuid:order_id>")
@@ -42,6 +45,7 @@ def show(order_id: UUID) -> str:
     row = as_listed(state)
     dispatch = state.dispatch
     revealed = content_is_revealed(order_id)
+    said = own_word(state)
     sent = [parcel["id"] for each in state.dispatches for parcel, _ in parcels(each)]
     messages = messages_of(order_id)
     here = url_for("courier_order.show", order_id=order_id, back=back_or("") or None)
@@ -61,6 +65,9 @@ def show(order_id: UUID) -> str:
         since=since(row),
         promised=promise(row),
         under_way=is_under_way(row),
+        own_word=said,
+        at_the_door=row["dispatch_status"] == "IN_TRANSIT" and said.upper() == ARRIVED,
+        set_by_hand=set_by_hand(state),
         tracking=safe_link(dispatch["tracking_url"]) if dispatch else "",
         possible=possible_actions(state),
         tries_left=MOST_TRIES - dispatch["code_tries"] if dispatch else 0,
@@ -149,6 +156,37 @@ def _of_staff(order: Row, dispatch: Row | None) -> set[str]:
         possible |= {"deliver", "without_code"}
         possible.add("unlock" if dispatch["code_locked_at"] else "resend")
     return possible
+
+
+def set_by_hand(state: OrderState) -> Row | None:
+    """The event by which a person set the present status, other than by confirming or cancelling; None where none did."""
+    last = _last_move(state)
+    by_hand = last is not None and last["source"] == "staff" and str(last["event_id"]).startswith(HAND)
+    return last if by_hand else None
+
+
+def own_word(state: OrderState) -> str:
+    """The courier's own word where it says more than the status, and nobody here has said otherwise since."""
+    dispatch, last = state.dispatch, _last_move(state)
+    raw: str = (dispatch["raw_status"] or "") if dispatch else ""
+    if dispatch is None or raw.upper() == dispatch["status"] or (last and last["source"] in ("otp", "staff")):
+        return ""
+    return raw
+
+
+def _last_move(state: OrderState) -> Row | None:
+    """The newest event that moved the present dispatch to where it is."""
+    dispatch = state.dispatch
+    if dispatch is None:
+        return None
+    moves = [
+        event
+        for event in state.events
+        if event["dispatch_id"] == dispatch["id"]
+        and event["effect"] == "MOVED"
+        and event["status"] == dispatch["status"]
+    ]
+    return max(moves, key=lambda event: event["id"], default=None)
 
 
 def telling(state: OrderState) -> frozenset[str]:

@@ -9,12 +9,14 @@ from dashboard.courier_wording import ORDER_STATES, TRACK
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.courier.states import REACHED_AT, DispatchStatus
 
-DONE, NOW, AHEAD, MISSED = "done", "now", "ahead", "missed"
+DONE, NOW, AHEAD, MISSED, NEVER = "done", "now", "ahead", "missed", "never"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: its words, icon and tone, when it was reached, and whether it is done, now, ahead or was passed over."""
+    """One step: its words, icon and tone, when it was reached, and where it is: done, now, ahead, behind though
+    nobody told of it (missed), or not reached before the end (never).
+    """
 
     key: str
     label: str
@@ -33,13 +35,14 @@ def track(order: Row, dispatch: Row | None) -> list[Step]:
     ]
     status = dispatch["status"] if dispatch else ""
     ended = status in ("FAILED", "CANCELED")
+    furthest = _furthest(dispatch)
     for key in TRACK:
         shown = status if key == "DELIVERED" and ended else key
         state = ORDER_STATES[shown]
         at = dispatch[REACHED_AT[DispatchStatus(shown)]] if dispatch else None
         if shown == "DELIVERED" and status != "DELIVERED":
             at = None
-        where = NOW if shown == status else DONE if at is not None else MISSED if _is_past(key, status) else AHEAD
+        where = NOW if shown == status else DONE if at is not None else _without_instant(key, furthest, ended=ended)
         tone = state.tone if shown in ("FAILED", "CANCELED") else "good"
         steps.append(Step(shown, state.label, state.icon, tone, at, where))
     return steps
@@ -49,8 +52,19 @@ def _before(key: str, label: str, at: datetime | None) -> Step:
     return Step(key, label, "check", "good", at, DONE if at is not None else AHEAD)
 
 
-def _is_past(key: str, status: str) -> bool:
-    """Whether a step that has no instant is behind: nobody told of it, or it ended before."""
-    if status in ("FAILED", "CANCELED"):
-        return True
-    return status in TRACK and TRACK.index(key) < TRACK.index(status)
+def _furthest(dispatch: Row | None) -> int:
+    """How far along the track it is known to have come; -1 before it was booked."""
+    if dispatch is None:
+        return -1
+    reached = [
+        at
+        for at, key in enumerate(TRACK)
+        if key == dispatch["status"] or (key != "DELIVERED" and dispatch[REACHED_AT[DispatchStatus(key)]] is not None)
+    ]
+    return max(reached, default=-1)
+
+
+def _without_instant(key: str, furthest: int, *, ended: bool) -> str:
+    if TRACK.index(key) < furthest:
+        return MISSED
+    return NEVER if ended else AHEAD

@@ -66,11 +66,11 @@ def _how_sent(lane: Lane, row: Row, confirmed: Row | None) -> list[Holding]:
     verb = verb_of(lane.name)
     if confirmed is None:
         provider = row["provider"] or "the provider"
-        return [Holding(f"Accepted by {provider}. It leaves only once, so nothing can {verb.base} it again.")]
+        return [Holding(f"Accepted by {provider}. It leaves only once, so it cannot be {verb.past} again.")]
     who, why = actor(confirmed["actor"]), mask_text(confirmed["reason"])
     return [
         Holding(f"{who} confirmed that it was {verb.past}: “{why}”", at=confirmed["at"]),
-        Holding(f"No answer of the provider is known. It is final, so nothing can {verb.base} it again."),
+        Holding(f"No answer of the provider is known. It is final, so it cannot be {verb.past} again."),
     ]
 
 

@@ -17,7 +17,7 @@ function left(at, now) {
     : size < 3600 ? `${Math.floor(size / 60)} min ${String(size % 60).padStart(2, "0")} s`
     : size < 172800 ? `${Math.floor(size / 3600)} h ${Math.floor(size % 3600 / 60)} min`
     : `${Math.floor(size / 86400)} days`;
-  return seconds >= 0 ? `in ${words}` : `expected ${words} ago`;
+  return seconds >= 0 ? `in ${words}` : `expected ${words.replace(/ min .*/, " min")} ago`;
 }
 
 function countDown() {

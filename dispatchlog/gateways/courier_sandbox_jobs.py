@@ -191,7 +191,7 @@ class World:
             job.steps = _steps(job)
             if not job.events:  # it stopped just after it had accepted
                 self._enter(job, Stage.BOOKED)
-            job.steps = _after(job.stage, job.steps)
+            job.steps = _still_to_come(job.stage, job.steps)
 
     # --- what clients do
 
@@ -313,7 +313,7 @@ class World:
             kind="event", jobId=job.job_id, eventId=event.event_id, stage=stage, at=event.at.isoformat()
         )
         job.events.append(event)
-        job.steps = [] if stage in ENDED else _after(stage, job.steps)
+        job.steps = _still_to_come(stage, job.steps)
         job.since = self._now
         return event
 
@@ -359,8 +359,10 @@ def _steps(job: Job) -> list[tuple[float, Stage]]:
     return steps
 
 
-def _after(stage: Stage, steps: Sequence[tuple[float, Stage]]) -> list[tuple[float, Stage]]:
-    """What still comes after this stage; all of it where the stage is none of the steps."""
+def _still_to_come(stage: Stage, steps: Sequence[tuple[float, Stage]]) -> list[tuple[float, Stage]]:
+    """What comes after this stage: nothing after an end, all of it where the stage is none of the steps."""
+    if stage in ENDED:
+        return []
     found = [index for index, step in enumerate(steps) if step[1] is stage]
     return list(steps[found[0] + 1 :] if found else steps)
 

@@ -121,6 +121,16 @@ def test_the_track_shows_each_step_with_its_instant_and_where_it_is(dash: Dashbo
     failed = dash.as_("viewer").get(page(order("FAILED", dispatch={"picked_up_at": None}))).text
     steps = re.findall(r'<li class="step-(\w+)[^>]*>.*?<strong>([^<]+)</strong>', failed, re.S)
     assert [steps[5], steps[7]] == [("missed", "Picked up"), ("now", "Delivery failed")]
+    never = {"assigned_at": None, "picked_up_at": None, "in_transit_at": None}
+    canceled = dash.as_("viewer").get(page(order("CANCELED", dispatch=never))).text
+    steps = re.findall(r'<li class="step-(\w+)[^>]*>.*?<strong>([^<]+)</strong>', canceled, re.S)
+    assert steps[4:] == [
+        ("never", "Driver assigned"),
+        ("never", "Picked up"),
+        ("never", "On the way"),
+        ("now", "Canceled"),
+    ]
+    assert "not told" not in canceled
 
 
 def test_a_tracking_link_is_followed_only_over_https_and_tells_the_courier_nothing(dash: Dashboard) -> None:
@@ -179,6 +189,21 @@ def test_the_history_tells_unknown_words_late_ones_and_webhooks_that_never_came(
     assert "It came late: the order was further along already." in text
     assert "“driver rang” admin@example.org" in text
     assert "The courier says two things asked, it says FAILED" in text
+
+
+def test_after_a_status_was_set_by_hand_the_reason_stands_in_place_of_the_couriers_word(dash: Dashboard) -> None:
+    row = order("FAILED", dispatch={"raw_status": "ARRIVED"})
+    event(row["dispatch_id"], "IN_TRANSIT", raw_status="ARRIVED")
+    assert "own word: ARRIVED" in plain(dash.as_("viewer").get(page(row)).text)
+    arrived = order("IN_TRANSIT", dispatch={"raw_status": "ARRIVED", "eta_at": datetime.now(UTC)})
+    at_the_door = plain(dash.as_("viewer").get(page(arrived)).text)
+    assert "The driver is at the patient" in at_the_door
+    assert "Arrival" not in at_the_door
+    by_hand = {"source": "staff", "actor": "admin@example.org", "reason": "the driver rang"}
+    event(row["dispatch_id"], "FAILED", event_id=f"hand:{row['dispatch_id']}:1", **by_hand)
+    text = plain(dash.as_("viewer").get(page(row)).text)
+    assert "Set by hand: “the driver rang”" in text
+    assert "own word" not in text
 
 
 def test_every_attempt_and_what_people_did_stands_in_the_history(dash: Dashboard) -> None:
@@ -367,15 +392,20 @@ def test_wrong_codes_are_counted_said_and_lock_it(dash: Dashboard, coded: tuple[
         assert (wrong.status_code, f"{left} {'try' if left == 1 else 'tries'} left" in wrong.text) == (422, True)
         assert 'role="alert" id="code-problem"' in wrong.text
     locked = visitor.post(page(row, "deliver"), code=another(code))
-    assert "locked" in locked.text
+    assert "Delivery code locked" in plain(visitor.get(page(row)).text)
+    assert locked.text.count('role="alert"') == 1
+    assert "locked after 5 wrong tries" in locked.text
+    assert re.search(r'href="[^"]*#unlock" data-dialog-leave', locked.text)
     assert visitor.post(page(row, "deliver"), code=code).status_code == 423
     text = visitor.get(page(row)).text
     assert {"unlock", "deliver-without-code"} <= buttons(text)
     assert "deliver" not in buttons(text)
     assert code not in text
     visitor.post(page(row, "unlock"), reason="same voice as before")
+    assert "Gave new tries for the delivery code “same voice as before”" in plain(visitor.get(page(row)).text)
     visitor.post(page(row, "deliver"), code=code)
     assert the_order(row["id"])["dispatch_status"] == "DELIVERED"
+    assert "Delivered The patient's code was right." in plain(visitor.get(page(row)).text)
 
 
 def test_sending_it_again_waits_and_says_for_how_long(
@@ -417,4 +447,6 @@ def test_stories_and_dispatches_lead_to_the_order(dash: Dashboard) -> None:
     assert f'href="{page(row)}"' in story
     with connected():
         booking = fetch_dicts("SELECT id FROM courier_bookings WHERE order_id = %s", (row["id"],))[0]
-    assert f'href="{page(row)}?back=' in visitor.get(f"/dispatches/courier_booking/{booking['id']}").text
+    text = visitor.get(f"/dispatches/courier_booking/{booking['id']}").text
+    assert f'href="{page(row)}?back=' in text
+    assert f"/kit-orders/{row['id']}" not in text

@@ -166,6 +166,18 @@ def test_a_line_torn_by_a_kill_was_never_told_and_is_dropped(tmp_path: Path) -> 
     assert [json.loads(line)["kind"] for line in journal.read_text().splitlines()] == ["job", "event", "job", "event"]
 
 
+def test_a_job_that_had_ended_rides_no_more_after_a_restart(tmp_path: Path) -> None:
+    journal = tmp_path / "jobs.jsonl"
+    with sandbox(journal=journal) as running:
+        canceled, _ = running.world.book(Booking("generic", "k", "", "RX-1", PHARMACY, HOME))
+        failed, _ = running.world.book(Booking("generic", "k2", "", "RX-2", PHARMACY, HOME))
+        running.world.cancel(canceled.job_id)
+        running.world.move(failed.job_id, Stage.FAILED)
+    with sandbox(journal=journal) as running:
+        running.world.pass_time(10_000)
+        assert [job.stage for job in running.world.jobs()] == ["CANCELED", "FAILED"]
+
+
 def call(running: Sandbox, path: str, document: Any = None) -> tuple[int, Any]:
     url = f"http://{LOOPBACK}:{running.port}/sandbox/{path}"
     data = None if document is None else json.dumps(document).encode()
