@@ -64,6 +64,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "INVALID_PHONE": (400, "not a telephone number"),
     "INVALID_COORDINATES": (400, "not a latitude from -90 to 90 and a longitude from -180 to 180"),
     "INVALID_CURRENCY": (400, "not a currency's three letters"),
+    "INVALID_ITEMS": (400, "no items, too many, or one of no quantity"),
+    "INVALID_AMOUNT": (400, "not an amount of money in the currency's minor unit"),
     "PAYMENT_STATUS_UNKNOWN": (400, "not Pending, Paid, Failed or Refunded"),
     "INVALID_PAGE": (400, "not a page, or one that is too far back"),
     "INVALID_CURSOR": (400, "not a cursor from an earlier answer to the same question"),
