@@ -16,7 +16,9 @@ SECONDS = 0.3
 
 
 @pytest.fixture
-def bounded() -> Iterator[None]:
+def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "database_url" in request.fixturenames:
+        request.getfixturevalue("database_url")  # which is taken away when waits are bounded no more
     bound_waits(SECONDS)
     yield
     extensions.set_wait_callback(None)
