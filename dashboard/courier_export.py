@@ -12,8 +12,7 @@ from dashboard.courier_queries import find_orders, list_query
 from dashboard.courier_wording import order_state
 from dashboard.export import ListFile, instant_text
 from dashboard.filters import Position
-from dashboard.hl7_wording import mask_name
-from dashboard.masking import mask, mask_text
+from dashboard.masking import mask, mask_name, mask_text
 from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.engine.lanes import Row
 

@@ -10,7 +10,6 @@ from typing import Final
 from dashboard.wording import State
 from dispatchlog.engine.lanes import Row
 
-HIDDEN: Final = "•••"
 BOOKING_IN_DOUBT: Final = "BOOKING_IN_DOUBT"
 
 # Every order is in one of these. The last seven are the courier's, in its order; those before them are ours.

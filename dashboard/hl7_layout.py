@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.hl7_wording import HIDDEN
 from dispatchlog.systems.hl7.names import FRAMING, LINE_END, LONGEST_MESSAGE, Segment, parse
+
+# What stands in place of what somebody may not see.
+HIDDEN = "•••"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from dashboard.dispatch_queries import attempts_of, mark_of, timeline
 from dashboard.explain import explain
 from dashboard.hl7_layout import ShownSegment, laid_out, raw_text
 from dashboard.hl7_queries import control_id_of, find_message, replacements
-from dashboard.hl7_wording import mask_name, message_words
-from dashboard.masking import mask_text
+from dashboard.hl7_wording import message_words
+from dashboard.masking import mask_name, mask_text
 from dashboard.wording import OUTCOMES
 from dispatchlog.engine import operator
 from dispatchlog.engine.lanes import Row

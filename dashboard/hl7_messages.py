@@ -13,8 +13,9 @@ from dashboard.dispatch_page import possible_actions
 from dashboard.health import processes
 from dashboard.hl7_filter import MessageFilter, parse_messages_filter
 from dashboard.hl7_queries import count_messages, count_to_retry, last_retry, list_messages
-from dashboard.hl7_wording import mask_name, message_words
+from dashboard.hl7_wording import message_words
 from dashboard.hours import hours_of
+from dashboard.masking import mask_name
 from dashboard.queries import PAGE_ROWS
 from dashboard.wording import actor, states_of
 from dispatchlog.bulk import CONFIRM_ABOVE

@@ -1,4 +1,4 @@
-"""Plain words of the HL7 pages: messages by type, and the mask of a name. Owns the vocabulary; reads no row."""
+"""Plain words of the HL7 pages: messages by type. Owns the vocabulary; reads no row."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ MESSAGE_WORDS = MappingProxyType(
         "PPR^PC1": "Problem",
     }
 )
-HIDDEN = "•••"
 
 
 def message_words(message_type: str) -> str:
     """What a message of this type tells, in words."""
     return MESSAGE_WORDS.get(message_type, message_type)
-
-
-def mask_name(name: str) -> str:
-    """The first letter of each word: `A••• M•••` is recognised by who knows it, and tells nobody else."""
-    return " ".join(f"{word[:1]}{HIDDEN}" for word in name.replace(",", " ").split())

@@ -11,13 +11,12 @@ from typing import Any
 
 from markupsafe import escape
 
-from dashboard.hl7_layout import mask_acknowledgement
+from dashboard.hl7_layout import HIDDEN, mask_acknowledgement
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'/=?^`{|}~!#$&*-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _NUMBER = re.compile(r"\+\d[\d ().-]{6,18}\d")
 # A key of ours (a dispatch's id and generation) before an @ is a Message-ID, not somebody's address.
 _OUR_KEY = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+", re.IGNORECASE)
-_BULLETS = "•••"
 # A name's parts; what stands between them may be blanks, line breaks or a format's separators.
 _WORD = re.compile(r"[^\W_]+")
 _SPACES = r"(?:\s|[\^~&,])+"
@@ -29,10 +28,15 @@ def mask(recipient: str | None) -> str:
         return ""
     local, at, domain = recipient.rpartition("@")
     if at:
-        return f"{local[:1]}{_BULLETS}@{domain}"
+        return f"{local[:1]}{HIDDEN}@{domain}"
     if re.fullmatch(r"[+\d][\d ().-]+", recipient):
-        return f"{_BULLETS}{recipient[-2:]}"
+        return f"{HIDDEN}{recipient[-2:]}"
     return recipient
+
+
+def mask_name(name: str) -> str:
+    """The first letter of each word: `A••• M•••` is recognised by who knows it, and tells nobody else."""
+    return " ".join(f"{word[:1]}{HIDDEN}" for word in name.replace(",", " ").split())
 
 
 def mask_text(text: str | None) -> str:
@@ -71,7 +75,7 @@ def names_masker(names: Iterable[str]) -> Callable[[str], str]:
     if not patterns:
         return lambda text: text
     found = re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])")
-    return lambda text: found.sub(_BULLETS, _plain(text))
+    return lambda text: found.sub(HIDDEN, _plain(text))
 
 
 def _written(text: str) -> str:

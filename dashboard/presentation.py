@@ -12,8 +12,7 @@ from flask import Flask, current_app
 from dashboard import preferences, wording
 from dashboard.cause_wording import cause_words
 from dashboard.courier_wording import courier_title, order_state
-from dashboard.hl7_wording import mask_name
-from dashboard.masking import mask, mask_text, mask_values
+from dashboard.masking import mask, mask_name, mask_text, mask_values
 from dispatchlog.systems import registry
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400

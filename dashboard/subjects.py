@@ -19,13 +19,13 @@ from dashboard.story import Entry, tell
 from dashboard.subject_queries import Subject, dispatches_of, find_subjects, timelines
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems import registry
+from dispatchlog.systems.courier.changes import SUBJECT, subject_of
 
 pages = Blueprint("subjects", __name__, url_prefix="/stories")
 
 # A search that may be somebody's address stays in the session, out of every address and log.
 SEARCH = "story_search"
-# What the subject of a pharmacy order begins with, and how many orders a search shows.
-PHARMACY_ORDER = "pharmacy-order:"
+# How many pharmacy orders a search shows.
 MOST_ORDERS = 20
 
 
@@ -60,7 +60,7 @@ def search() -> Response:
     if len(text) >= LEAST_SEARCH_CHARACTERS:
         found: list[Subject] = find_subjects(text, registry.lanes())
         orders = find_orders(text)
-        if len(orders) == 1 and {subject.id for subject in found} <= {f"{PHARMACY_ORDER}{orders[0]}"}:
+        if len(orders) == 1 and {subject.id for subject in found} <= {subject_of(orders[0])}:
             return redirect(url_for("courier_order.show", order_id=orders[0]), 303)
         if len(found) == 1 and not orders:
             return redirect(url_for("subjects.show", subject=found[0].id), 303)
@@ -81,7 +81,7 @@ def show() -> str:
     return render_template(
         "story.html",
         subject_id=subject_id,
-        order_id=as_uuid(subject_id.removeprefix(PHARMACY_ORDER)) if subject_id.startswith(PHARMACY_ORDER) else None,
+        order_id=as_uuid(subject_id.removeprefix(SUBJECT)) if subject_id.startswith(SUBJECT) else None,
         name=_name(rows, subject_id),
         rows=rows,
         lines=_lines(rows),

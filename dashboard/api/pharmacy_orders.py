@@ -34,6 +34,7 @@ from dispatchlog.pharmacy_documents import (
 )
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import cancelling, codes, orders, pharmacies, reading
+from dispatchlog.systems.courier.changes import order_of_dispatch
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import OrderRow
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -116,14 +117,14 @@ def redispatch(call: Call, order_id: str) -> PharmacyOrderAnswer:
 def verify_code(call: Call, dispatch_id: str) -> PharmacyOrderAnswer:
     """Check the code that the patient read out."""
     wanted, document = path_uuid(dispatch_id, "dispatchId"), call.document
-    with _present_state(lambda: reading.order_of_dispatch(wanted)):
+    with _present_state(lambda: order_of_dispatch(wanted)):
         return _answer(codes.verify_code(wanted, document.code, actor=call.actor))
 
 
 def resend_code(call: Call, dispatch_id: str) -> PharmacyOrderAnswer:
     """Send the patient's code again."""
     wanted = path_uuid(dispatch_id, "dispatchId")
-    with _present_state(lambda: reading.order_of_dispatch(wanted)):
+    with _present_state(lambda: order_of_dispatch(wanted)):
         return _answer(codes.resend_code(wanted, actor=call.actor))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from dashboard.api.documents import Answer, Part
-from dashboard.masking import mask, mask_text
+from dashboard.masking import mask, mask_name, mask_text
 from dispatchlog.systems.courier.code_rules import MOST_TRIES
 from dispatchlog.systems.courier.reading import OrderState
 from dispatchlog.systems.courier.states import DispatchStatus, actions, shown
@@ -253,8 +253,3 @@ class SocketTicketAnswer(Answer):
 
 def _summary(order: Row) -> dict[str, Any]:
     return {**order, "order_id": order["id"], "dispatch_status": shown(order["dispatch_status"])}
-
-
-def mask_name(name: str) -> str:
-    """The first letter of each part of a name: `A••• K•••`."""
-    return " ".join(f"{part[:1]}•••" for part in name.split())

@@ -23,6 +23,7 @@ from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import cancellation_lane, cancelling, events, orders, pharmacies, reading
+from dispatchlog.systems.courier.changes import order_of_dispatch
 from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.inputs import (
     CourierError,
@@ -690,9 +691,9 @@ def test_an_order_is_read_with_everything_about_it(desk: CourierDesk) -> None:
     assert [(row["attempt"], row["status"]) for row in state.dispatches] == [(2, "REQUESTED"), (1, "CANCELED")]
     assert state.dispatch is not None
     assert (state.dispatch["booking"]["status"], state.waiting_for) == ("PENDING", ())
-    assert reading.order_of_dispatch(state.dispatch["id"]) == order_id
+    assert order_of_dispatch(state.dispatch["id"]) == order_id
     assert refusal(lambda: reading.order_state(uuid4()))[0] == "ORDER_NOT_FOUND"
-    assert refusal(lambda: reading.order_of_dispatch(uuid4()))[0] == "DISPATCH_NOT_FOUND"
+    assert refusal(lambda: order_of_dispatch(uuid4()))[0] == "DISPATCH_NOT_FOUND"
 
 
 def test_orders_come_page_by_page_newest_first(desk: CourierDesk) -> None:

@@ -22,7 +22,7 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.systems.courier import couriers
 from dispatchlog.systems.courier.accepted import instant, receipt_of, web_address
 from dispatchlog.systems.courier.cancellation_lane import enqueue_cancellation
-from dispatchlog.systems.courier.changes import OrderRow, lock_order, note_change
+from dispatchlog.systems.courier.changes import OrderRow, lock_order, note_change, subject_of
 from dispatchlog.systems.courier.checks import PAID
 from dispatchlog.systems.courier.courier_gateway import COURIER, CourierGateway, chosen_courier
 from dispatchlog.systems.courier.inputs import CourierError
@@ -106,7 +106,7 @@ def _booking_row(order: OrderRow, dispatch_id: UUID, attempt: int, courier: str)
         "order_number": order["order_number"],
         "attempt": attempt,
         "courier": courier,
-        "subject_id": f"pharmacy-order:{order['id']}",
+        "subject_id": subject_of(order["id"]),
         "search_keys": [order["order_number"], str(order["id"]), str(dispatch_id)],
         "trace_id": order["trace_id"],
     }

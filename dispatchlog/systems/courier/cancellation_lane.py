@@ -13,7 +13,7 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.persons import persons_in_fields
 from dispatchlog.engine.retry import RetryPolicy
-from dispatchlog.systems.courier.changes import lock_order
+from dispatchlog.systems.courier.changes import lock_order, subject_of
 from dispatchlog.systems.courier.courier_gateway import COURIER, CourierGateway
 from dispatchlog.systems.courier.moves import move
 from dispatchlog.systems.courier.states import CANCELLABLE, DispatchStatus
@@ -59,7 +59,7 @@ def enqueue_cancellation(dispatch: Mapping[str, Any]) -> None:
                 "order_number": order["order_number"],
                 "courier": dispatch["courier"],
                 "courier_reference": dispatch["courier_reference"],
-                "subject_id": f"pharmacy-order:{order['id']}",
+                "subject_id": subject_of(order["id"]),
                 "search_keys": keys,
                 "trace_id": dispatch["trace_id"],
             }

@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import execute, fetch_dicts, fetch_one, require_transaction
+from dispatchlog.engine.database import connected, execute, fetch_dicts, fetch_one, require_transaction
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.states import shown
 
 OrderRow = Mapping[str, Any]
+SUBJECT = "pharmacy-order:"
 
 
 def lock_order(order_id: UUID) -> OrderRow:
@@ -35,6 +36,25 @@ def lock_order(order_id: UUID) -> OrderRow:
 
 def order_not_found(order_id: UUID) -> CourierError:
     return CourierError(f"there is no order {order_id}", code="ORDER_NOT_FOUND", field="orderId")
+
+
+def order_of_dispatch(dispatch_id: UUID) -> UUID:
+    """The id of the order that this courier dispatch belongs to.
+
+    Raises:
+        CourierError: DISPATCH_NOT_FOUND.
+    """
+    with connected():
+        rows = fetch_dicts("SELECT order_id FROM courier_dispatches WHERE id = %s", (dispatch_id,))
+    if not rows:
+        message = f"there is no courier dispatch {dispatch_id}"
+        raise CourierError(message, code="DISPATCH_NOT_FOUND", field="dispatchId")
+    return UUID(str(rows[0]["order_id"]))
+
+
+def subject_of(order_id: UUID) -> str:
+    """What every dispatch of this order has as its subject."""
+    return f"{SUBJECT}{order_id}"
 
 
 def now() -> datetime:

@@ -18,6 +18,7 @@ from dispatchlog.engine.operator import ReasonRequired, log_action
 from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier import events, messages, orders
+from dispatchlog.systems.courier.changes import order_of_dispatch
 from dispatchlog.systems.courier.code_rules import DIGITS, MOST_TRIES, code_of, hash_of, is_right, is_well_formed
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import OrderRow
@@ -156,10 +157,7 @@ def unlock_code(dispatch_id: UUID, *, actor: str, reason: str) -> OrderRow:
 def _under_way(dispatch_id: UUID, actor: str, why: str) -> Iterator[Mapping[str, Any]]:
     """A transaction with order and dispatch locked, the dispatch being IN_TRANSIT."""
     with transaction(actor, why):
-        known = fetch_dicts("SELECT order_id FROM courier_dispatches WHERE id = %s", (dispatch_id,))
-        if not known:
-            raise CourierError(f"there is no dispatch {dispatch_id}", code="DISPATCH_NOT_FOUND")
-        orders.lock_order(known[0]["order_id"])
+        orders.lock_order(order_of_dispatch(dispatch_id))
         dispatch = fetch_dicts("SELECT * FROM courier_dispatches WHERE id = %s FOR UPDATE", (dispatch_id,))[0]
         if dispatch["status"] == DispatchStatus.DELIVERED:
             raise CourierError("the order was delivered already", code="DISPATCH_ALREADY_DELIVERED")

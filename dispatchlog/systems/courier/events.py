@@ -18,6 +18,7 @@ from dispatchlog.engine.database import after_commit, connected, fetch_all, fetc
 from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.courier import Report
 from dispatchlog.systems.courier import applying, orders, waking
+from dispatchlog.systems.courier.changes import order_of_dispatch
 from dispatchlog.systems.courier.folding import HAND
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.states import DispatchStatus
@@ -217,11 +218,7 @@ def set_by_hand(dispatch_id: UUID, status: DispatchStatus, *, actor: str, reason
 
 def _newest(dispatch_id: UUID) -> Mapping[str, Any]:
     """The dispatch, its order locked and what was heard of it meanwhile applied."""
-    missing = CourierError(f"there is no courier dispatch {dispatch_id}", code="DISPATCH_NOT_FOUND")
-    found = fetch_dicts("SELECT order_id FROM courier_dispatches WHERE id = %s", (dispatch_id,))
-    if not found:
-        raise missing
-    order = orders.lock_order(found[0]["order_id"])
+    order = orders.lock_order(order_of_dispatch(dispatch_id))
     applying.apply_own(order["id"], dispatch_id, with_reference=True)
     if order["dispatch_id"] != dispatch_id:
         raise CourierError("a newer attempt is under way; this one stays as it is", code="DISPATCH_SUPERSEDED")

@@ -20,6 +20,7 @@ from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.filled import FillingGateway
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.settings import get_settings
+from dispatchlog.systems.courier.changes import subject_of
 from dispatchlog.systems.courier.code_rules import code_of
 from dispatchlog.systems.courier.states import ENDED, DispatchStatus
 from dispatchlog.systems.mail import compose_mail, envelope_address, recipient_address
@@ -122,7 +123,7 @@ def _enqueue(subject: Row, *, kind: str, about: str, role: str, expires_at: date
                 "recipient_email": recipient,
                 "expires_at": expires_at,
                 "priority": priority,
-                "subject_id": f"pharmacy-order:{subject['order_id']}",
+                "subject_id": subject_of(subject["order_id"]),
                 "search_keys": [
                     subject["order_number"],
                     str(subject["order_id"]),

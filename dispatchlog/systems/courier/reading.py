@@ -144,17 +144,3 @@ def _by_dispatch(sql: str, order_id: UUID) -> dict[UUID, list[dict[str, Any]]]:
     for row in fetch_dicts(sql, (order_id,)):
         found.setdefault(row["courier_dispatch_id"], []).append(row)
     return found
-
-
-def order_of_dispatch(dispatch_id: UUID) -> UUID:
-    """The id of the order that this courier dispatch belongs to.
-
-    Raises:
-        CourierError: DISPATCH_NOT_FOUND.
-    """
-    with connected():
-        rows = fetch_dicts("SELECT order_id FROM courier_dispatches WHERE id = %s", (dispatch_id,))
-    if not rows:
-        message = f"there is no courier dispatch {dispatch_id}"
-        raise CourierError(message, code="DISPATCH_NOT_FOUND", field="dispatchId")
-    return UUID(str(rows[0]["order_id"]))
