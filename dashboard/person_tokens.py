@@ -1,6 +1,5 @@
 """Tokens with which a person of an upstream service asks the API and the sockets as themselves. Owns their form.
 
-
 A service with the scope `tickets:people` gets one for somebody it has signed in itself. It names the person alone:
 what they may see is asked of the database at every use.
 """
