@@ -25,6 +25,12 @@ CONTROL = "control"
 AUDIT = "audit"
 # Accounts and roles.
 MANAGE = "manage"
+# Own tickets, of whoever acts for a party.
+TICKETS = "tickets"
+# All tickets, without what is in them.
+OVERSEE = "oversee"
+# What is in a ticket, for a quarter of an hour and with a reason.
+EMERGENCY = "emergency"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {
