@@ -25,11 +25,11 @@ CONTROL = "control"
 AUDIT = "audit"
 # Accounts and roles.
 MANAGE = "manage"
-# Own tickets, of whoever acts for a party.
+# Tickets, as one of their parties.
 TICKETS = "tickets"
-# All tickets, without what is in them.
+# Who has which ticket and how far it is, for staff; never what was written.
 OVERSEE = "oversee"
-# What is in a ticket, for a quarter of an hour and with a reason.
+# Opening what was written in a ticket, for a reason that is kept.
 EMERGENCY = "emergency"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
