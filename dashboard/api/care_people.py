@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.api.errors import PREFIX
+from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid
 from dashboard.api.ticket_parts import PartyAnswer, PartyListAnswer, PartyPart, PersonAnswer, PersonTokenAnswer
 from dashboard.person_tokens import issue_person_token
@@ -35,7 +35,13 @@ def put_person(call: Call, person_id: str) -> PersonAnswer:
 
 def issue_token(_: Call, person_id: str) -> PersonTokenAnswer:
     """Let a person in whom the calling service has signed in."""
-    who = identity_of_person(path_uuid(person_id, "personId"))
+    wanted = path_uuid(person_id, "personId")
+    try:
+        who = identity_of_person(wanted)
+    except TicketError as error:
+        if error.code != "PERSON_UNKNOWN":
+            raise
+        raise ApiError("PERSON_NOT_FOUND", f"there is no person {wanted}; report them first", field="personId") from error
     token = issue_person_token(who.person_id, settings=get_settings())
     return PersonTokenAnswer(token=token.text, expires_at=token.expires_at)
 
@@ -82,7 +88,7 @@ ROUTES = (
         PersonTokenAnswer,
         document=NothingDocument,
         body_optional=True,
-        codes=("PERSON_UNKNOWN", "PERSON_INACTIVE"),
+        codes=("PERSON_NOT_FOUND", "PERSON_INACTIVE"),
     ),
     Route(
         "GET",

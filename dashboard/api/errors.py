@@ -96,6 +96,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "UNKNOWN_SCHOOL": (404, "no such school; an administrator adds it, then the same report is taken"),
     "VISIT_NOT_FOUND": (404, "no such visit"),
     "MESSAGE_NOT_FOUND": (404, "no such message"),
+    "PERSON_NOT_FOUND": (404, "no such person; report them first"),
     "PARTY_NOT_FOUND": (404, "no such party; report it first"),
     "PATIENT_NOT_FOUND": (404, "no such patient; report them first"),
     "RECEIVER_NOT_FOUND": (404, "no active party of the kind that receives such a ticket"),

@@ -263,7 +263,7 @@ def test_a_service_reports_people_and_lets_them_in(desk: TicketApi) -> None:
         "PERSON_PARTY_FIXED": desk.api.call(
             "PUT", f"/people/{person}", json={"name": "Dr New", "partyId": str(desk.care.doctor.party_id)}
         ),
-        "PERSON_UNKNOWN": desk.api.call("POST", f"/people/{uuid4()}/access-token"),
+        "PERSON_NOT_FOUND": desk.api.call("POST", f"/people/{uuid4()}/access-token"),
     }
     assert {code: desk.api.error(answer)[1] for code, answer in refusals.items()} == {code: code for code in refusals}
 
