@@ -32,10 +32,13 @@ WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.cr
     AND EXISTS (SELECT FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
                 WHERE h.user_id = u.id AND 'read' = ANY (r.permissions))
 """
-# As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them.
+# As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them. Whoever is a
+# patient and nothing else need not have one (`dashboard.sign_in` says the same of pages).
 _FULLY_SIGNED_IN = """
     AND u.password_chosen_at IS NOT NULL
-    AND (NOT %s OR EXISTS (SELECT FROM staff_second_factors f WHERE f.user_id = u.id))
+    AND (NOT %s OR EXISTS (SELECT FROM staff_second_factors f WHERE f.user_id = u.id)
+        OR ARRAY(SELECT r.name::text FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
+                 WHERE h.user_id = u.id) = ARRAY['patient'])
 """
 
 
