@@ -41,7 +41,9 @@ def issue_token(_: Call, person_id: str) -> PersonTokenAnswer:
     except TicketError as error:
         if error.code != "PERSON_UNKNOWN":
             raise
-        raise ApiError("PERSON_NOT_FOUND", f"there is no person {wanted}; report them first", field="personId") from error
+        raise ApiError(
+            "PERSON_NOT_FOUND", f"there is no person {wanted}; report them first", field="personId"
+        ) from error
     token = issue_person_token(who.person_id, settings=get_settings())
     return PersonTokenAnswer(token=token.text, expires_at=token.expires_at)
 

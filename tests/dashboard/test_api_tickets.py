@@ -12,11 +12,12 @@ import pytest
 
 from dashboard.api import ROUTES
 from dashboard.person_tokens import issue_person_token
-from dispatchlog.engine.database import connected, execute
+from dispatchlog.engine.database import connected, execute, fetch_one
 from dispatchlog.settings import Settings, get_settings
+from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.ticket_calls import MEDICINE, TicketApi, running_ticket_api
 from tests.engine.lane import owner
-from tests.systems.ticket_samples import seen
+from tests.systems.ticket_samples import make_care, new_person, seen
 
 CANARY = "CANARY7391"
 
@@ -307,3 +308,23 @@ def test_a_database_that_is_asked_by_nobody_shows_nothing(desk: TicketApi) -> No
     with connected():
         counts = [execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
     assert counts == [0] * len(tables)
+
+
+def test_an_account_that_is_linked_asks_with_its_session_and_the_pages_token(dash: Dashboard) -> None:
+    care = make_care()
+    pharmacist = dash.as_("pharmacist")
+    headers = {"X-CSRFToken": pharmacist.token}
+
+    def code(visitor: Visitor, **more: Any) -> tuple[int, str]:
+        answer = visitor.client.get("/api/v1/tickets", **more)
+        return answer.status_code, (answer.get_json().get("error") or {"code": ""})["code"]
+
+    assert code(pharmacist, headers=headers) == (403, "PERSON_UNKNOWN")
+    with connected():
+        account = fetch_one("SELECT id FROM staff_users WHERE email = 'pharmacist@example.org'")[0]
+    new_person(care.pharmacy.party_id, "Pharmacist with an account", user_id=account)
+    assert code(pharmacist, headers=headers) == (200, "")
+    assert code(pharmacist) == (400, "CSRF")
+    support = dash.as_("support")
+    assert code(support, headers={"X-CSRFToken": support.token}) == (403, "FORBIDDEN_ROLE")
+    assert code(dash.visitor()) == (401, "UNAUTHENTICATED")
