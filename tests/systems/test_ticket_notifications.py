@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import email
-from collections.abc import Iterator
 from email.message import EmailMessage
 from email.policy import default
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
+from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.systems.tickets.identity import Identity, acting_as
-from dispatchlog.systems.tickets.inputs import AttachmentInput, MessageInput
-from dispatchlog.systems.tickets.messages import mark_read, send_message
-from dispatchlog.systems.tickets.notifications import LANE, enqueue_notification, notify_unread
+from dispatchlog.systems.tickets.notifications import LANE, enqueue_notification
 from tests.systems.conftest import Desk
-from tests.systems.ticket_rows import Placed, created_ticket, move, send, sent_ticket
+from tests.systems.ticket_rows import Placed, sent_ticket
 from tests.systems.ticket_samples import Care, make_care
 
 MEDICINE = "Canarymycin"
