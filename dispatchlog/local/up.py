@@ -64,6 +64,8 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         applied = migrate_up(settings.effective_owner_url)
         say(f"schema       {'brought up to ' + applied[-1] if applied else 'up to date'}")
         password, samples = _first_steps(settings)
+        if sample and "tickets" in samples:
+            remember_secret(var / PASSWORD_FILE)
         exchange = ExchangeAt.of(var)
         stages = _stages(settings, exchange, sandbox, local_mail=local_mail, samples=samples if sample else ())
         threading.Thread(target=_greet, args=(settings, exchange, sandbox, password, say), daemon=True).start()
@@ -221,10 +223,8 @@ def _greet(
         lines += [f"  Courier   {where}   the sandbox courier goes by {_from_here(sandbox.script)}"]
     if (password_file := settings.var_dir / PASSWORD_FILE).exists():
         accounts = ", ".join(person.email for person in PEOPLE if person.role)
-        lines += [
-            f"  Tickets   sign in as {accounts}",
-            f"            the password of these is in {_from_here(password_file)}",
-        ]
+        lines += [f"  Tickets   sign in as {accounts}"]
+        lines += [f"            the password of all of them is in {_from_here(password_file)}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 
 
