@@ -32,9 +32,10 @@ $$;
 -- One way from a person or an account to who they are; everything asks it, so identities cannot disagree.
 CREATE FUNCTION care_identity(person uuid, account integer) RETURNS TABLE (
     person_id uuid, person_name varchar, party_id uuid, kind varchar, party_name varchar, user_id integer,
-    email varchar, active boolean
+    email varchar, active boolean, person_active boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
-    SELECT p.id, p.name, c.id, c.kind, c.name, p.user_id, u.email, p.active AND c.active AND coalesce(u.active, true)
+    SELECT p.id, p.name, c.id, c.kind, c.name, p.user_id, u.email, p.active AND c.active AND coalesce(u.active, true),
+        p.active
     FROM care_people p JOIN care_parties c ON c.id = p.party_id LEFT JOIN staff_users u ON u.id = p.user_id
     WHERE p.id = person OR (account IS NOT NULL AND p.user_id = account)
 $$;
