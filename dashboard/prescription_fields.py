@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -14,14 +14,15 @@ from uuid import UUID
 from werkzeug.datastructures import MultiDict
 
 from dispatchlog.systems.tickets.inputs import MOST_ITEMS, Draft, ItemInput, PrescriptionInput, TicketError
+from dispatchlog.systems.tickets.items import checked
 from dispatchlog.systems.tickets.states import TicketType
 
-MOST_LINES: Final = 4_000
-MOST_REFILLS: Final = 99
 # More than any field may hold, so that what is too long is said instead of cut off.
 _MOST_READ: Final = 20_000
 _INDEX: Final = re.compile(r"items-([0-9]{1,4})-name")
 _ERROR_FIELD: Final = re.compile(r"items\[([0-9]{1,4})\]\.([a-z]+)")
+_COUNT: Final = re.compile(r"[0-9]{1,4}")
+_BLANK: Final = re.compile(r"[^\S\n]")
 _CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -31,7 +32,6 @@ class Field:
 
     name: str
     label: str
-    most: int = 255
     size: int = 2
     kind: str = "text"
     hint: str = ""
@@ -50,16 +50,18 @@ class Words:
 
 
 _EVERY_FIELD: Final = (
-    Field("name", "Medicine", size=6, needed=True),
-    Field("strength", "Strength", most=64, hint="Such as 500 mg"),
-    Field("form", "Form", most=64, hint="Such as tablet"),
-    Field("quantity", "Quantity", most=64, hint="Such as 20 tablets"),
+    Field("name", "Medicine", size=4, needed=True),
+    Field("strength", "Strength", hint="Such as 500 mg"),
+    Field("form", "Form", hint="Such as tablet"),
     Field("dosage", "Dosage", hint="Such as 1 tablet"),
     Field("frequency", "How often", hint="Such as twice a day"),
     Field("duration", "For how long", hint="Such as 10 days"),
-    Field("refills", "Refills", size=2, kind="number", most=2),
-    Field("instructions", "Instructions", most=MOST_LINES, size=6, kind="lines"),
+    Field("quantity", "Quantity", hint="Such as 20 tablets"),
+    Field("refills", "Refills", kind="number", hint="How often it may be repeated"),
+    Field("instructions", "Instructions", size=6, kind="lines"),
 )
+# A value of each field that nothing is wrong with.
+_FINE: Final[Mapping[str, Any]] = MappingProxyType({**{field.name: "-" for field in _EVERY_FIELD}, "refills": 0})
 FORMS: Final[Mapping[TicketType, Words]] = MappingProxyType(
     {
         TicketType.PRESCRIPTION: Words(
@@ -71,9 +73,9 @@ FORMS: Final[Mapping[TicketType, Words]] = MappingProxyType(
             "Tests",
             (
                 Field("name", "Test", size=6, needed=True),
-                Field("form", "Specimen", most=64, size=3, hint="Such as venous blood"),
+                Field("form", "Specimen", size=3, hint="Such as venous blood"),
                 Field("frequency", "When", size=3, hint="Such as once, fasting"),
-                Field("instructions", "What to look for", most=MOST_LINES, size=6, kind="lines"),
+                Field("instructions", "What to look for", size=6, kind="lines"),
             ),
             "Notes to the laboratory and the patient",
         ),
@@ -83,7 +85,7 @@ FORMS: Final[Mapping[TicketType, Words]] = MappingProxyType(
             "Questions",
             (
                 Field("name", "Question", size=6, needed=True, hint="What the other doctor is asked"),
-                Field("instructions", "What is known", most=MOST_LINES, size=6, kind="lines"),
+                Field("instructions", "What is known", size=6, kind="lines"),
             ),
             "Notes to the other doctor and the patient",
         ),
@@ -134,41 +136,31 @@ def without_empty_rows(draft: Draft) -> Draft:
 
 
 def faults_of(draft: Draft, ticket_type: TicketType) -> dict[str, str]:
-    """What is wrong with it, by the form's field; "" where it is about the whole."""
-    words, items = FORMS[ticket_type], rows_of(draft)
-    faults: dict[str, str] = {}
+    """What the system of tickets would refuse in it, by the form's field; "" where it is about the whole."""
+    items = rows_of(draft)
     if not items:
-        faults[""] = f"Write at least one {words.item.lower()}."
+        return {"": f"Write at least one {FORMS[ticket_type].item.lower()}."}
     if len(items) > MOST_ITEMS:
-        faults[""] = f"There are {len(items)}; at most {MOST_ITEMS} can be sent at once."
+        return {"": f"There are {len(items)}; at most {MOST_ITEMS} can be sent at once."}
+    faults: dict[str, str] = {}
     for number, item in enumerate(items):
-        for field in fields_of(ticket_type, item):
-            if fault := _fault(field, text_of(item, field.name)):
-                faults[f"items-{number}-{field.name}"] = fault
-        if ticket_type is TicketType.PRESCRIPTION and not (text_of(item, "dosage") or text_of(item, "quantity")):
-            faults[f"items-{number}-dosage"] = "Say how much to take, or fill in the quantity."
-    if len(notes_of(draft)) > MOST_LINES:
-        faults["notes"] = f"At most {MOST_LINES:,} characters; these are {len(notes_of(draft)):,}."
-    return faults
+        faults |= _faults_of_item(number, item, ticket_type)
+    fine = ItemInput(name="-", dosage="-")
+    return faults | _refused(PrescriptionInput(items=(fine,), notes=notes_of(draft)), ticket_type, 0)
 
 
-def fault_told(error: TicketError) -> dict[str, str]:
-    """A refusal of the system of tickets, by the form's field."""
+def fault_told(error: TicketError, *, of_item: int = 0) -> dict[str, str]:
+    """A refusal of the system of tickets, by the form's field; `of_item` is added to the item's number."""
     found = _ERROR_FIELD.fullmatch(error.field)
     sentence = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}."
-    return {f"items-{found[1]}-{found[2]}" if found else "notes" if error.field == "notes" else "": sentence}
+    if found:
+        return {f"items-{int(found[1]) + of_item}-{found[2]}": sentence}
+    return {"notes" if error.field == "notes" else "": sentence}
 
 
 def to_input(draft: Draft) -> PrescriptionInput:
-    """A draft without faults, as it is saved."""
-    items = [
-        ItemInput(
-            **{field.name: text_of(item, field.name) for field in _EVERY_FIELD if field.name != "refills"},
-            refills=int(text_of(item, "refills") or 0),
-        )
-        for item in rows_of(draft)
-    ]
-    return PrescriptionInput(items=tuple(items), notes=notes_of(draft))
+    """A draft as it is saved."""
+    return PrescriptionInput(items=tuple(_item_input(item) for item in rows_of(draft)), notes=notes_of(draft))
 
 
 def fingerprint(draft: Draft, receiver_id: UUID) -> str:
@@ -177,15 +169,32 @@ def fingerprint(draft: Draft, receiver_id: UUID) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _fault(field: Field, text: str) -> str:
-    if field.needed and not text:
-        return "This is needed."
-    if field.kind == "number":
-        fits = not text or (
-            text.isascii() and text.isdigit() and int(text[:4]) <= MOST_REFILLS and len(text) <= field.most
-        )
-        return "" if fits else f"A whole number up to {MOST_REFILLS}."
-    return f"At most {field.most:,} characters; these are {len(text):,}." if len(text) > field.most else ""
+def _item_input(item: Mapping[str, Any]) -> ItemInput:
+    refills = text_of(item, "refills") or "0"
+    texts = {field.name: text_of(item, field.name) for field in _EVERY_FIELD if field.name != "refills"}
+    # What is no number is none that may be.
+    return ItemInput(**texts, refills=int(refills) if _COUNT.fullmatch(refills) else -1)
+
+
+def _faults_of_item(number: int, item: Mapping[str, Any], ticket_type: TicketType) -> dict[str, str]:
+    """Everything that is wrong with one item: whatever is refused is put right until nothing is."""
+    faults: dict[str, str] = {}
+    tried = _item_input(item)
+    while refused := _refused(PrescriptionInput(items=(tried,)), ticket_type, number):
+        field = next(iter(refused)).rpartition("-")[2]
+        if field not in _FINE or refused.keys() <= faults.keys():
+            return faults | refused
+        faults |= refused
+        tried = replace(tried, **{field: _FINE[field]})
+    return faults
+
+
+def _refused(given: PrescriptionInput, ticket_type: TicketType, number: int) -> dict[str, str]:
+    try:
+        checked(given, ticket_type)
+    except TicketError as error:
+        return fault_told(error, of_item=number)
+    return {}
 
 
 def _read(form: MultiDict[str, str], name: str, kind: str) -> str:
@@ -195,5 +204,5 @@ def _read(form: MultiDict[str, str], name: str, kind: str) -> str:
 
 def _lines(text: str) -> str:
     """Several lines of plain text."""
-    text = text[:_MOST_READ].replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    text = _BLANK.sub(" ", text[:_MOST_READ].replace("\r\n", "\n").replace("\r", "\n"))
     return _CONTROL.sub("", text).strip()

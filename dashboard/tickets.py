@@ -24,7 +24,7 @@ from dispatchlog.systems.tickets.states import PartyKind, Side, TicketStatus
 pages = Blueprint("tickets", __name__, url_prefix="/tickets")
 
 PAGE_ROWS = 50
-_HEADINGS = {PartyKind.DOCTOR: "Your tickets", PartyKind.PATIENT: "Your prescriptions"}
+_HEADINGS = {PartyKind.DOCTOR: "Your tickets", PartyKind.PATIENT: "Your prescriptions and requests"}
 
 
 @pages.get("")
