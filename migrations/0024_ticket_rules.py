@@ -32,10 +32,9 @@ $$;
 -- One way from a person or an account to who they are; everything asks it, so identities cannot disagree.
 CREATE FUNCTION care_identity(person uuid, account integer) RETURNS TABLE (
     person_id uuid, person_name varchar, party_id uuid, kind varchar, party_name varchar, user_id integer,
-    email varchar, active boolean, person_active boolean
+    email varchar, active boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
-    SELECT p.id, p.name, c.id, c.kind, c.name, p.user_id, u.email, p.active AND c.active AND coalesce(u.active, true),
-        p.active
+    SELECT p.id, p.name, c.id, c.kind, c.name, p.user_id, u.email, p.active AND c.active AND coalesce(u.active, true)
     FROM care_people p JOIN care_parties c ON c.id = p.party_id LEFT JOIN staff_users u ON u.id = p.user_id
     WHERE p.id = person OR (account IS NOT NULL AND p.user_id = account)
 $$;
@@ -290,6 +289,17 @@ BEGIN
     END IF;
     RETURN stored;
 END $$;
+-- Their account may then act for somebody else; what they wrote stays theirs.
+CREATE FUNCTION care_unlink_person(person uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+BEGIN
+    IF care_person() IS NOT NULL THEN
+        RAISE EXCEPTION 'whoever acts for a party cannot change people' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE care_people p SET active = false, user_id = NULL, updated_at = clock_timestamp()
+        WHERE p.id = person AND (p.active OR p.user_id IS NOT NULL);
+    RETURN FOUND;
+END $$;
 -- A doctor finds a patient by what the patient gave them, never by looking around.
 CREATE FUNCTION care_find_patient(patient uuid, address text) RETURNS TABLE (id uuid, name varchar)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
@@ -467,9 +477,10 @@ TABLES = (
     "care_people",
 )
 FUNCTION_NAMES = (
-    "tickets_unread, care_find_patient, care_put_person, care_put_party, care_follow_pharmacy, tickets_after_emergency,"
-    " tickets_after_read, tickets_after_message, tickets_number_message, tickets_after_change, tickets_before_change,"
-    " tickets_tell, care_is_member, care_emergency, care_may, care_kind, care_party, care_identity, care_staff, care_person"
+    "tickets_unread, care_find_patient, care_unlink_person, care_put_person, care_put_party, care_follow_pharmacy,"
+    " tickets_after_emergency, tickets_after_read, tickets_after_message, tickets_number_message, tickets_after_change,"
+    " tickets_before_change, tickets_tell, care_is_member, care_emergency, care_may, care_kind, care_party,"
+    " care_identity, care_staff, care_person"
 )
 
 

@@ -162,9 +162,7 @@ def _text(text: str, values: dict[str, Any]) -> Iterator[str]:
     number = number_asked(clean)
     if number is None:
         values["name"] = clean.lower()
-        yield (
-            "EXISTS (SELECT FROM care_parties c WHERE c.id = k.patient_id AND strpos(lower(c.name), %(name)s) > 0)"
-        )
+        yield ("EXISTS (SELECT FROM care_parties c WHERE c.id = k.patient_id AND strpos(lower(c.name), %(name)s) > 0)")
         return
     values |= {"number": number, "number_end": f"{number}~"}
     yield number_condition(number)

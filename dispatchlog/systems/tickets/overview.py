@@ -102,7 +102,9 @@ def ticket_overview(who: Overseer, ticket_id: UUID) -> TicketOverview:
         ticket = _ticket(ticket_id)
         return TicketOverview(
             ticket=ticket,
-            timeline=fetch_dicts("SELECT * FROM ticket_overview_timeline WHERE ticket_id = %s ORDER BY id", (ticket_id,)),
+            timeline=fetch_dicts(
+                "SELECT * FROM ticket_overview_timeline WHERE ticket_id = %s ORDER BY id", (ticket_id,)
+            ),
             reading=fetch_dicts(
                 "SELECT * FROM ticket_overview_reading WHERE thread_id = %s ORDER BY kind", (ticket["thread_id"],)
             ),

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import peewee
 
-from dispatchlog.engine.database import fetch_dicts, transaction
+from dispatchlog.engine.database import fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.operator import log_action
@@ -118,15 +118,12 @@ def parties_to_choose(*, asked_by: int, actor: str, kind: PartyKind, limit: int 
 
 
 def unlink_account(person_id: UUID, *, actor: str, reason: str) -> bool:
-    """The person is not active any more; their messages stay. False: they were not."""
+    """The person is not active any more, and has no account; what they wrote stays. False: it was so already."""
     with transaction(actor, reason):
-        rows = fetch_dicts("SELECT * FROM care_identity(%s, NULL)", (person_id,))
-        if not rows or not rows[0]["person_active"]:
-            return False
-        person = rows[0]
-        fetch_dicts(_PUT_PERSON, (person_id, person["party_id"], person["person_name"], None, False))
-        log_action(actor, "person_unlinked", reason=reason, detail={"person": person_id, "account": person["user_id"]})
-        return True
+        changed: bool = fetch_one("SELECT care_unlink_person(%s)", (person_id,))[0]
+        if changed:
+            log_action(actor, "person_unlinked", reason=reason, detail={"person": person_id})
+    return changed
 
 
 def _email(given: str | None) -> str | None:

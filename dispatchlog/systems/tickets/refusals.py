@@ -24,12 +24,12 @@ _REFUSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def sqlstate(error: peewee.DatabaseError) -> str:
     """PostgreSQL's code of the error, or ""."""
-    return getattr(error.args[0], "pgcode", None) or "" if error.args else ""
+    return getattr(_cause(error), "pgcode", None) or ""
 
 
 def constraint(error: peewee.DatabaseError) -> str:
     """The name of the constraint that was violated, or ""."""
-    return getattr(getattr(error.args[0], "diag", None), "constraint_name", None) or "" if error.args else ""
+    return getattr(getattr(_cause(error), "diag", None), "constraint_name", None) or ""
 
 
 @contextmanager
@@ -42,3 +42,8 @@ def refusals() -> Iterator[None]:
             raise
         code, message = _REFUSALS[sqlstate(error)]
         raise TicketError(message, code=code) from error
+
+
+def _cause(error: peewee.DatabaseError) -> object:
+    """The driver's own error, which Peewee wraps."""
+    return getattr(error, "orig", None)
