@@ -18,6 +18,7 @@ from dispatchlog.settings import Settings
 from tests.dashboard.browsing import PASSWORD, ROLES, STAFF, Dashboard, Visitor
 from tests.dashboard.samples import form_in
 from tests.dashboard.second_factors import give_second_factor, half_signed_in
+from tests.dashboard.ticket_accounts import link_accounts
 
 EVERYBODY = ("", *ROLES)
 SIGNED_IN = ROLES
@@ -26,6 +27,7 @@ EXPORTING = ("support", "auditor", "admin")
 CONTROLLING = ("support", "admin")
 AUDITING = ("auditor", "admin")
 MANAGING = ("admin",)
+TICKET_PARTIES = ("pharmacist", "doctor", "patient")
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {
@@ -145,6 +147,16 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "hl7_rewrite.begin": MANAGING,
     "hl7_rewrite.edit": MANAGING,
     "hl7_rewrite.send": MANAGING,
+    "tickets.every_ticket": TICKET_PARTIES,
+    "tickets.search": TICKET_PARTIES,
+    "tickets.export": TICKET_PARTIES,
+    # Only an account that acts for a doctor begins one.
+    "ticket_new.ask": ("doctor",),
+    "ticket_new.begin": ("doctor",),
+    "prescription_form.write": TICKET_PARTIES,
+    "prescription_form.change": TICKET_PARTIES,
+    "prescription_form.confirm": TICKET_PARTIES,
+    "prescription_form.send": TICKET_PARTIES,
     "audit.show": AUDITING,
     "audit.search": AUDITING,
     "audit.export": AUDITING,
@@ -158,6 +170,7 @@ VALUES = {
     "dispatch_id": uuid4(),
     "message_id": uuid4(),
     "order_id": uuid4(),
+    "ticket_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),
     "user_id": 0,
@@ -177,6 +190,7 @@ def test_every_route_stands_in_the_matrix(dash: Dashboard) -> None:
 
 
 def test_every_role_reaches_what_the_matrix_says_and_nothing_else(dash: Dashboard) -> None:
+    link_accounts()
     wrong = []
     for role in EVERYBODY:
         visitor = dash.as_(role) if role else dash.visitor()
