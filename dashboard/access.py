@@ -25,6 +25,12 @@ CONTROL = "control"
 AUDIT = "audit"
 # Accounts and roles.
 MANAGE = "manage"
+# Tickets, as one of their parties.
+TICKETS = "tickets"
+# Who has which ticket and how far it is, for staff; never what was written.
+OVERSEE = "oversee"
+# Opening what was written in a ticket, for a reason that is kept.
+EMERGENCY = "emergency"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dispatchlog.systems.tickets.identity import Identity
+from flask import g
+from flask_login import current_user
+
+from dispatchlog.systems.tickets.identity import Identity, identity_of_account
 from dispatchlog.systems.tickets.overview import Overseer
 
 
@@ -12,9 +15,12 @@ def acting_identity() -> Identity:
     Raises:
         TicketError: PERSON_UNKNOWN, PERSON_INACTIVE; pages show it with what to do (403).
     """
-    raise NotImplementedError
+    known: Identity | None = g.get("acting_identity")
+    if known is None:
+        known = g.acting_identity = identity_of_account(current_user.id)
+    return known
 
 
 def overseer() -> Overseer:
     """The account that is signed in, as staff."""
-    raise NotImplementedError
+    return Overseer(user_id=current_user.id, actor=str(current_user.email))
