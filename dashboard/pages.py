@@ -39,6 +39,8 @@ from dashboard import (
     roles,
     second_factor,
     subjects,
+    ticket,
+    ticket_overview,
     upcoming,
 )
 
@@ -55,6 +57,7 @@ def register_pages(app: Flask) -> None:
     modules += [hl7_messages, hl7_message, hl7_rewrite]
     modules += [hl7_endpoints]
     modules += [courier_orders, courier_order, courier_actions, courier_analytics, pharmacies]
+    modules += [ticket, ticket_overview]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

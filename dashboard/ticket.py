@@ -114,7 +114,7 @@ def send(ticket_id: UUID) -> Response | tuple[str, int]:
     except TicketError as error:
         return _unsent(ticket_id, draft, error)
     if wants_json():
-        return jsonify(number=message["number"])
+        return jsonify(number=message["number"], next_message_id=uuid4())
     return redirect(url_for("ticket.show", ticket_id=ticket_id, _anchor=f"message-{message['number']}"), 303)
 
 
@@ -180,6 +180,7 @@ def _page(ticket_id: UUID, draft: Draft) -> str:
 def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, Any]:
     """What the page and its renewal are drawn from."""
     ticket = state.ticket
+    others = [row for row in state.reading if row["party_id"] != who.party_id]
     lines = happenings(ticket_timeline(who, ticket["id"]), ticket["ticket_type"])
     return {
         "who": who,
@@ -199,8 +200,8 @@ def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, An
         else "",
         "closed": ticket["status"] == TicketStatus.CANCELLED,
         "page": page,
-        "marks": reading_marks(page, [row for row in state.reading if row["party_id"] != who.party_id]),
-        "reading": [row for row in state.reading if row["party_id"] != who.party_id],
+        "marks": reading_marks(page, others),
+        "reading": others,
         "lines": lines,
         "to_speak_of": [line for line in reversed(lines) if line.is_status][:MOST_TO_SPEAK_OF],
         "spoken_of": spoken_of,
@@ -209,14 +210,14 @@ def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, An
     }
 
 
-def reading_marks(page: MessagePage, reading: Sequence[Row]) -> Mapping[int, list[str]]:
-    """After which of the shown messages who has stopped reading: names by the message's number."""
-    marks: dict[int, list[str]] = {}
+def reading_marks(page: MessagePage, reading: Sequence[Row]) -> Mapping[int, list[Row]]:
+    """After which of the shown messages who has stopped reading: members by the message's number."""
+    marks: dict[int, list[Row]] = {}
     numbers = [message["number"] for message in page.messages]
     for member in reading:
         read_ones = [number for number in numbers if number <= member["read_number"]]
         if read_ones and not (page.has_newer and read_ones[-1] == numbers[-1]):
-            marks.setdefault(read_ones[-1], []).append(member["name"])
+            marks.setdefault(read_ones[-1], []).append(member)
     return marks
 
 
@@ -225,11 +226,11 @@ def _unsent(ticket_id: UUID, draft: Draft, error: TicketError) -> Response | tup
     if error.code in ("TICKET_NOT_FOUND", "THREAD_NOT_FOUND"):
         abort(404)
     status = 409 if error.code in ("MESSAGE_ID_REUSED", "THREAD_CLOSED") else 422
+    fresh = uuid4() if error.code == "MESSAGE_ID_REUSED" else draft.message_id
     if wants_json():
-        answer = jsonify(code=error.code, message=refusal(error))
+        answer = jsonify(code=error.code, message=refusal(error), next_message_id=fresh)
         answer.status_code = status
         return answer
-    fresh = uuid4() if error.code == "MESSAGE_ID_REUSED" else draft.message_id
     return _page(ticket_id, Draft(fresh, draft.body, draft.timeline_id, refusal(error))), status
 
 

@@ -46,6 +46,11 @@ TICKET_STATES: Final[Mapping[str, State]] = MappingProxyType(
     }
 )
 
+# The mails about a ticket, by the kind of their dispatch.
+NOTIFICATIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {"SENT": "It was sent", "READY": "It is ready", "UNREAD": "Messages wait", "CANCELLED": "It was cancelled"}
+)
+
 # What else than a status a timeline tells of: title, icon, tone.
 _HAPPENED: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {
