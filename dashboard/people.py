@@ -19,7 +19,7 @@ from dashboard.people_queries import every_role
 from dashboard.presentation import upper_first
 from dashboard.role_wording import in_words
 from dashboard.sessions import open_sessions, session_hash
-from dashboard.sign_in import is_second_factor_mandatory
+from dashboard.sign_in import must_have_second_factor
 from dispatchlog import people, second_factor
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.people import Person
@@ -45,7 +45,7 @@ def every_person() -> str:
         more=len(found) > PAGE_ROWS,
         first=after is None,
         text=text,
-        mandatory=is_second_factor_mandatory(),
+        must_have_second_factor=must_have_second_factor,
     )
 
 
@@ -92,7 +92,7 @@ def show(user_id: int) -> str:
         own=person.email == acting_person(),
         roles=roles,
         second_factor=second_factor.find(user_id),
-        mandatory=is_second_factor_mandatory(),
+        mandatory=must_have_second_factor(person.roles),
         sessions=open_sessions(user_id),
         browser=browser,
         actor_name=name_of_actor(person.email),
@@ -242,5 +242,9 @@ def _new_page(problem: str = "", *, field: str = "") -> str:
 
 def _password_page(person: Person, password: str, *, made: bool) -> str:
     return render_template(
-        "one_time_password.html", person=person, password=password, made=made, mandatory=is_second_factor_mandatory()
+        "one_time_password.html",
+        person=person,
+        password=password,
+        made=made,
+        mandatory=must_have_second_factor(person.roles),
     )
