@@ -195,7 +195,7 @@ def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, An
         "items": state.items,
         "moves": [(to, move_words(to, ticket["ticket_type"])) for to in state.moves],
         "may_receive": state.side is Side.SECONDARY and ticket["status"] == TicketStatus.SENT,
-        "write_address": _address_of("prescription_form.show", ticket_id=ticket["id"])
+        "write_address": _address_of("prescription_form.write", ticket_id=ticket["id"])
         if TicketStatus.SENT in state.moves
         else "",
         "closed": ticket["status"] == TicketStatus.CANCELLED,

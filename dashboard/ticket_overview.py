@@ -30,8 +30,6 @@ from dashboard.ticket_words import (
     spoken_of,
     ticket_state,
 )
-from dispatchlog.engine import operator
-from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.inputs import TicketError
 from dispatchlog.systems.tickets.overview import (
     EMERGENCY_MINUTES,
@@ -48,9 +46,7 @@ from dispatchlog.systems.tickets.states import TicketStatus, TicketType
 pages = Blueprint("ticket_overview", __name__, url_prefix="/ticket-overview")
 
 PAGE_TICKETS = 50
-PAGE_MESSAGES = 50
 LEAST_REASON = 10
-READ_ACTION = "ticket_content_read"
 # A beginning of a ticket's number. Anything else, such as a name, is looked up nowhere and stands in no address.
 _NUMBER = re.compile(r"TKT(?:-[0-9]{0,8}(?:(?<=[0-9]{8})-[A-Z0-9]{0,5})?)?")
 WHAT_IS_FOUND = (
@@ -58,7 +54,7 @@ WHAT_IS_FOUND = (
 )
 OVER = "Your access to what is in this ticket is over. Say why if you need to look again."
 TOO_SHORT = f"Say why in at least {LEAST_REASON} characters: doctor, receiver and patient can read it."
-MISTYPED = "Type the ticket’s number exactly, so that it is the right one that opens."
+MISTYPED = "Type the number of the ticket exactly, so that it is the right one that opens."
 
 
 @pages.get("")
@@ -102,7 +98,7 @@ def search() -> Response:
     if text and not _NUMBER.fullmatch(number) and as_uuid(text) is None:
         flash(WHAT_IS_FOUND, "bad")
         text = number = ""
-    arguments = {
+    arguments: dict[str, Any] = {
         "status": request.form.getlist("status"),
         "type": request.form.get("type"),
         "q": number if _NUMBER.fullmatch(number) else text,
@@ -144,7 +140,7 @@ def open_content(ticket_id: UUID) -> Response | tuple[str, int]:
 @pages.get("/<uuid:ticket_id>/content")
 @needs(EMERGENCY)
 def content(ticket_id: UUID) -> str | Response:
-    """What is in it, while the access is open. That it was looked at is kept before anything of it is shown."""
+    """What is in it, while the access is open; that it was looked at is kept with the reading itself."""
     found = _found(ticket_id)
     who = overseer()
     before = _before()
@@ -158,8 +154,6 @@ def content(ticket_id: UUID) -> str | Response:
     if until is None:
         flash(OVER, "bad")
         return redirect(url_for("ticket_overview.show", ticket_id=ticket_id), 303)
-    seen = {"ticket_id": str(ticket_id), "ticket_number": found.ticket["ticket_number"], "messages": _span(messages)}
-    operator.log_action(who.actor, READ_ACTION, detail=seen)
     ticket = found.ticket
     return render_template(
         "ticket_content.html",
@@ -167,7 +161,7 @@ def content(ticket_id: UUID) -> str | Response:
         state=ticket_state(ticket["status"], ticket["ticket_type"]),
         type_words=TYPES[ticket["ticket_type"]],
         kind_words=KINDS,
-        prescription=prescription or None,
+        prescription=prescription,
         items=items,
         messages=messages,
         older=messages[0]["number"] if messages and messages[0]["number"] > 1 else None,
@@ -177,11 +171,6 @@ def content(ticket_id: UUID) -> str | Response:
         safe_link=safe_link,
         size_words=size_words,
     )
-
-
-def _span(messages: list[Row] | Any) -> str:
-    """Which messages were shown: `12-61`, or "" for none."""
-    return f"{messages[0]['number']}-{messages[-1]['number']}" if messages else ""
 
 
 def _wanted(problems: list[str]) -> OverviewQuery:

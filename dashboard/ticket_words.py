@@ -1,4 +1,4 @@
-"""Plain words of a ticket's page: types, statuses, moves, what is in its timeline, refusals. Owns the words; reads no table."""
+"""Plain words of a ticket's page: types, statuses, moves, the timeline, refusals. Owns the words; reads no table."""
 
 from __future__ import annotations
 
