@@ -56,7 +56,7 @@ _HAPPENED: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {
         "created": ("The {receiver} was chosen", "plus", "wait"),
         "receiver_changed": ("Another {receiver} was chosen", "edit", "wait"),
-        "prescription_saved": ("What the doctor wrote was saved", "care", "wait"),
+        "prescription_saved": ("The {type} was saved", "care", "wait"),
         "emergency_access": ("Staff looked inside: emergency access", "eye", "doubt"),
         "changed": ("Changed", "edit", "off"),
     }
@@ -115,9 +115,9 @@ def _happening(entry: Row, ticket_type: str) -> Happening:
         state = ticket_state(entry["to_status"], ticket_type)
         title, icon, tone = state.label, state.icon, state.tone
     else:
-        usual = (entry["kind"].replace("_", " ").capitalize(), "info", "off")
+        usual = (str(entry["kind"]).replace("_", " ").capitalize(), "info", "off")
         words, icon, tone = _HAPPENED.get(entry["kind"], usual)
-        title = words.replace("{receiver}", RECEIVER_WORDS[ticket_type])
+        title = words.format(receiver=RECEIVER_WORDS[ticket_type], type=TYPES[ticket_type].lower())
     return Happening(
         id=entry["id"],
         at=entry["at"],
