@@ -40,7 +40,7 @@ _LIBRARY_ROUTES = {
     "security.logout": PUBLIC,
 }
 
-# The first page of all, and that of those who have no use for it.
+# The first page of all, and that of those who act for a party and see nothing of what is sent.
 OVERVIEW = "overview.show"
 PARTY_PAGE = "tickets.every_ticket"
 # All that is open to somebody on the way in: first the choice of an own password, then a second factor.
@@ -84,13 +84,7 @@ def check_access() -> Response | None:
         return redirect_to_code(next_path=came_from()) if who_owes_code() else redirect_to_sign_in()
     if (way_in := _way_in()) is not None:
         return None if request.endpoint in way_in else redirect(url_for(way_in[0], next=came_from()), 303)
-    if permission == SIGNED_IN:
-        return None
-    if permission is not None and current_user.has_permission(permission):
-        return None
-    if request.endpoint == OVERVIEW and may(TICKETS):
-        return redirect(url_for(_first_page()), 303)
-    abort(403)
+    return None if permission == SIGNED_IN else _check_permission(permission)
 
 
 def _way_in() -> tuple[str, ...] | None:
@@ -102,9 +96,12 @@ def _way_in() -> tuple[str, ...] | None:
     return None
 
 
-def _first_page() -> str:
-    """Where the work begins for somebody who acts for a party and sees nothing of what is sent."""
-    return PARTY_PAGE if PARTY_PAGE in current_app.view_functions else "account.show"
+def _check_permission(permission: str | None) -> Response | None:
+    if permission is not None and current_user.has_permission(permission):
+        return None
+    if request.endpoint != OVERVIEW or not may(TICKETS):
+        abort(403)
+    return redirect(url_for(PARTY_PAGE if PARTY_PAGE in current_app.view_functions else "account.show"), 303)
 
 
 def is_on_the_way_in() -> bool:

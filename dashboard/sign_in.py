@@ -180,8 +180,8 @@ def is_local_path(target: str) -> bool:
 
 
 def must_have_second_factor(roles: Collection[str]) -> bool:
-    """Whether somebody with these roles has to have one here: in production everybody but who is a patient and nothing else,
-    for whom it is theirs to decide.
+    """Whether somebody with these roles has to have one here: in production everybody has to, but who is a patient and
+    nothing else, who decides for themselves.
     """
     return bool(current_app.config["DISPATCHLOG_SETTINGS"].environment == "production") and set(roles) != {PATIENT}
 

@@ -127,6 +127,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "people.create": MANAGING,
     "people.show": MANAGING,
     "people.set_roles": MANAGING,
+    "people.link": MANAGING,
+    "people.unlink": MANAGING,
     "people.disable": MANAGING,
     "people.enable": MANAGING,
     "people.reset_password": MANAGING,
