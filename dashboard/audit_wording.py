@@ -55,6 +55,8 @@ _ACTIONS = MappingProxyType(
         "unlock_delivery_code": "Gave new tries for the delivery code",
         "confirm_delivery_without_code": "Confirmed a delivery without its code",
         "pharmacy_change": "Changed a pharmacy",
+        "emergency_access": "Opened a ticket by emergency access",
+        "emergency_read": "Looked inside a ticket by emergency access",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
     }
@@ -93,6 +95,7 @@ KINDS = (
             "pharmacy_change",
         ),
     ),
+    Kind("kind-emergencies", "Emergency access to tickets", ("emergency_access", "emergency_read")),
     Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
     Kind("kind-schools", "Schools and their endpoints", ("school_add", "hl7_endpoint_change", "hl7_endpoint_test")),

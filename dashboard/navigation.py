@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
-from dashboard.access import AUDIT, MANAGE, READ, TICKETS, may
+from dashboard.access import AUDIT, MANAGE, OVERSEE, READ, TICKETS, may
 from dashboard.doubt_queries import number_in_doubt
 from dashboard.ticket_numbers import number_unread
 
@@ -58,6 +58,7 @@ WORK = (
         key="t",
         also=("courier_order", "courier_actions", "courier_analytics"),
     ),
+    Entry("ticket_overview.every_ticket", "Tickets", "care", OVERSEE, key="m"),
     Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
     Entry("incidents.show", "Incidents", "alert", key="i"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),

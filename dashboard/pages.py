@@ -40,7 +40,9 @@ from dashboard import (
     roles,
     second_factor,
     subjects,
+    ticket,
     ticket_new,
+    ticket_overview,
     tickets,
     upcoming,
 )
@@ -59,6 +61,7 @@ def register_pages(app: Flask) -> None:
     modules += [hl7_endpoints]
     modules += [courier_orders, courier_order, courier_actions, courier_analytics, pharmacies]
     modules += [tickets, ticket_new, prescription_form]
+    modules += [ticket, ticket_overview]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

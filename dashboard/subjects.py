@@ -20,6 +20,7 @@ from dashboard.story import Entry, tell
 from dashboard.subject_queries import Subject, dispatches_of, find_subjects, timelines
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.courier.changes import SUBJECT, subject_of
+from dispatchlog.systems.tickets.notifications import SUBJECT as TICKET
 
 pages = Blueprint("subjects", __name__, url_prefix="/stories")
 
@@ -82,6 +83,7 @@ def show() -> str:
         "story.html",
         subject_id=subject_id,
         order_id=as_uuid(subject_id.removeprefix(SUBJECT)) if subject_id.startswith(SUBJECT) else None,
+        ticket_id=as_uuid(subject_id.removeprefix(TICKET)) if subject_id.startswith(TICKET) else None,
         name=_name(rows, subject_id),
         rows=rows,
         lines=_lines(rows),

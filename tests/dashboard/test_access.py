@@ -19,6 +19,7 @@ from tests.dashboard.browsing import PASSWORD, ROLES, STAFF, Dashboard, Visitor
 from tests.dashboard.samples import form_in
 from tests.dashboard.second_factors import give_second_factor, half_signed_in
 from tests.dashboard.ticket_accounts import link_accounts
+from tests.dashboard.ticket_samples import link_parties
 
 EVERYBODY = ("", *ROLES)
 SIGNED_IN = ROLES
@@ -28,6 +29,8 @@ CONTROLLING = ("support", "admin")
 AUDITING = ("auditor", "admin")
 MANAGING = ("admin",)
 TICKET_PARTIES = ("pharmacist", "doctor", "patient")
+OVERSEEING = ("viewer", "support", "auditor", "admin")
+EMERGENCY = ("support", "admin")
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {
@@ -160,6 +163,17 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "audit.show": AUDITING,
     "audit.search": AUDITING,
     "audit.export": AUDITING,
+    "ticket.show": TICKET_PARTIES,
+    "ticket.since": TICKET_PARTIES,
+    "ticket.receive": TICKET_PARTIES,
+    "ticket.read": TICKET_PARTIES,
+    "ticket.send": TICKET_PARTIES,
+    "ticket.move": TICKET_PARTIES,
+    "ticket_overview.every_ticket": OVERSEEING,
+    "ticket_overview.search": OVERSEEING,
+    "ticket_overview.show": OVERSEEING,
+    "ticket_overview.open_content": EMERGENCY,
+    "ticket_overview.content": EMERGENCY,
     "mailbox.every_mail": ACTING,
     "mailbox.one_mail": ACTING,
     "mailbox.mail_html": ACTING,
@@ -191,6 +205,7 @@ def test_every_route_stands_in_the_matrix(dash: Dashboard) -> None:
 
 def test_every_role_reaches_what_the_matrix_says_and_nothing_else(dash: Dashboard) -> None:
     link_accounts()
+    link_parties()
     wrong = []
     for role in EVERYBODY:
         visitor = dash.as_(role) if role else dash.visitor()
