@@ -16,6 +16,7 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.systems.tickets.identity import Identity, acting_as
 from dispatchlog.systems.tickets.inputs import MessageInput, TicketError
 from dispatchlog.systems.tickets.message_checks import checked_attachments, checked_body
+from dispatchlog.systems.tickets.refusals import sqlstate
 
 MOST_PAGE = 200
 _MOST_NUMBER = (1 << 63) - 1
@@ -162,14 +163,13 @@ def _insert(who: Identity, client_message_id: UUID, told: Row) -> bool:
         with database.atomic():
             execute(_INSERT, (*values, told["timeline_id"]))
     except peewee.DatabaseError as error:
-        state = getattr(getattr(error, "orig", None), "pgcode", None)
-        if state == "23505":
+        if sqlstate(error) == "23505":
             return False
-        raise _refusal(state, told["thread_id"]) or error from error
+        raise _refusal(sqlstate(error), told["thread_id"]) or error from error
     return True
 
 
-def _refusal(state: str | None, thread_id: UUID) -> TicketError | None:
+def _refusal(state: str, thread_id: UUID) -> TicketError | None:
     match state:
         case "DL003":
             return TicketError("the ticket was cancelled; nothing can be written any more", code="THREAD_CLOSED")
