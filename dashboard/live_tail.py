@@ -30,6 +30,12 @@ WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.cr
     AND EXISTS (SELECT FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
                 WHERE h.user_id = u.id AND 'read' = ANY (r.permissions))
 """
+_LET_IN = """
+SELECT s.id_hash, u.id, ARRAY(SELECT unnest(r.permissions) FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
+                              WHERE h.user_id = u.id)
+FROM web_sessions s JOIN staff_users u ON u.id = s.user_id
+WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.created_at > now() - %s
+"""
 # As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them.
 _FULLY_SIGNED_IN = """
     AND u.password_chosen_at IS NOT NULL
@@ -56,6 +62,14 @@ class News:
 
     def __bool__(self) -> bool:
         return bool(self.moves) or self.everything
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Whose session it is, and what they may."""
+
+    user_id: int
+    permissions: frozenset[str]
 
 
 def _tail() -> TableTail[Moved]:
@@ -107,7 +121,11 @@ def still_open(cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absol
 
 def still_let_in(
     cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta, second_factor: bool
-) -> set[bytes]:
-    """The same, but those alone that lead past the choice of a password and, where it is mandatory, a second factor."""
-    cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
-    return {bytes(row[0]) for row in cursor.fetchall()}
+) -> dict[bytes, LetIn]:
+    """Whose they are and what they may, of those sessions that have not ended and that lead past the choice of a password
+    and, where it is mandatory, a second factor.
+    """
+    cursor.execute(_LET_IN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
+    return {
+        bytes(id_hash): LetIn(user_id, frozenset(permissions)) for id_hash, user_id, permissions in cursor.fetchall()
+    }
