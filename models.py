@@ -303,6 +303,7 @@ class BulkRun(Table):
         constraints=[SQL("DEFAULT 'PREVIEW'"), Check("state IN ('PREVIEW', 'RUNNING', 'DONE', 'STOPPED')")],
     )
     selection = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    lanes = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
     total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     chosen = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     done = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])

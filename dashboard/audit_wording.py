@@ -25,6 +25,8 @@ _ACTIONS = MappingProxyType(
         "end_session": "Ended a session",
         "create_user": "Made an account",
         "set_roles": "Set roles",
+        "link_account": "Linked an account to whom it acts for",
+        "unlink_account": "Unlinked an account from whom it acted for",
         "disable_user": "Closed an account",
         "enable_user": "Opened an account again",
         "set_password": "Reset a password",
@@ -100,6 +102,8 @@ KINDS = (
         (
             "create_user",
             "set_roles",
+            "link_account",
+            "unlink_account",
             "disable_user",
             "enable_user",
             "set_password",

@@ -190,6 +190,11 @@ CREATE TABLE ticket_backfill_findings (
     PRIMARY KEY (kind, id)
 );
 
+-- Of which lanes they hold anything: whoever may not see one of them sees nothing of the whole.
+ALTER TABLE bulk_runs ADD lanes text[] NOT NULL DEFAULT '{{}}';
+ALTER TABLE dispatch_replays ADD lanes text[] NOT NULL DEFAULT '{{}}';
+GRANT UPDATE (lanes) ON dispatch_replays TO {role};
+
 CREATE TABLE ticket_notifications (
     LIKE dispatch_template INCLUDING ALL,
     ticket_id uuid NOT NULL REFERENCES healthcare_tickets (id) ON DELETE RESTRICT,
@@ -242,12 +247,16 @@ WHERE scopes && '{{{added}}}'
 
 
 def up(migrator, db):
-    db.execute_sql(TABLES.format())
+    from dispatchlog.migrate import migration_role
+
+    db.execute_sql(TABLES.format(role=migration_role()))
     db.execute_sql(ROLES)
     db.execute_sql(CHANGE.format(scopes=f"{SCOPES},{ADDED}"))
 
 
 def down(migrator, db):
+    db.execute_sql("ALTER TABLE bulk_runs DROP lanes")
+    db.execute_sql("ALTER TABLE dispatch_replays DROP lanes")
     db.execute_sql("DELETE FROM dispatch_lanes WHERE lane = 'ticket_notification'")
     db.execute_sql(
         "DROP TABLE ticket_notifications, ticket_backfill_findings, ticket_changes, emergency_accesses, chat_messages,"
