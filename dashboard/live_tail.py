@@ -23,12 +23,14 @@ _AROUND = (
     " (SELECT coalesce(max(id), 0) FROM dispatch_alerts),"
     " (SELECT count(*) FROM dispatch_alerts WHERE over_at IS NULL)"
 )
-# Whose session is neither over nor signed out, and who may still read; with all that they may.
-_STILL_OPEN = """
-SELECT s.id_hash, ARRAY(SELECT DISTINCT unnest(r.permissions) FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
-                        WHERE h.user_id = u.id)
+# Whose session is neither over nor signed out, and what they may.
+_OPEN = """
+SELECT s.id_hash, u.id, ARRAY(SELECT DISTINCT unnest(r.permissions)
+                              FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id WHERE h.user_id = u.id)
 FROM web_sessions s JOIN staff_users u ON u.id = s.user_id
 WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.created_at > now() - %s
+"""
+_MAY_READ = """
     AND EXISTS (SELECT FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
                 WHERE h.user_id = u.id AND 'read' = ANY (r.permissions))
 """
@@ -61,6 +63,14 @@ class News:
 
     def __bool__(self) -> bool:
         return bool(self.moves) or self.everything
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Whose session it is, and what they may."""
+
+    user_id: int
+    permissions: frozenset[str]
 
 
 def _tail() -> TableTail[Moved]:
@@ -107,14 +117,20 @@ def moves_since(position: int) -> News:
 def still_open(
     cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta
 ) -> dict[bytes, frozenset[str]]:
-    """Those of these sessions (by the hash of their id) that have not ended, with the permissions of whose they are."""
-    cursor.execute(_STILL_OPEN, (list(sessions), idle, absolute))
-    return {bytes(session): frozenset(permissions) for session, permissions in cursor.fetchall()}
+    """Those of these sessions (by the hash of their id) that have not ended, with the permissions of whoever may still read
+    in them.
+    """
+    cursor.execute(_OPEN + _MAY_READ, (list(sessions), idle, absolute))
+    return {bytes(session): frozenset(permissions) for session, _, permissions in cursor.fetchall()}
 
 
 def still_let_in(
     cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta, second_factor: bool
-) -> set[bytes]:
-    """The same, but those alone that lead past the choice of a password and, where it is mandatory, a second factor."""
-    cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
-    return {bytes(row[0]) for row in cursor.fetchall()}
+) -> dict[bytes, LetIn]:
+    """Whose they are and what they may, of those sessions that have not ended and that lead past the choice of a password
+    and, where it is mandatory, a second factor.
+    """
+    cursor.execute(_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
+    return {
+        bytes(id_hash): LetIn(user_id, frozenset(permissions)) for id_hash, user_id, permissions in cursor.fetchall()
+    }
