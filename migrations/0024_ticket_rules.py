@@ -301,6 +301,17 @@ BEGIN
     END IF;
     RETURN stored;
 END $$;
+-- Their account may then act for somebody else; what they wrote stays theirs.
+CREATE FUNCTION care_unlink_person(person uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+BEGIN
+    IF care_person() IS NOT NULL THEN
+        RAISE EXCEPTION 'whoever acts for a party cannot change people' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE care_people p SET active = false, user_id = NULL, updated_at = clock_timestamp()
+        WHERE p.id = person AND (p.active OR p.user_id IS NOT NULL);
+    RETURN FOUND;
+END $$;
 -- A doctor finds a patient by what the patient gave them, never by looking around.
 CREATE FUNCTION care_find_patient(patient uuid, address text) RETURNS TABLE (id uuid, name varchar)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
@@ -483,7 +494,7 @@ TABLES = (
     "care_people",
 )
 FUNCTION_NAMES = (
-    "tickets_unread, care_find_patient, care_put_person, care_put_party, care_follow_pharmacy,"
+    "tickets_unread, care_find_patient, care_unlink_person, care_put_person, care_put_party, care_follow_pharmacy,"
     " tickets_after_emergency, tickets_after_read, tickets_keep_message, tickets_after_message,"
     " tickets_number_message, tickets_after_change, tickets_before_change, tickets_tell, care_is_member,"
     " care_emergency, care_may, care_kind, care_party, care_identity, care_staff, care_person"
