@@ -164,9 +164,7 @@ def _sides(prescription: OldPrescription, known: Directory) -> Sides | None:
     return Sides(doctor, receiver, patient, _TYPES[known.parties[receiver]])
 
 
-def _ticket(
-    order: OldOrder, prescription: OldPrescription, sides: Sides, known: Directory
-) -> PlannedTicket | Finding:
+def _ticket(order: OldOrder, prescription: OldPrescription, sides: Sides, known: Directory) -> PlannedTicket | Finding:
     fitting = [thread for thread in order.threads if thread.order_type == sides.ticket_type]
     thread = max(fitting, key=lambda t: (t.messages, t.created_at, t.thread_id), default=None)
     if thread is None:
