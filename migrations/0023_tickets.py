@@ -587,6 +587,7 @@ def down(migrator, db):
         "DROP TABLE ticket_notifications, ticket_backfill_findings, ticket_changes, emergency_accesses, ticket_timeline,"
         " prescription_drafts"
     )
+    db.execute_sql("DROP FUNCTION IF EXISTS adopted_member, adopted_message CASCADE")
     adopted = {}
     if rows(db, "SELECT to_regclass('adopted_tables') IS NOT NULL")[0][0]:
         adopted = dict(rows(db, "SELECT name, added FROM adopted_tables"))
@@ -596,7 +597,6 @@ def down(migrator, db):
             give_back(db, name, adopted[name])
         else:
             db.execute_sql(f"DROP TABLE {name}")
-    db.execute_sql("DROP FUNCTION IF EXISTS adopted_member, adopted_message CASCADE")
     db.execute_sql("DROP INDEX IF EXISTS adopted_prescriptions_appointment")
     db.execute_sql("DROP TABLE healthcare_tickets, care_people, care_parties")
     db.execute_sql(NO_ROLES)
