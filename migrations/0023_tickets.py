@@ -361,13 +361,12 @@ UPDATE chat_threads t SET last_number = n.last_number, last_message_at = n.last_
         FROM chat_messages GROUP BY thread_id) n
     WHERE n.thread_id = t.id;
 -- Nobody noted what was read: what a member answered was, and what is older than thirty days.
-UPDATE chat_thread_members m SET read_number = n.read_number, has_unread = n.has_unread
-    FROM (SELECT d.thread_id, d.party_id, max(s.number) FILTER (WHERE s.sender_id = d.party_id
-                OR s.created_at < now() - interval '30 days') AS read_number
-        FROM chat_thread_members d JOIN chat_messages s ON s.thread_id = d.thread_id GROUP BY 1, 2) r,
-    LATERAL (SELECT coalesce(r.read_number, 0) AS read_number, EXISTS (SELECT FROM chat_messages s
-        WHERE s.thread_id = r.thread_id AND s.number > coalesce(r.read_number, 0) AND s.sender_id <> r.party_id)
-        AS has_unread) n
+UPDATE chat_thread_members m SET read_number = r.read_number, has_unread = r.others_number > r.read_number
+    FROM (SELECT d.thread_id, d.party_id,
+            coalesce(max(s.number) FILTER (WHERE s.sender_id = d.party_id OR s.created_at < now() - interval '30 days'), 0)
+                AS read_number,
+            coalesce(max(s.number) FILTER (WHERE s.sender_id <> d.party_id), 0) AS others_number
+        FROM chat_thread_members d JOIN chat_messages s ON s.thread_id = d.thread_id GROUP BY d.thread_id, d.party_id) r
     WHERE r.thread_id = m.thread_id AND r.party_id = m.party_id
 """,
 }

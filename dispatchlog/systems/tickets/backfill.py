@@ -72,7 +72,7 @@ def backfill(
     with _owner(owner_url) as connection:
         after: UUID | None = None
         while True:
-            plans, after = _again(lambda start=after: _batch(connection, start, batch, dry_run=dry_run))
+            plans, after = _until_through(connection, after, batch, dry_run=dry_run)
             done.add(plans)
             if after is None:
                 break
@@ -124,9 +124,10 @@ def standing(owner_url: str) -> Standing:
             "SELECT (SELECT count(*) FROM healthcare_tickets), (SELECT count(*) FROM chat_threads WHERE NOT is_legacy),"
             " (SELECT count(*) FROM chat_threads WHERE is_legacy), (SELECT count(*) FROM prescriptions WHERE is_legacy)"
         )
-        counts = cursor.fetchone()
+        tickets, linked, threads, prescriptions = cursor.fetchone()
         cursor.execute("SELECT kind, code, count(*) FROM ticket_backfill_findings GROUP BY kind, code ORDER BY 1, 2")
-        return Standing(*counts, {(kind, code): count for kind, code, count in cursor.fetchall()})
+        left = {(kind, code): count for kind, code, count in cursor.fetchall()}
+    return Standing(tickets, linked, threads, prescriptions, left)
 
 
 def _batch(connection: Any, after: UUID | None, most: int, *, dry_run: bool) -> tuple[list[Plan], UUID | None]:
@@ -143,13 +144,13 @@ def _batch(connection: Any, after: UUID | None, most: int, *, dry_run: bool) -> 
     return plans, order_ids[-1] if order_ids else None
 
 
-def _again(batch: Callable[[], tuple[list[Plan], UUID | None]]) -> tuple[list[Plan], UUID | None]:
+def _until_through(connection: Any, after: UUID | None, most: int, *, dry_run: bool) -> tuple[list[Plan], UUID | None]:
     for _ in range(_MOST_TRIES - 1):
         try:
-            return batch()
+            return _batch(connection, after, most, dry_run=dry_run)
         except _AGAIN:
             continue
-    return batch()
+    return _batch(connection, after, most, dry_run=dry_run)
 
 
 @contextmanager

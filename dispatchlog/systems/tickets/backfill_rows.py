@@ -139,8 +139,10 @@ def read_orders(cursor: Any, order_ids: Sequence[UUID], *, hold: bool) -> tuple[
     members = _grouped(_rows(cursor, _MEMBERS, thread_ids))
     senders = _grouped(_rows(cursor, _SENDERS, thread_ids))
     threads: dict[UUID, list[OldThread]] = defaultdict(list)
-    for order_id, thread_id, *values in found:
-        threads[order_id].append(OldThread(thread_id, *values, members[thread_id], senders[thread_id]))
+    for order_id, thread_id, order_type, messages, created_at in found:
+        threads[order_id].append(
+            OldThread(thread_id, order_type, messages, created_at, members[thread_id], senders[thread_id])
+        )
     ticketed = _grouped(_rows(cursor, _TICKETED, ids))
     orders = [OldOrder(each, prescriptions[each], threads[each], frozenset(ticketed[each])) for each in ids]
     return orders, _directory(cursor, orders)
@@ -203,10 +205,8 @@ def _grouped(pairs: Iterable[tuple[UUID, Any]]) -> dict[UUID, list[Any]]:
 
 def _directory(cursor: Any, orders: Sequence[OldOrder]) -> Directory:
     named = {each for order in orders for thread in order.threads for each in (*thread.members, *thread.senders)}
-    named |= {
-        each for order in orders for p in order.prescriptions for each in (p.doctor_id, p.pharmacy_id, p.patient_id)
-    }
-    named.discard(None)
+    for prescription in (each for order in orders for each in order.prescriptions):
+        named.update(filter(None, (prescription.doctor_id, prescription.pharmacy_id, prescription.patient_id)))
     people = dict(_rows(cursor, "SELECT id, party_id FROM care_people WHERE id = ANY(%s)", list(named)))
     ids = [*named, *people.values()]
     parties = _rows(cursor, "SELECT id, kind FROM care_parties WHERE id = ANY(%s)", ids)
