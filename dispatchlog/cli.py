@@ -26,6 +26,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
 from dispatchlog.settings import Settings, get_settings
+from dispatchlog.tickets_cli import tickets
 
 if TYPE_CHECKING:
     from dispatchlog.importing import ImportReport
@@ -705,6 +706,8 @@ def hl7_school_test(code: str, with_message: bool) -> None:
     if not trial.works:
         sys.exit(1)
 
+
+main.add_command(tickets)
 
 if __name__ == "__main__":
     main()

@@ -4,6 +4,8 @@ Who asks is named by two settings of the transaction, `dispatchlog.person` (some
 `dispatchlog.staff` (an account of the dashboard). Whoever names nobody sees nothing.
 """
 
+import re
+
 MOVES = (
     ("created", "sent", "primary"),
     ("sent", "received", "secondary"),
@@ -152,7 +154,8 @@ BEGIN
             INSERT INTO chat_thread_members (thread_id, party_id)
                 SELECT thread, p FROM unnest(ARRAY[NEW.primary_provider_id, NEW.secondary_provider_id, NEW.patient_id]) p;
         END IF;
-        entries := entries || jsonb_build_object('kind', 'created', 'to', NEW.status, 'detail',
+        entries := entries || jsonb_build_object('kind', CASE WHEN thread IS NULL THEN 'backfilled' ELSE 'created' END,
+            'to', NEW.status, 'detail',
             jsonb_strip_nulls(jsonb_build_object('thread_id', thread, 'secondary_provider_id', NEW.secondary_provider_id)));
     ELSE
         IF NEW.secondary_provider_id <> OLD.secondary_provider_id THEN
@@ -205,6 +208,15 @@ BEGIN
     IF NEW.timeline_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM ticket_timeline l WHERE l.id = NEW.timeline_id AND l.ticket_id = thread.ticket_id) THEN
         RAISE EXCEPTION 'the entry is of no timeline of this thread' USING ERRCODE = 'DL004';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- A message never changes; but whose party the sender of an old one is may be learned later, once.
+CREATE FUNCTION tickets_keep_message() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.sender_party_id IS NOT NULL OR to_jsonb(NEW) - 'sender_party_id' <> to_jsonb(OLD) - 'sender_party_id' THEN
+        RAISE EXCEPTION 'UPDATE on chat_messages is refused: what was said stays' USING ERRCODE = 'DL004';
     END IF;
     RETURN NEW;
 END $$;
@@ -339,6 +351,10 @@ CREATE TRIGGER number_message BEFORE INSERT ON chat_messages
     FOR EACH ROW EXECUTE FUNCTION tickets_number_message();
 CREATE TRIGGER note_message AFTER INSERT ON chat_messages
     FOR EACH ROW EXECUTE FUNCTION tickets_after_message();
+CREATE TRIGGER keep_message BEFORE UPDATE ON chat_messages
+    FOR EACH ROW EXECUTE FUNCTION tickets_keep_message();
+CREATE TRIGGER keep_rows BEFORE DELETE OR TRUNCATE ON chat_messages
+    FOR EACH STATEMENT EXECUTE FUNCTION dispatchlog_refuse();
 CREATE TRIGGER note_read AFTER UPDATE OF read_number ON chat_thread_members
     FOR EACH ROW WHEN (NEW.read_number > OLD.read_number) EXECUTE FUNCTION tickets_after_read();
 CREATE TRIGGER note_emergency AFTER INSERT ON emergency_accesses
@@ -353,7 +369,8 @@ CREATE TRIGGER keep_rows BEFORE DELETE OR TRUNCATE ON prescriptions
     FOR EACH STATEMENT EXECUTE FUNCTION dispatchlog_refuse();
 ALTER TABLE healthcare_tickets ENABLE ALWAYS TRIGGER check_change, ENABLE ALWAYS TRIGGER note_change,
     ENABLE ALWAYS TRIGGER keep_rows;
-ALTER TABLE chat_messages ENABLE ALWAYS TRIGGER number_message, ENABLE ALWAYS TRIGGER note_message;
+ALTER TABLE chat_messages ENABLE ALWAYS TRIGGER number_message, ENABLE ALWAYS TRIGGER note_message,
+    ENABLE ALWAYS TRIGGER keep_message, ENABLE ALWAYS TRIGGER keep_rows;
 ALTER TABLE chat_threads ENABLE ALWAYS TRIGGER keep_rows;
 ALTER TABLE prescriptions ENABLE ALWAYS TRIGGER keep_rows;
 ALTER TABLE emergency_accesses ENABLE ALWAYS TRIGGER note_emergency;
@@ -484,7 +501,7 @@ GRANT SELECT, INSERT (id, thread_id, sender_id, client_message_id, body, attachm
     ON chat_messages TO {role};
 """
 
-APPEND_ONLY = ("prescription_items", "ticket_timeline", "ticket_changes", "chat_messages", "emergency_accesses")
+APPEND_ONLY = ("prescription_items", "ticket_timeline", "ticket_changes", "emergency_accesses")
 TABLES = (
     "healthcare_tickets",
     "prescriptions",
@@ -501,9 +518,9 @@ TABLES = (
 )
 FUNCTION_NAMES = (
     "tickets_unread, care_find_patient, care_unlink_person, care_put_person, care_put_party, care_follow_pharmacy,"
-    " tickets_after_emergency, tickets_after_read, tickets_after_message, tickets_number_message, tickets_after_change,"
-    " tickets_before_change, tickets_tell, care_is_member, care_emergency, care_may, care_kind, care_party,"
-    " care_identity, care_staff, care_person"
+    " tickets_after_emergency, tickets_after_read, tickets_keep_message, tickets_after_message,"
+    " tickets_number_message, tickets_after_change, tickets_before_change, tickets_tell, care_is_member,"
+    " care_emergency, care_may, care_kind, care_party, care_identity, care_staff, care_person"
 )
 
 
@@ -526,18 +543,24 @@ def up(migrator, db):
     db.execute_sql(GRANTS.format(**names))
 
 
+def had_row_security(db):
+    """Tables of an upstream service, which keep what they had."""
+    if not db.execute_sql("SELECT to_regclass('adopted_tables') IS NOT NULL").fetchone()[0]:
+        return set()
+    return {name for (name,) in db.execute_sql("SELECT name FROM adopted_tables WHERE row_security").fetchall()}
+
+
 def down(migrator, db):
     db.execute_sql(
         "DROP VIEW ticket_overview, ticket_overview_timeline, ticket_overview_messages, ticket_overview_reading,"
         " care_overview"
     )
-    for table in TABLES:
-        policies = db.execute_sql("SELECT policyname FROM pg_policies WHERE tablename = %s", (table,)).fetchall()
-        for (policy,) in policies:
-            db.execute_sql(f"DROP POLICY {policy} ON {table}")
+    for policy, table in re.findall(r"CREATE POLICY (\w+) ON (\w+)", POLICIES):
+        db.execute_sql(f"DROP POLICY {policy} ON {table}")
+    for table in set(TABLES) - had_row_security(db):
         db.execute_sql(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
     db.execute_sql(f"DROP FUNCTION {FUNCTION_NAMES} CASCADE")
-    for table in (*APPEND_ONLY, "healthcare_tickets", "chat_threads", "prescriptions"):
+    for table in (*APPEND_ONLY, "healthcare_tickets", "chat_threads", "chat_messages", "prescriptions"):
         db.execute_sql(f"DROP TRIGGER keep_rows ON {table}")
     db.execute_sql("DROP TABLE ticket_moves")
     grants = ", ".join(TABLES)

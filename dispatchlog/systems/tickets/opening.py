@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import peewee
 
@@ -53,10 +53,10 @@ def choose_receiver(who: Identity, given: TicketInput, *, trace_id: str = "") ->
         return _chosen_again(who, ticket, given), False
 
 
-def new_ticket_number() -> str:
-    """`TKT-YYYYMMDD-XXXXX`, of today (UTC), without letters and figures that look alike (0 O, 1 I L)."""
+def new_ticket_number(day: date | None = None) -> str:
+    """`TKT-YYYYMMDD-XXXXX`, of the day or today (UTC), without letters and figures that look alike (0 O, 1 I L)."""
     code = "".join(secrets.choice(_ALPHABET) for _ in range(5))
-    return f"TKT-{datetime.now(UTC):%Y%m%d}-{code}"
+    return f"TKT-{day or datetime.now(UTC):%Y%m%d}-{code}"
 
 
 def _ticket_of_appointment(given: TicketInput) -> Row | None:
