@@ -88,7 +88,7 @@ def _objection_to_name(name: str) -> str:
 
 
 def _objection_to_url(url: str) -> str:
-    if len(url) > _MOST_URL or not re.fullmatch(_URL, url, re.IGNORECASE):
+    if len(url) > _MOST_URL or not _URL.fullmatch(url):
         return f"an address has {_MOST_URL} characters at the most, all of them of RFC 3986"
     try:
         parts = urlsplit(url)
