@@ -55,21 +55,15 @@ def change(ticket_id: UUID) -> Response | tuple[str, int]:
     who, state = _open_ticket(ticket_id)
     draft, asked = read_form(request.form), request.form.get("do", "draft")
     action, _, number = asked.partition(":")
-    if action in ("review", "receiver"):
-        draft = without_empty_rows(draft) if action == "review" else draft
-        if fault := _change_receiver(who, state):
-            _keep(who, ticket_id, draft)
-            return _form(who, state, draft, {"receiver": fault}), 400
-    if action == "add" and len(rows_of(draft)) < MOST_ITEMS:
-        draft = {**draft, "items": [*rows_of(draft), {}]}
-    elif action == "remove" and number.isdigit():
-        draft = {**draft, "items": [row for at, row in enumerate(rows_of(draft)) if at != int(number[:4])]}
-    _keep(who, ticket_id, draft)
-    if action == "autosave":
-        return Response(status=204)
-    if action == "review" and (faults := faults_of(draft, TicketType(state.ticket["ticket_type"]))):
+    draft = _with_rows(draft, action, number)
+    faults = _keep(who, ticket_id, draft)
+    if action in ("review", "receiver") and not faults:
+        faults = _change_receiver(who, state)
+    if action == "review":
+        faults = faults or faults_of(draft, TicketType(state.ticket["ticket_type"]))
+    if faults:
         return _form(who, state, draft, faults), 400
-    return _onwards(ticket_id, action, draft)
+    return Response(status=204) if action == "autosave" else _onwards(ticket_id, action, draft)
 
 
 @pages.get("/confirm")
@@ -136,31 +130,41 @@ def _open_ticket(ticket_id: UUID) -> tuple[Identity, TicketState]:
     return who, state
 
 
-def _keep(who: Identity, ticket_id: UUID, draft: Draft) -> None:
+def _with_rows(draft: Draft, action: str, number: str) -> Draft:
+    """The draft with one row more or less, or without empty ones to be looked over."""
+    rows = rows_of(draft)
+    if action == "add" and len(rows) < MOST_ITEMS:
+        return {**draft, "items": [*rows, {}]}
+    if action == "remove" and number.isdigit():
+        return {**draft, "items": [row for at, row in enumerate(rows) if at != int(number[:4])]}
+    return without_empty_rows(draft) if action == "review" else draft
+
+
+def _keep(who: Identity, ticket_id: UUID, draft: Draft) -> Mapping[str, str]:
+    """Keep it as the draft; why that cannot be comes back."""
     try:
         keep_draft(who, ticket_id, draft)
     except TicketError as error:
-        if error.code == "DRAFT_TOO_LARGE":
-            abort(413)
         if error.code in _OVER:
             abort(_leave(ticket_id, "It was sent or ended meanwhile, so nothing was changed."))
-        raise
+        return fault_told(error)
+    return {}
 
 
-def _change_receiver(who: Identity, state: TicketState) -> str:
+def _change_receiver(who: Identity, state: TicketState) -> Mapping[str, str]:
     """Have the ticket go to whom the form chose; why that cannot be comes back."""
     chosen = as_uuid(request.form.get("receiver", ""))
     ticket = state.ticket
     if chosen is None or chosen == ticket["secondary_provider_id"]:
-        return ""
+        return {}
     told = TicketInput(TicketType(ticket["ticket_type"]), ticket["appointment_id"], ticket["patient_id"], chosen)
     try:
         choose_receiver(who, told)
     except TicketError as error:
         if error.code in _OVER:
             abort(_leave(ticket["id"], "It was sent meanwhile, so its receiver stays."))
-        return "They do not receive anything any more; choose another one."
-    return ""
+        return {"receiver": "They do not receive anything any more; choose another one."}
+    return {}
 
 
 def _onwards(ticket_id: UUID, action: str, draft: Draft) -> Response:
