@@ -169,7 +169,11 @@ def test_the_newest_fifty_come_first_and_the_older_ones_by_a_link(dash: Dashboar
     for number in range(1, 54):
         say(parties.doctor, ticket, f"Message {number} of many")
     patient, page = opened(dash, "patient", ticket)
-    assert ("Message 3 of many" in page, "Message 4 of many" in page, "Message 53 of many" in page) == (False, True, True)
+    assert ("Message 3 of many" in page, "Message 4 of many" in page, "Message 53 of many" in page) == (
+        False,
+        True,
+        True,
+    )
     assert f'href="/tickets/{ticket["id"]}?before=4#messages"' in page
     assert "data-follows" in page
     older = patient.get(f"/tickets/{ticket['id']}?before=4").text
@@ -254,7 +258,9 @@ def test_only_https_addresses_of_attachments_are_links(dash: Dashboard, parties:
     file = AttachmentInput("result.pdf", "application/pdf", 120_400, url="https://files.example.org/result.pdf")
     message = say(parties.doctor, ticket, "", attachments=[file])
     put = "INSERT INTO chat_messages (id, thread_id, sender_id, client_message_id, body, attachments)"
-    wicked = '[{"name": "a.html", "media_type": "text/html", "size_bytes": 7, "sha256": "", "url": "javascript:alert(1)"}]'
+    wicked = (
+        '[{"name": "a.html", "media_type": "text/html", "size_bytes": 7, "sha256": "", "url": "javascript:alert(1)"}]'
+    )
     with acting_as(parties.doctor):
         values = (uuid4(), message["thread_id"], parties.doctor.person_id, uuid4(), wicked)
         execute(f"{put} VALUES (%s, %s, %s, %s, '', %s::jsonb)", values)
@@ -292,5 +298,7 @@ def test_programs_get_codes(dash: Dashboard, parties: Parties) -> None:
     assert (used.status_code, used.json["code"]) == (409, "MESSAGE_ID_REUSED")
     token = {"csrf_token": doctor.token}
     assert doctor.client.post(f"{address}/open", data=token, headers=please).json == {"received": False}
-    assert doctor.client.post(f"{address}/read", data={**token, "number": "1"}, headers=please).json == {"read_number": 1}
+    assert doctor.client.post(f"{address}/read", data={**token, "number": "1"}, headers=please).json == {
+        "read_number": 1
+    }
     assert bodies(parties.doctor, ticket) == ["Hello"]
