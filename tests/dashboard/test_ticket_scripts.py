@@ -1,5 +1,5 @@
-"""What people write never runs: every payload in every place of a ticket where somebody writes, shown on every page of it in
-a real Chromium, with the policy that would stop most scripts switched off, so that only escaping stands between.
+"""What people write never runs: every payload in every place of a ticket where somebody writes, shown on every page of it
+in a real Chromium, with the policy that would stop most scripts switched off, so that only escaping stands between.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ PLANTED = """() => {
   for (const each of document.querySelectorAll("*")) {
     for (const { name, value } of each.attributes) {
       const leads = ["src", "href", "action", "data"].includes(name);
-      if (/^on/i.test(name) || (leads && (/^\\s*(java\\s*script|data|vbscript|blob):/i.test(value) || value.includes("CANARY")))) {
-        found.push(each);
-      }
+      const wicked = /^\\s*(java\\s*script|data|vbscript|blob):/i.test(value) || value.includes("CANARY");
+      if (/^on/i.test(name) || (leads && wicked)) found.push(each);
     }
   }
   return found.map((each) => each.outerHTML.slice(0, 200));
