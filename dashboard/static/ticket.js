@@ -11,7 +11,7 @@
   const PATIENCE_MS = 20000, BEYOND_ALL = "999999999999999999", READ_AFTER_MS = 400;
   const JSON_PLEASE = { Accept: "application/json" };
   const follows = "follows" in ticket.dataset;
-  let running = false, wanted = false, sending = false, readNumber = Number(ticket.dataset.readNumber), toRead = 0, readTimer = 0;
+  let running = false, wanted = false, sending = false, isGone = false, readNumber = Number(ticket.dataset.readNumber), toRead = 0, readTimer = 0;
 
   const numberOf = (message) => Number(message.dataset.number);
   const shown = () => [...list.querySelectorAll("[data-number]")];
@@ -28,12 +28,12 @@
   function say(words) {
     const place = form?.querySelector("[data-fault]");
     if (place && place.textContent !== words) place.textContent = words;
-    form?.elements.body.toggleAttribute("aria-invalid", Boolean(words));
-    if (words) form?.elements.body.setAttribute("aria-invalid", "true");
+    if (words) form?.elements.body.setAttribute("aria-invalid", "true"); else form?.elements.body.removeAttribute("aria-invalid");
   }
 
   // Whoever is not signed in any more sees so; what they were writing is not thrown away for it.
   function gone() {
+    isGone = true;
     if (text().trim()) say("You are not signed in any more. Your text is still here: sign in in another window, then send it.");
     else location.reload();
   }
@@ -178,7 +178,7 @@
 
   async function notSent(status, told) {
     // The page was open for too long: with the token of now it can be sent again.
-    if (told.code === "CSRF") await renew();
+    if (told.code === "CSRF") { isGone = false; await renew(); if (isGone) return; }
     const words = told.code === "CSRF" ? "This page was open for long. Your text is still here: send it once more." : told.message;
     say(words || `Not sent (${status}). Your text is still here: send it again.`);
   }

@@ -70,8 +70,13 @@ def test_nobody_else_learns_that_there_is_a_ticket(dash: Dashboard, parties: Par
     nowhere = f"/tickets/{uuid4()}"
     for path in ("", "/since?number=0"):
         assert stranger.get(address + path).status_code == stranger.get(nowhere + path).status_code == 404
-    for path, fields in (("/open", {}), ("/read", {"number": "1"}), ("/messages", {"message_id": str(uuid4()), "body": "x"}),
-                         ("/move", {"status": "ready"}), ("/move", {"status": "cancelled", "reason": "x", "confirm": "yes"})):  # fmt: skip
+    for path, fields in (
+        ("/open", {}),
+        ("/read", {"number": "1"}),
+        ("/messages", {"message_id": str(uuid4()), "body": "x"}),
+        ("/move", {"status": "ready"}),
+        ("/move", {"status": "cancelled", "reason": "x", "confirm": "yes"}),
+    ):
         assert stranger.post(address + path, **fields).status_code == 404
     assert dash.as_("support").get(address).status_code == 403
     assert status_of(parties.doctor, ticket) == "sent"

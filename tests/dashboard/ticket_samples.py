@@ -21,10 +21,18 @@ from tests.dashboard.browsing import PASSWORD
 from tests.systems.ticket_samples import new_party, new_person
 
 ITEMS = (
-    ItemInput("Amoxicillin", strength="500 mg", form="capsule", dosage="1 capsule", frequency="three times a day",
-              duration="7 days", quantity="21", instructions="With water, after a meal."),
-    ItemInput("Ibuprofen", strength="400 mg", form="tablet", dosage="1 tablet", frequency="at most three a day", quantity="10"),
-)  # fmt: skip
+    ItemInput(
+        "Amoxicillin",
+        strength="500 mg",
+        form="capsule",
+        dosage="1 capsule",
+        frequency="three times a day",
+        duration="7 days",
+        quantity="21",
+        instructions="With water, after a meal.",
+    ),
+    ItemInput("Ibuprofen", strength="400 mg", form="tablet", dosage="1 tablet", frequency="if needed", quantity="10"),
+)
 
 
 @dataclass(frozen=True)
