@@ -21,6 +21,8 @@ TYPES: Final[Mapping[str, str]] = MappingProxyType(
         TicketType.REFERRAL: "Referral",
     }
 )
+# What a completed prescription is called.
+_HANDED_OVER: Final = "Handed over"
 # What receives a ticket of each type, as a sentence names it.
 RECEIVER_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -92,13 +94,26 @@ def _tabs(states: Mapping[str, State], first: Sequence[Tab], last: Sequence[Tab]
 
 _ALL: Final = Tab("all", "All")
 _RECEIVER_TABS: Final = _tabs(_RECEIVER, [Tab("", "To do", (SENT, RECEIVED))], [_ALL])
+_PHARMACY_TABS: Final = tuple(
+    replace(tab, label=_HANDED_OVER) if tab.key == COMPLETED else tab for tab in _RECEIVER_TABS
+)
 _DOCTOR_TABS: Final = _tabs(_DOCTOR, [Tab("", "Open", OPEN)], [_ALL])
 _PATIENT_TABS: Final = (Tab("", "All"), Tab("open", "Current", OPEN), Tab("ended", "Earlier", tuple(sorted(ENDED))))
 
 
+_TABS: Final[Mapping[PartyKind, tuple[Tab, ...]]] = MappingProxyType(
+    {
+        PartyKind.DOCTOR: _DOCTOR_TABS,
+        PartyKind.PATIENT: _PATIENT_TABS,
+        PartyKind.PHARMACY: _PHARMACY_TABS,
+        PartyKind.LABORATORY: _RECEIVER_TABS,
+    }
+)
+
+
 def tabs_of(kind: PartyKind) -> tuple[Tab, ...]:
     """The parts of the list, the first being what it opens with."""
-    return {PartyKind.DOCTOR: _DOCTOR_TABS, PartyKind.PATIENT: _PATIENT_TABS}.get(kind, _RECEIVER_TABS)
+    return _TABS[kind]
 
 
 def ticket_status(kind: PartyKind, row: Row) -> State:
@@ -107,7 +122,7 @@ def ticket_status(kind: PartyKind, row: Row) -> State:
         return _PATIENT[row["status"]]
     state = (_RECEIVER if row["side"] == Side.SECONDARY else _DOCTOR)[row["status"]]
     if (row["status"], row["ticket_type"]) == (COMPLETED, TicketType.PRESCRIPTION):
-        return replace(state, label="Handed over")
+        return replace(state, label=_HANDED_OVER)
     return state
 
 

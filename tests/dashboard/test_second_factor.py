@@ -98,7 +98,7 @@ def test_a_patient_who_has_one_is_asked_for_it_and_may_remove_it(production: Das
     assert "Sign in without a code from now on" in page
     forget_used_codes()
     visitor.post("/account/second-factor/prove", password=PASSWORD, code=app.code(), what="remove")
-    assert not second_factor.is_set_up(id_of("patient@example.org"))
+    assert actions_of("patient@example.org")[-1] == "remove_second_factor"
 
 
 def test_a_socket_and_a_page_ask_the_same_of_a_patient(production: Dashboard, database_url: str) -> None:
