@@ -972,7 +972,10 @@ class HealthcareTicket(Table):
 
     id = UUIDField(primary_key=True, default=new_id)
     ticket_number = CharField(
-        max_length=18, unique=True, constraints=[Check("ticket_number ~ '^TKT-[0-9]{8}-[A-Z0-9]{5}$'")]
+        max_length=18,
+        unique=True,
+        collation='"C"',
+        constraints=[Check("ticket_number ~ '^TKT-[0-9]{8}-[A-Z0-9]{5}$'")],
     )
     ticket_type = CharField(
         max_length=16, constraints=[Check("ticket_type IN ('prescription', 'lab_request', 'referral')")]
@@ -1004,6 +1007,8 @@ class HealthcareTicket(Table):
             Check("(status IN ('completed', 'cancelled')) = (ended_at IS NOT NULL)"),
         ]
         indexes = (
+            (("secondary_provider", "created_at", "id"), False),
+            (("appointment_id", "created_at", "id"), False),
             (("primary_provider", "created_at", "id"), False),
             (("primary_provider", "status", "created_at", "id"), False),
             (("patient", "created_at", "id"), False),

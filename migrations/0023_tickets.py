@@ -27,7 +27,7 @@ CREATE INDEX ON care_people (party_id);
 
 CREATE TABLE healthcare_tickets (
     id uuid PRIMARY KEY,
-    ticket_number varchar(18) NOT NULL UNIQUE CHECK (ticket_number ~ '^TKT-[0-9]{{8}}-[A-Z0-9]{{5}}$'),
+    ticket_number varchar(18) COLLATE "C" NOT NULL UNIQUE CHECK (ticket_number ~ '^TKT-[0-9]{{8}}-[A-Z0-9]{{5}}$'),
     ticket_type varchar(16) NOT NULL CHECK (ticket_type IN ('prescription', 'lab_request', 'referral')),
     status varchar(16) NOT NULL DEFAULT 'created'
         CHECK (status IN ('created', 'sent', 'received', 'ready', 'completed', 'cancelled')),
@@ -53,6 +53,8 @@ CREATE UNIQUE INDEX healthcare_tickets_appointment ON healthcare_tickets (appoin
     WHERE status <> 'cancelled';
 CREATE INDEX ON healthcare_tickets (secondary_provider_id, sent_at, id) WHERE sent_at IS NOT NULL;
 CREATE INDEX ON healthcare_tickets (secondary_provider_id, status, sent_at, id) WHERE sent_at IS NOT NULL;
+CREATE INDEX ON healthcare_tickets (secondary_provider_id, created_at, id);
+CREATE INDEX ON healthcare_tickets (appointment_id, created_at, id);
 CREATE INDEX ON healthcare_tickets (primary_provider_id, created_at, id);
 CREATE INDEX ON healthcare_tickets (primary_provider_id, status, created_at, id);
 CREATE INDEX ON healthcare_tickets (patient_id, created_at, id);

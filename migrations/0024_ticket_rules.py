@@ -136,6 +136,13 @@ DECLARE
     thread uuid;
 BEGIN
     SELECT * INTO signature FROM dispatchlog_signature();
+    IF care_person() IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.secondary_provider_id <> OLD.secondary_provider_id)
+        AND NOT EXISTS (SELECT FROM care_parties patient, care_parties receiver
+            WHERE patient.id = NEW.patient_id AND patient.kind = 'patient' AND receiver.id = NEW.secondary_provider_id
+            AND receiver.kind = CASE NEW.ticket_type WHEN 'prescription' THEN 'pharmacy'
+                WHEN 'lab_request' THEN 'laboratory' ELSE 'doctor' END) THEN
+        RAISE EXCEPTION 'ticket %: its patient or receiver is of another kind', NEW.ticket_number USING ERRCODE = 'DL005';
+    END IF;
     IF TG_OP = 'INSERT' THEN
         INSERT INTO chat_threads (id, ticket_id, order_id, order_type)
             SELECT gen_random_uuid(), NEW.id, NEW.appointment_id, NEW.ticket_type
@@ -365,6 +372,7 @@ ALTER TABLE chat_thread_members ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat_messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ticket_timeline ENABLE ROW LEVEL SECURITY;
 ALTER TABLE emergency_accesses ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ticket_changes ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY parties ON healthcare_tickets FOR SELECT USING (
     patient_id = (SELECT care_party()) OR primary_provider_id = (SELECT care_party())
@@ -391,7 +399,8 @@ CREATE POLICY doctor_writes ON prescriptions FOR INSERT WITH CHECK (
     NOT is_legacy AND doctor_id = (SELECT care_party()) AND created_by = (SELECT care_person())
     AND EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = prescriptions.ticket_id
         AND k.primary_provider_id = prescriptions.doctor_id AND k.patient_id = prescriptions.patient_id
-        AND k.secondary_provider_id = prescriptions.pharmacy_id AND k.appointment_id = prescriptions.appointment_id));
+        AND k.secondary_provider_id = prescriptions.pharmacy_id AND k.appointment_id = prescriptions.appointment_id
+        AND k.status = 'created'));
 CREATE POLICY parties ON prescription_items FOR SELECT USING (
     EXISTS (SELECT FROM prescriptions p WHERE p.id = prescription_items.prescription_id));
 CREATE POLICY doctor_writes ON prescription_items FOR INSERT WITH CHECK (
@@ -399,7 +408,10 @@ CREATE POLICY doctor_writes ON prescription_items FOR INSERT WITH CHECK (
         WHERE p.id = prescription_items.prescription_id AND p.doctor_id = (SELECT care_party()) AND k.status = 'created'));
 CREATE POLICY doctor ON prescription_drafts FOR ALL USING (
     EXISTS (SELECT FROM healthcare_tickets k
-        WHERE k.id = prescription_drafts.ticket_id AND k.primary_provider_id = (SELECT care_party())));
+        WHERE k.id = prescription_drafts.ticket_id AND k.primary_provider_id = (SELECT care_party())))
+    WITH CHECK (updated_by = (SELECT care_person()) AND EXISTS (SELECT FROM healthcare_tickets k
+        WHERE k.id = prescription_drafts.ticket_id AND k.primary_provider_id = (SELECT care_party())
+        AND k.status = 'created'));
 
 CREATE POLICY parties ON chat_threads FOR SELECT USING (
     EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = chat_threads.ticket_id)
@@ -416,6 +428,10 @@ CREATE POLICY parties_write ON chat_messages FOR INSERT WITH CHECK (
     AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id));
 CREATE POLICY parties ON ticket_timeline FOR SELECT USING (
     EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = ticket_timeline.ticket_id));
+
+-- The process that tells open pages reads all of them and names nobody; whoever is named reads their own.
+CREATE POLICY audience ON ticket_changes FOR SELECT USING (
+    (SELECT care_person()) IS NULL OR (SELECT care_party()) = ANY (audience));
 
 CREATE POLICY own ON emergency_accesses FOR SELECT USING (user_id = (SELECT care_staff()) OR (SELECT care_may('audit')));
 CREATE POLICY staff_opens ON emergency_accesses FOR INSERT WITH CHECK (
@@ -454,9 +470,15 @@ GRANTS = """
 REVOKE ALL ON FUNCTION tickets_tell(healthcare_tickets, text, jsonb) FROM PUBLIC;
 GRANT SELECT ON care_parties, care_people, ticket_moves, chat_threads, ticket_timeline, ticket_changes,
     ticket_overview, ticket_overview_timeline, ticket_overview_messages, ticket_overview_reading, care_overview TO {role};
-GRANT SELECT, INSERT, UPDATE (status, secondary_provider_id, prescription_id) ON healthcare_tickets TO {role};
-GRANT SELECT, INSERT ON prescriptions, prescription_items, emergency_accesses TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON prescription_drafts TO {role};
+GRANT SELECT, INSERT (id, ticket_number, ticket_type, appointment_id, patient_id, primary_provider_id,
+    secondary_provider_id, trace_id), UPDATE (status, secondary_provider_id, prescription_id) ON healthcare_tickets
+    TO {role};
+GRANT SELECT, INSERT (id, ticket_id, appointment_id, patient_id, doctor_id, pharmacy_id, notes, created_by)
+    ON prescriptions TO {role};
+GRANT SELECT, INSERT ON prescription_items TO {role};
+GRANT SELECT, INSERT (id, ticket_id, user_id, reason, expires_at) ON emergency_accesses TO {role};
+GRANT SELECT, INSERT (ticket_id, document, updated_by), UPDATE (document, updated_by, updated_at), DELETE
+    ON prescription_drafts TO {role};
 GRANT SELECT, UPDATE (read_number, read_at, read_by, has_unread, unread_since) ON chat_thread_members TO {role};
 GRANT SELECT, INSERT (id, thread_id, sender_id, client_message_id, body, attachments, timeline_id)
     ON chat_messages TO {role};
@@ -475,6 +497,7 @@ TABLES = (
     "emergency_accesses",
     "care_parties",
     "care_people",
+    "ticket_changes",
 )
 FUNCTION_NAMES = (
     "tickets_unread, care_find_patient, care_unlink_person, care_put_person, care_put_party, care_follow_pharmacy,"
@@ -517,7 +540,7 @@ def down(migrator, db):
     for table in (*APPEND_ONLY, "healthcare_tickets", "chat_threads", "prescriptions"):
         db.execute_sql(f"DROP TRIGGER keep_rows ON {table}")
     db.execute_sql("DROP TABLE ticket_moves")
-    grants = ", ".join((*TABLES, "ticket_changes"))
+    grants = ", ".join(TABLES)
     from dispatchlog.migrate import migration_role
 
     db.execute_sql(f"REVOKE ALL ON {grants} FROM {migration_role()}")

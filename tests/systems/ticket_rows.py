@@ -30,7 +30,8 @@ def created_ticket(care: Care, *, pharmacy: Identity | None = None) -> Placed:
     with acting_as(care.doctor):
         execute(
             "INSERT INTO healthcare_tickets (id, ticket_number, ticket_type, appointment_id, patient_id,"
-            " primary_provider_id, secondary_provider_id, trace_id) VALUES (%s, %s, 'prescription', %s, %s, %s, %s, 'trace')",
+            " primary_provider_id, secondary_provider_id, trace_id)"
+            " VALUES (%s, %s, 'prescription', %s, %s, %s, %s, 'trace-1')",
             (ticket_id, number, uuid4(), care.patient.party_id, care.doctor.party_id, receiver.party_id),
         )
         (thread_id,) = fetch_one("SELECT id FROM chat_threads WHERE ticket_id = %s", (ticket_id,))

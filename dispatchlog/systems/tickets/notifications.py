@@ -95,7 +95,7 @@ def notify_unread() -> int:
         )
 
 
-def _enqueue(  # noqa: PLR0913  (a row has this many parts, all keyword-only)
+def _enqueue(
     ticket: Row, *, kind: str, party_id: UUID, about: str, email: str | None, expires_at: datetime | None = None
 ) -> bool:
     """Whether it is new."""

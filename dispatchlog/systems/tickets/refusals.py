@@ -17,6 +17,7 @@ _REFUSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "DL002": ("TICKET_ALREADY_SENT", "the ticket was sent meanwhile, so its receiver stays"),
         "DL003": ("THREAD_CLOSED", "the ticket was cancelled, so nothing more is written to it"),
         "DL004": ("TIMELINE_NOT_FOUND", "this entry is not in the ticket's timeline"),
+        "DL005": ("RECEIVER_NOT_FOUND", "the patient or the receiver is of another kind; check their ids"),
         "42501": ("TICKET_NOT_FOUND", "there is no such ticket"),
     }
 )
