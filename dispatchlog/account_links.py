@@ -56,10 +56,7 @@ def unlink_account(email: str, *, actor: str, reason: str) -> bool:
         account = people.lock_account(email)
         people.refuse_own(account, actor=actor)
         found = fetch_all("SELECT person_id FROM care_identity(NULL, %s)", (account.id,))
-        if not found or not parties.unlink_account(found[0][0], actor=actor, reason=reason):
-            return False
-        log_action(actor, "unlink_account", reason=reason, detail={"user_id": account.id})
-    return True
+        return bool(found) and parties.unlink_account(found[0][0], actor=actor, reason=reason)
 
 
 def find_party(named: str) -> UUID:

@@ -268,7 +268,7 @@ def test_the_first_page_leads_a_party_of_tickets_to_its_tickets(dash: Dashboard,
     assert (answer.status_code, answer.location) == (303, "/tickets" if tickets else "/account")
     page = visitor.get("/account").text
     assert 'aria-label="Main"' in page
-    for nothing_of in ("/live", 'href="/dispatches"', 'href="/lanes/', 'href="/roles"', ">Lanes<"):
+    for nothing_of in ('data-stream="', 'href="/dispatches"', 'href="/lanes/', 'href="/roles"', ">Lanes<"):
         assert nothing_of not in page, nothing_of
     assert visitor.get("/live").status_code == 403
 

@@ -120,9 +120,11 @@ def parties_to_choose(*, asked_by: int, actor: str, kind: PartyKind, limit: int 
 def unlink_account(person_id: UUID, *, actor: str, reason: str) -> bool:
     """The person is not active any more, and has no account; what they wrote stays. False: it was so already."""
     with transaction(actor, reason):
+        known = fetch_dicts("SELECT user_id FROM care_identity(%s, NULL)", (person_id,))
         changed: bool = fetch_one("SELECT care_unlink_person(%s)", (person_id,))[0]
         if changed:
-            log_action(actor, "person_unlinked", reason=reason, detail={"person": person_id})
+            detail = {"person": person_id, "user_id": known[0]["user_id"]}
+            log_action(actor, "person_unlinked", reason=reason, detail=detail)
     return changed
 
 
