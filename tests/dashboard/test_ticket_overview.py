@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
+from dashboard.ticket_overview_queries import access_until
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one
 from dispatchlog.systems.tickets.handling import move_ticket
 from dispatchlog.systems.tickets.identity import overseeing
+from dispatchlog.systems.tickets.overview import Overseer
 from dispatchlog.systems.tickets.reading import ticket_timeline
 from dispatchlog.systems.tickets.states import TicketStatus
 from tests.dashboard.browsing import Dashboard
 from tests.dashboard.ticket_samples import Parties, account, link_parties, new_ticket, received_ticket, say, sent_ticket
+from tests.engine.processes import until
 
 REASON = "The patient collapsed; the doctor cannot be reached"
 
@@ -162,13 +164,14 @@ def test_an_emergency_opens_the_content_to_read_and_everybody_concerned_sees_it(
 
 def test_an_emergency_ends(dash: Dashboard, parties: Parties) -> None:
     ticket = received_ticket(parties)
-    user_id, began = account("support"), datetime.now(UTC) - timedelta(minutes=20)
-    with overseeing(user_id, "support@example.org"):
+    who = Overseer(account("support"), "support@example.org")
+    with overseeing(who.user_id, who.actor):
         execute(
-            "INSERT INTO emergency_accesses (id, ticket_id, user_id, reason, opened_at, expires_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            (uuid4(), ticket["id"], user_id, REASON, began, began + timedelta(minutes=15)),
+            "INSERT INTO emergency_accesses (id, ticket_id, user_id, reason, expires_at)"
+            " VALUES (%s, %s, %s, %s, clock_timestamp() + interval '1 second')",
+            (uuid4(), ticket["id"], who.user_id, REASON),
         )
+    until(lambda: access_until(who, ticket["id"]) is None, what="the end of the access")
     assert len(ticket_timeline(parties.patient, ticket["id"])) == 5
     staff = dash.as_("support")
     answer = staff.get(f"/ticket-overview/{ticket['id']}/content")
