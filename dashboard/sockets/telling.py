@@ -91,8 +91,8 @@ class Teller:
         if found.everything:
             self._owed.add(topic.kind)
         # After the changes were read: whoever was sent out before one of them was written does not hear of it.
-        hearing = [topic.hearing(change, self._clients) for change in found.rows]
-        await self._end_who_may_not_listen({client.caller for client in set().union(*hearing)})
+        callers = {client.caller for change in found.rows for client in topic.hearing(change, self._clients)}
+        await self._end_who_may_not_listen(callers)
         for change in found.rows:
             for telling in topic.tellings(change, self._clients):
                 await self.tell(telling)
