@@ -267,9 +267,9 @@ def test_a_message_that_is_sent_meanwhile_is_waited_for(url: str, care: Care) ->
         sender.commit()
         running.join()
     assert rows(url, "SELECT sender_party_id FROM chat_messages") == [(care.pharmacy.party_id,)]
-    reading = "SELECT has_unread FROM chat_thread_members WHERE party_id = %s"
-    assert rows(url, reading, care.doctor.party_id) == [(True,)]
-    assert rows(url, reading, care.pharmacy.party_id) == [(False,)]
+    reading = "SELECT has_unread, unread_since IS NOT NULL FROM chat_thread_members WHERE party_id = %s"
+    assert rows(url, reading, care.doctor.party_id) == [(True, True)]
+    assert rows(url, reading, care.pharmacy.party_id) == [(False, False)]
 
 
 def test_two_at_once_double_nothing(url: str, care: Care) -> None:
