@@ -54,7 +54,7 @@ class Planted:
     @property
     def canaries(self) -> list[str]:
         """What nobody outside of the audience may read anywhere, whatever they asked for."""
-        ids = [str(row["id"]) for row in self.rows.values()]
+        ids = [str(self.run_id), *(str(row["id"]) for row in self.rows.values())]
         address = str(self.rows["SENT"]["recipient_email"])
         return [*ids, self.ticket.number, str(self.ticket.ticket_id), address, mask(address), TITLE, "planted reason"]
 
@@ -159,6 +159,7 @@ def test_a_pharmacist_finds_nothing_of_a_lane_for_others_on_any_page_and_support
         "upcoming.show",
         "subjects.find",
         "subjects.show",
+        "bulk.every_run",
         "bulk.show",
         "pausing.show",
         "alerts.show",
