@@ -130,8 +130,8 @@ def found_thread(url: str, messages: int) -> Thread:
     staff = Overseer(user_id, "support@example.org")
     ticket_id = UUID(rows[0][0])
     open_emergency_access(staff, ticket_id, reason="measuring how long it takes")
-    parties = (people[kind] for kind in (PartyKind.DOCTOR, PartyKind.PHARMACY, PartyKind.PATIENT))
-    return Thread(ticket_id, UUID(rows[0][1]), messages, *parties, staff)
+    doctor, pharmacy, patient = (people[kind] for kind in (PartyKind.DOCTOR, PartyKind.PHARMACY, PartyKind.PATIENT))
+    return Thread(ticket_id, UUID(rows[0][1]), messages, doctor, pharmacy, patient, staff)
 
 
 def questions(thread: Thread) -> Mapping[str, Callable[[], object]]:

@@ -403,14 +403,15 @@ CREATE POLICY providers_change ON healthcare_tickets FOR UPDATE
         OR (secondary_provider_id = (SELECT care_party()) AND sent_at IS NOT NULL))
     WITH CHECK (primary_provider_id = (SELECT care_party()) OR secondary_provider_id = (SELECT care_party()));
 
+-- Without OFFSET 0 the planner may rather gather everything that the asker may see than look for the few rows at hand.
 CREATE POLICY directory ON care_parties FOR SELECT USING (
     id = (SELECT care_party()) OR (kind <> 'patient' AND (SELECT care_party()) IS NOT NULL)
-    OR (kind = 'patient' AND EXISTS (SELECT FROM healthcare_tickets k WHERE k.patient_id = care_parties.id)));
+    OR (kind = 'patient' AND EXISTS (SELECT FROM healthcare_tickets k WHERE k.patient_id = care_parties.id OFFSET 0)));
 CREATE POLICY directory ON care_people FOR SELECT USING (
-    EXISTS (SELECT FROM care_parties c WHERE c.id = care_people.party_id));
+    EXISTS (SELECT FROM care_parties c WHERE c.id = care_people.party_id OFFSET 0));
 
 CREATE POLICY parties ON prescriptions FOR SELECT USING (
-    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = prescriptions.ticket_id)
+    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = prescriptions.ticket_id OFFSET 0)
     OR (is_legacy AND (SELECT care_party()) IN (doctor_id, patient_id, pharmacy_id)));
 CREATE POLICY doctor_writes ON prescriptions FOR INSERT WITH CHECK (
     NOT is_legacy AND doctor_id = (SELECT care_party()) AND created_by = (SELECT care_person())
@@ -419,7 +420,7 @@ CREATE POLICY doctor_writes ON prescriptions FOR INSERT WITH CHECK (
         AND k.secondary_provider_id = prescriptions.pharmacy_id AND k.appointment_id = prescriptions.appointment_id
         AND k.status = 'created'));
 CREATE POLICY parties ON prescription_items FOR SELECT USING (
-    EXISTS (SELECT FROM prescriptions p WHERE p.id = prescription_items.prescription_id));
+    EXISTS (SELECT FROM prescriptions p WHERE p.id = prescription_items.prescription_id OFFSET 0));
 CREATE POLICY doctor_writes ON prescription_items FOR INSERT WITH CHECK (
     EXISTS (SELECT FROM prescriptions p JOIN healthcare_tickets k ON k.id = p.ticket_id
         WHERE p.id = prescription_items.prescription_id AND p.doctor_id = (SELECT care_party()) AND k.status = 'created'));
@@ -431,20 +432,20 @@ CREATE POLICY doctor ON prescription_drafts FOR ALL USING (
         AND k.status = 'created'));
 
 CREATE POLICY parties ON chat_threads FOR SELECT USING (
-    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = chat_threads.ticket_id)
+    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = chat_threads.ticket_id OFFSET 0)
     OR (is_legacy AND care_is_member(id)));
 CREATE POLICY parties ON chat_thread_members FOR SELECT USING (
-    EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id));
+    EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id OFFSET 0));
 CREATE POLICY own_reading ON chat_thread_members FOR UPDATE USING (
     party_id IN ((SELECT care_party()), (SELECT care_person()))
-    AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id));
+    AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id OFFSET 0));
 CREATE POLICY parties ON chat_messages FOR SELECT USING (
-    EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id));
+    EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id OFFSET 0));
 CREATE POLICY parties_write ON chat_messages FOR INSERT WITH CHECK (
     sender_id = (SELECT care_person()) AND (SELECT care_party()) IS NOT NULL
     AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id));
 CREATE POLICY parties ON ticket_timeline FOR SELECT USING (
-    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = ticket_timeline.ticket_id));
+    EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = ticket_timeline.ticket_id OFFSET 0));
 
 -- The process that tells open pages reads all of them and names nobody; whoever is named reads their own.
 CREATE POLICY audience ON ticket_changes FOR SELECT USING (

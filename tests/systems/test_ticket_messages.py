@@ -19,8 +19,10 @@ from dispatchlog.engine.database import connect_arguments, execute, fetch_all, t
 from dispatchlog.settings import Settings
 from dispatchlog.systems.tickets.identity import Identity, acting_as
 from dispatchlog.systems.tickets.inputs import AttachmentInput, MessageInput, TicketError
+from dispatchlog.systems.tickets.listing import TicketQuery, ticket_page
 from dispatchlog.systems.tickets.message_checks import checked_attachments, checked_body
 from dispatchlog.systems.tickets.messages import MessagePage, mark_read, message_page, send_message
+from dispatchlog.systems.tickets.reading import ticket_state
 from tests.engine.lane import APPLICATION_ROLE, owner
 from tests.systems.ticket_rows import Placed, created_ticket, move, send, sent_ticket
 from tests.systems.ticket_samples import Care, care_database, seen
@@ -558,6 +560,26 @@ def test_whoever_reads_while_others_write_has_every_message_marked(care: Care, s
     for who in (care.doctor, care.pharmacy, care.patient):
         read_all(who)
     assert seen(care.doctor, "SELECT 1 FROM chat_thread_members WHERE thread_id = %s AND has_unread", thread) == []
+
+
+def test_what_is_unread_is_counted_up_to_a_hundred(care: Care) -> None:
+    placed = sent_ticket(care)
+
+    def unread(who: Identity) -> list[int]:
+        listed = ticket_page(who, TicketQuery()).tickets[0]["unread"]
+        return [ticket_state(who, placed.ticket_id).thread["unread"], listed]
+
+    assert unread(care.pharmacy) == [0, 0]
+    for _ in range(99):
+        write(care.doctor, placed.thread_id)
+    assert (unread(care.doctor), unread(care.pharmacy), unread(care.patient)) == ([0, 0], [99, 99], [99, 99])
+    for who in (care.doctor, care.doctor, care.colleague):
+        write(who, placed.thread_id)
+    assert (unread(care.doctor), unread(care.pharmacy), unread(care.patient)) == ([1, 1], [100, 100], [100, 100])
+    mark_read(care.colleague, placed.thread_id, 60)
+    assert unread(care.pharmacy) == [41, 41]  # of the doctor's 101, and none of the pharmacy's own
+    mark_read(care.pharmacy, placed.thread_id, 101)
+    assert unread(care.colleague) == [0, 0]
 
 
 def test_a_pharmacy_chosen_later_has_all_before_it_unread(care: Care, settings_env: Settings) -> None:

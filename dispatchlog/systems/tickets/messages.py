@@ -19,7 +19,7 @@ from dispatchlog.systems.tickets.message_checks import checked_attachments, chec
 from dispatchlog.systems.tickets.refusals import sqlstate
 
 MOST_PAGE = 200
-_MOST_NUMBER = (1 << 63) - 1
+MOST_NUMBER = (1 << 63) - 1
 
 _COLUMNS = (
     "m.id, m.thread_id, m.number, m.sender_id, m.sender_party_id, m.client_message_id, m.body, m.attachments,"
@@ -147,7 +147,7 @@ def _not_found(thread_id: UUID) -> TicketError:
 
 
 def _as_number(number: int) -> int:
-    return max(0, min(number, _MOST_NUMBER))
+    return max(0, min(number, MOST_NUMBER))
 
 
 def _stored(who: Identity, client_message_id: UUID) -> Row | None:

@@ -19,8 +19,9 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.systems.tickets.identity import overseeing
 from dispatchlog.systems.tickets.inputs import TicketError
 from dispatchlog.systems.tickets.listing import MOST_ROWS, Position, number_asked, number_condition
+from dispatchlog.systems.tickets.messages import MOST_NUMBER
 from dispatchlog.systems.tickets.refusals import refusals
-from dispatchlog.systems.tickets.states import TicketStatus, TicketType
+from dispatchlog.systems.tickets.states import RECEIVERS, PartyKind, TicketStatus, TicketType
 from dispatchlog.systems.tickets.texts import reason_given
 
 EMERGENCY_MINUTES = 15
@@ -69,13 +70,8 @@ _ACCESS = """
 SELECT care_may('emergency') AND EXISTS (SELECT FROM emergency_accesses
     WHERE ticket_id = %s AND user_id = %s AND expires_at > clock_timestamp())
 """
-# The directory is not for staff: names come from the views.
 _CONTENT = """
-SELECT m.*, s.sender_kind AS party_kind, CASE m.sender_party_id WHEN o.patient_id THEN o.patient_name
-    WHEN o.primary_provider_id THEN o.doctor_name WHEN o.secondary_provider_id THEN o.receiver_name END AS party_name
-FROM chat_threads t JOIN chat_messages m ON m.thread_id = t.id LEFT JOIN ticket_overview o ON o.id = t.ticket_id
-    LEFT JOIN ticket_overview_messages s ON s.thread_id = m.thread_id AND s.number = m.number
-WHERE t.ticket_id = %(ticket)s AND (%(before)s::bigint IS NULL OR m.number < %(before)s)
+SELECT m.* FROM chat_messages m WHERE m.thread_id = %(thread)s AND m.number < %(before)s
 ORDER BY m.number DESC LIMIT %(most)s
 """
 
@@ -154,8 +150,23 @@ def emergency_content(
             "SELECT * FROM prescription_items WHERE prescription_id = %s ORDER BY number",
             (prescription["id"] if prescription else None,),
         )
-        values = {"ticket": ticket_id, "before": before, "most": _MOST_MESSAGES}
-        return prescription, items, fetch_dicts(_CONTENT, values)[::-1]
+        return prescription, items, _content(_ticket(ticket_id), before)
+
+
+def _content(ticket: Row, before: int | None) -> Sequence[Row]:
+    """Messages with party_kind and party_name. The directory is not for staff, so names come from the ticket's overview."""
+    parties = {
+        ticket["patient_id"]: (PartyKind.PATIENT, ticket["patient_name"]),
+        ticket["primary_provider_id"]: (PartyKind.DOCTOR, ticket["doctor_name"]),
+        ticket["secondary_provider_id"]: (RECEIVERS[TicketType(ticket["ticket_type"])], ticket["receiver_name"]),
+    }
+    end = MOST_NUMBER if before is None else max(0, min(before, MOST_NUMBER))
+    rows = fetch_dicts(_CONTENT, {"thread": ticket["thread_id"], "before": end, "most": _MOST_MESSAGES})
+    told = []
+    for row in reversed(rows):
+        kind, name = parties.get(row["sender_party_id"], (None, None))
+        told.append({**row, "party_kind": kind, "party_name": name})
+    return told
 
 
 def _ticket(ticket_id: UUID) -> Row:
