@@ -84,10 +84,11 @@ ORDER BY page.listed_at {order}, page.id {order}
 """
 # Few are looked up one by one; where there are many, the walk of the list meets them soon.
 _FEW = 2_000
-_UNREAD = """EXISTS (SELECT FROM chat_threads t JOIN chat_thread_members m ON m.thread_id = t.id
-    WHERE t.ticket_id = k.id AND m.party_id = %(party)s AND m.has_unread)"""
-_NAMED = """EXISTS (SELECT FROM care_parties c
-    WHERE c.id = k.patient_id AND to_tsvector('simple', c.name) @@ to_tsquery('simple', %(words)s))"""
+# A value asked for row by row, never an EXISTS, for which PostgreSQL may read the whole table first.
+_UNREAD = """(SELECT m.has_unread FROM chat_threads t JOIN chat_thread_members m ON m.thread_id = t.id
+    WHERE t.ticket_id = k.id AND m.party_id = %(party)s)"""
+_NAMED = """(SELECT to_tsvector('simple', c.name) @@ to_tsquery('simple', %(words)s) FROM care_parties c
+    WHERE c.id = k.patient_id)"""
 
 
 def ticket_page(who: Identity, query: TicketQuery) -> TicketPage:
