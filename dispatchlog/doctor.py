@@ -148,7 +148,8 @@ SELECT rolname || CASE WHEN rolsuper THEN ' is a superuser' ELSE ' may bypass ro
 FROM held WHERE rolsuper OR rolbypassrls
 UNION SELECT held.rolname || ' owns ' || c.relname FROM held JOIN pg_class c ON c.relowner = held.oid
 WHERE c.oid = ANY (%(tables)s) AND NOT held.rolsuper
-UNION SELECT c.relname || ' has no row-level security' FROM pg_class c WHERE c.oid = ANY (%(tables)s) AND NOT c.relrowsecurity
+UNION SELECT c.relname || ' has no row-level security' FROM pg_class c
+WHERE c.oid = ANY (%(tables)s) AND NOT c.relrowsecurity
 ORDER BY 1
 """
 GUARDED_TABLES = (
@@ -173,7 +174,7 @@ def _row_level_security() -> Iterator[Check]:
     ways = [found for (found,) in fetch_all(_BYPASSES, {"tables": tables})]
     if ways:
         what_next = (
-            "let the application work as a role that owns no table and bypasses nothing: DISPATCHLOG_APPLICATION_ROLE"
+            "set DISPATCHLOG_APPLICATION_ROLE to a role that owns no table and bypasses nothing"
         )
         yield Check("tickets", "failed", f"row-level security can be bypassed: {'; '.join(ways[:4])}", what_next)
     else:
