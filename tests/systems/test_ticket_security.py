@@ -238,7 +238,7 @@ def test_only_a_doctor_opens_a_ticket_and_only_as_themselves(care: Care, setting
     assert asked.refusal(_TICKET, "prescription", patient, care.doctor2.party_id, pharmacy) == "42501"
     assert asked.refusal(_TICKET, "prescription", patient, doctor, care.laboratory.party_id) == "DL005"
     assert asked.refusal(_TICKET, "prescription", care.doctor2.party_id, doctor, pharmacy) == "DL005"
-    assert asked.refusal(_TICKET, "prescription", patient, doctor, care.pharmacy.person_id) == "DL005"
+    assert asked.refusal(_TICKET, "prescription", patient, doctor, care.pharmacy.person_id) == "23503"
     for who in (care.pharmacy, care.patient):
         assert session(settings_env, who).refusal(_TICKET, "referral", patient, who.party_id, doctor) == "42501"
     forged = _TICKET.replace("secondary_provider_id)", "secondary_provider_id, sent_at)").replace("%s)", "%s, now())")
