@@ -173,7 +173,11 @@ def _text(text: str, values: dict[str, Any]) -> Iterator[str]:
         values |= {"number": number, "number_end": f"{number}~"}
         yield number_condition(number)
         return
-    values["words"] = " & ".join(f"'{word}':*" for word in _WORDS.findall(clean.lower())) or "''"
+    words = _WORDS.findall(clean.lower())
+    if not words:
+        yield "false"
+        return
+    values["words"] = " & ".join(f"'{word}':*" for word in words)
     values["patients"] = [
         row[0] for row in fetch_all("SELECT care_patients_named(%s, %s)", (values["words"], _FEW + 1))
     ]
