@@ -19,6 +19,7 @@ MOST_UNREAD = 100
 MOST_ROWS = 200
 _NUMBER = re.compile(r"(?:TKT-?)?(\d{1,8}(?:-[A-Z0-9]{0,5})?)?")
 _WHOLE_NUMBER = 18
+_MOST_TEXT = 200
 _WORDS = re.compile(r"\w+")
 
 
@@ -165,7 +166,7 @@ def _unread(asked: bool, values: dict[str, Any]) -> Iterator[str]:
 
 
 def _text(text: str, values: dict[str, Any]) -> Iterator[str]:
-    clean = text.replace("\x00", " ").strip()
+    clean = text.replace("\x00", " ").strip()[:_MOST_TEXT]
     if not clean:
         return
     number = number_asked(clean)
