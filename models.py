@@ -948,6 +948,14 @@ class CareParty(Table):
 CareParty.add_index(
     CareParty.index(fn.lower(CareParty.email), where=SQL("kind = 'patient'"), name="care_parties_patient_email")
 )
+CareParty.add_index(
+    CareParty.index(
+        fn.to_tsvector(SQL("'simple'"), CareParty.name),
+        using="gin",
+        where=SQL("kind = 'patient'"),
+        name="care_parties_patient_name",
+    )
+)
 
 
 class CarePerson(Table):

@@ -21,6 +21,7 @@ CREATE TABLE care_parties (
 );
 CREATE INDEX ON care_parties (kind, name, id);
 CREATE INDEX ON care_parties (lower(email)) WHERE kind = 'patient';
+CREATE INDEX ON care_parties USING gin (to_tsvector('simple', name)) WHERE kind = 'patient';
 CREATE TABLE care_people (
     id uuid PRIMARY KEY,
     party_id uuid NOT NULL REFERENCES care_parties (id) ON DELETE RESTRICT,

@@ -117,7 +117,7 @@ def test_the_doctor_finds_a_whole_installation_well_and_names_what_is_missing(
 ) -> None:
     run = dispatchlog("doctor", "--json", cwd=tmp_path, DISPATCHLOG_SMTP_URL="smtp://127.0.0.1:1?tls=none", **urls)
     checks = {check["name"]: check for check in json.loads(run.stdout)}
-    for name in ("settings", "names", "migrations", "database", "clock", "pooler", "schema", "redis"):
+    for name in ("settings", "names", "migrations", "database", "clock", "pooler", "schema", "tickets", "redis"):
         assert checks[name]["state"] == "ok", checks[name]
     assert checks["workers"]["state"] == "warning"
     assert checks["mail"]["state"] == "failed"

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import fetch_dicts
+from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.identity import Identity, acting_as
 from dispatchlog.systems.tickets.states import RECEIVERS, PartyKind, Side, TicketStatus, TicketType
@@ -19,6 +19,8 @@ MOST_UNREAD = 100
 MOST_ROWS = 200
 _NUMBER = re.compile(r"(?:TKT-?)?(\d{1,8}(?:-[A-Z0-9]{0,5})?)?")
 _WHOLE_NUMBER = 18
+_MOST_TEXT = 200
+_WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Position:
 class TicketQuery:
     """What of one's own tickets: newest first, or with `oldest_first` those that wait longest first.
 
-    `text` is a ticket's number or its beginning, or a patient's name as far as the asker may see it. `unread` alone.
+    `text` is a ticket's number or its beginning, or the beginnings of words of a patient's name, as far as the asker may
+    see it. `unread` alone.
     """
 
     statuses: Sequence[TicketStatus] = ()
@@ -69,9 +72,7 @@ WITH page AS MATERIALIZED (
     SELECT * FROM ({branches}) listed ORDER BY listed_at {order}, id {order} LIMIT %(rows)s)
 SELECT k.*, page.side, page.listed_at, patient.name AS patient_name, doctor.name AS doctor_name,
     receiver.name AS receiver_name, t.id AS thread_id, t.last_number, t.last_message_at,
-    CASE WHEN own.has_unread THEN (SELECT count(*) FROM (SELECT FROM chat_messages m WHERE m.thread_id = t.id
-        AND m.number > own.read_number AND m.sender_party_id IS DISTINCT FROM %(party)s LIMIT %(unread)s) counted)
-    ELSE 0 END AS unread,
+    CASE WHEN own.has_unread THEN care_unread(t.id, %(unread)s) ELSE 0 END AS unread,
     CASE k.status WHEN 'created' THEN k.created_at WHEN 'sent' THEN k.sent_at WHEN 'received' THEN k.received_at
         WHEN 'ready' THEN k.ready_at ELSE k.ended_at END AS waits_since
 FROM page JOIN healthcare_tickets k ON k.id = page.id
@@ -82,20 +83,25 @@ FROM page JOIN healthcare_tickets k ON k.id = page.id
     LEFT JOIN chat_thread_members own ON own.thread_id = t.id AND own.party_id = %(party)s
 ORDER BY page.listed_at {order}, page.id {order}
 """
-_UNREAD = """k.id IN (SELECT t.ticket_id FROM chat_thread_members m JOIN chat_threads t ON t.id = m.thread_id
-    WHERE m.party_id = %(party)s AND m.has_unread)"""
+# Few are looked up one by one; where there are many, the walk of the list meets them soon.
+_FEW = 2_000
+# A value asked for row by row, never an EXISTS, for which PostgreSQL may read the whole table first.
+_UNREAD = """(SELECT m.has_unread FROM chat_threads t JOIN chat_thread_members m ON m.thread_id = t.id
+    WHERE t.ticket_id = k.id AND m.party_id = %(party)s)"""
+_NAMED = """(SELECT to_tsvector('simple', c.name) @@ to_tsquery('simple', %(words)s) FROM care_parties c
+    WHERE c.id = k.patient_id)"""
 
 
 def ticket_page(who: Identity, query: TicketQuery) -> TicketPage:
     """A page of the asker's tickets: a doctor's own (and referrals sent to them), a pharmacy's inbox, a patient's."""
     limit = min(max(query.limit, 1), MOST_ROWS)
     values: dict[str, Any] = {"party": who.party_id, "rows": limit + 1, "unread": MOST_UNREAD}
-    branches = list(_branches(who.kind, query, values))
-    if not branches:
-        return TicketPage([], None)
     order = "ASC" if query.oldest_first else "DESC"
-    sql = _PAGE.format(branches=" UNION ALL ".join(f"({branch})" for branch in branches), order=order)
     with acting_as(who):
+        branches = list(_branches(who.kind, query, values))
+        if not branches:
+            return TicketPage([], None)
+        sql = _PAGE.format(branches=" UNION ALL ".join(f"({branch})" for branch in branches), order=order)
         rows = fetch_dicts(sql, values)
     page = rows[:limit]
     following = Position(page[-1]["listed_at"], page[-1]["id"]) if len(rows) > limit else None
@@ -118,11 +124,12 @@ def party_column(side: Side) -> str:
 def _branches(kind: PartyKind, query: TicketQuery, values: dict[str, Any]) -> Iterator[str]:
     """One for every side and status, for only so an index gives the order."""
     statuses: Sequence[TicketStatus | None] = tuple(dict.fromkeys(query.statuses)) or (None,)
+    found = [*_text(query.text, values), *_unread(query.unread, values)]
     for side, status in product(sides_of(kind), statuses):
         if side is Side.SECONDARY and not _could_receive(kind, query.ticket_type, status):
             continue
         column = _COLUMNS[side][1]
-        conditions = [party_column(side), *_conditions(f"k.{column}", query, values)]
+        conditions = [party_column(side), *found, *_conditions(f"k.{column}", query, values)]
         if status is not None:
             values[f"status_{status}"] = status
             conditions.append(f"k.status = %(status_{status})s")
@@ -150,22 +157,32 @@ def _conditions(column: str, query: TicketQuery, values: dict[str, Any]) -> Iter
     if query.after is not None:
         values |= {"at": query.after.at, "after": query.after.ticket_id}
         yield f"({column}, k.id) {'>' if query.oldest_first else '<'} (%(at)s, %(after)s)"
-    if query.unread:
-        yield _UNREAD
-    yield from _text(query.text, values)
+
+
+def _unread(asked: bool, values: dict[str, Any]) -> Iterator[str]:
+    if asked:
+        values["with_unread"] = [row[0] for row in fetch_all("SELECT care_unread_tickets(%s)", (_FEW + 1,))]
+        yield _UNREAD if len(values["with_unread"]) > _FEW else "k.id = ANY (%(with_unread)s)"
 
 
 def _text(text: str, values: dict[str, Any]) -> Iterator[str]:
-    clean = " ".join(text.replace("\x00", " ").split())
+    clean = text.replace("\x00", " ").strip()[:_MOST_TEXT]
     if not clean:
         return
     number = number_asked(clean)
-    if number is None:
-        values["name"] = clean.lower()
-        yield ("EXISTS (SELECT FROM care_parties c WHERE c.id = k.patient_id AND strpos(lower(c.name), %(name)s) > 0)")
+    if number is not None:
+        values |= {"number": number, "number_end": f"{number}~"}
+        yield number_condition(number)
         return
-    values |= {"number": number, "number_end": f"{number}~"}
-    yield number_condition(number)
+    words = _WORDS.findall(clean.lower())
+    if not words:
+        yield "false"
+        return
+    values["words"] = " & ".join(f"'{word}':*" for word in words)
+    values["patients"] = [
+        row[0] for row in fetch_all("SELECT care_patients_named(%s, %s)", (values["words"], _FEW + 1))
+    ]
+    yield _NAMED if len(values["patients"]) > _FEW else "k.patient_id = ANY (%(patients)s)"
 
 
 def number_asked(text: str) -> str | None:

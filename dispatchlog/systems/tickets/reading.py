@@ -39,10 +39,6 @@ _MEMBERS = """
 SELECT m.party_id, c.kind, c.name, m.read_number, m.read_at, m.has_unread
 FROM chat_thread_members m JOIN care_parties c ON c.id = m.party_id WHERE m.thread_id = %s ORDER BY c.kind, c.name, c.id
 """
-_UNREAD = """
-SELECT count(*) FROM (SELECT FROM chat_messages m WHERE m.thread_id = %s AND m.number > %s
-    AND m.sender_party_id IS DISTINCT FROM %s LIMIT %s) counted
-"""
 _THREAD = "SELECT id, ticket_id, order_id, order_type, is_legacy, last_number, last_message_at FROM chat_threads"
 _TIMELINE = """
 SELECT l.*, c.kind AS party_kind, c.name AS party_name
@@ -50,9 +46,6 @@ FROM ticket_timeline l LEFT JOIN care_parties c ON c.id = l.party_id WHERE l.tic
 """
 _COUNT = """
 SELECT count(*) FROM (SELECT FROM healthcare_tickets k WHERE {mine} AND k.status = %(status)s LIMIT %(most)s) counted
-"""
-_UNREAD_THREADS = """
-SELECT count(*) FROM (SELECT FROM chat_thread_members m WHERE m.party_id = %s AND m.has_unread LIMIT %s) counted
 """
 
 
@@ -136,7 +129,7 @@ def ticket_counts(who: Identity) -> Mapping[str, int]:
     with acting_as(who):
         for status in OPEN:
             counts[str(status)] = min(sum(_count(who, side, status) for side in sides_of(who.kind)), MOST_COUNTED)
-        counts["unread"] = fetch_one(_UNREAD_THREADS, (who.party_id, MOST_UNREAD))[0]
+        counts["unread"] = fetch_one("SELECT count(*) FROM care_unread_tickets(%s)", (MOST_UNREAD,))[0]
     return counts
 
 
@@ -159,10 +152,9 @@ def _parties(ticket: Row) -> Mapping[Side, Row]:
 def _own_thread(who: Identity, ticket: Row, reading: Sequence[Row]) -> Row:
     thread = fetch_dicts(f"{_THREAD} WHERE id = %s", (ticket["thread_id"],))[0]
     own = next((row for row in reading if row["party_id"] == who.party_id), {"read_number": 0, "has_unread": False})
-    values = (thread["id"], own["read_number"], who.party_id, MOST_UNREAD)
     return {
         **thread,
         "read_number": own["read_number"],
         "has_unread": own["has_unread"],
-        "unread": fetch_one(_UNREAD, values)[0] if own["has_unread"] else 0,
+        "unread": fetch_one("SELECT care_unread(%s, %s)", (thread["id"], MOST_UNREAD))[0],
     }
