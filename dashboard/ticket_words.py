@@ -55,6 +55,7 @@ NOTIFICATIONS: Final[Mapping[str, str]] = MappingProxyType(
 _HAPPENED: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {
         "created": ("The {receiver} was chosen", "plus", "wait"),
+        "backfilled": ("Brought over from the time before tickets", "stack", "off"),
         "receiver_changed": ("Another {receiver} was chosen", "edit", "wait"),
         "prescription_saved": ("The {type} was saved", "care", "wait"),
         "emergency_access": ("Staff looked inside: emergency access", "eye", "doubt"),

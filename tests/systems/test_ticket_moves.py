@@ -126,14 +126,16 @@ def test_ready_tells_the_patient_once(care: Care, settings_env: Settings) -> Non
     assert notified(settings_env, ticket["id"]) == [sent, ("READY", "ready", care.patient.party_id)]
 
 
-def test_a_cancellation_tells_a_receiver_who_has_it_and_did_not_cancel(care: Care, settings_env: Settings) -> None:
+def test_a_cancellation_tells_the_other_one_of_doctor_and_receiver_once_it_was_sent(
+    care: Care, settings_env: Settings
+) -> None:
     begun, had, returned = ticket_at(care, CREATED), ticket_at(care, RECEIVED), ticket_at(care, RECEIVED)
     sent = ("SENT", "sent", care.pharmacy.party_id)
     for ticket, who in ((begun, care.doctor), (had, care.doctor), (returned, care.pharmacy)):
         move_ticket(who, ticket["id"], CANCELLED, reason="not needed")
     assert notified(settings_env, begun["id"]) == []
     assert notified(settings_env, had["id"]) == [sent, ("CANCELLED", "cancelled", care.pharmacy.party_id)]
-    assert notified(settings_env, returned["id"]) == [sent]
+    assert notified(settings_env, returned["id"]) == [sent, ("CANCELLED", "cancelled", care.doctor.party_id)]
 
 
 def test_each_status_has_its_instant_and_keeps_it(care: Care) -> None:

@@ -35,7 +35,7 @@ def open_ticket(who: Identity, ticket_id: UUID) -> tuple[Row, bool]:
 
 def move_ticket(who: Identity, ticket_id: UUID, status: TicketStatus, *, reason: str = "") -> tuple[Row, bool]:
     """The ticket in its new status, and whether it moved: where it is there already, nothing happens. READY tells the
-    patient, CANCELLED whoever received it and did not cancel it.
+    patient, CANCELLED the other one of doctor and receiver, once it was sent.
 
     Raises:
         TicketError: TICKET_NOT_FOUND, MOVE_NOT_ALLOWED (from here, or not by this side), REASON_REQUIRED (to cancel),
@@ -70,5 +70,6 @@ def _require_move(ticket: Row, side: Side, status: TicketStatus, reason: str) ->
 def _tell(ticket: Row, mover: Side) -> None:
     if ticket["status"] == TicketStatus.READY:
         enqueue_notification(ticket, kind="READY", party_id=ticket["patient_id"], about="ready")
-    if ticket["status"] == TicketStatus.CANCELLED and mover is Side.PRIMARY and ticket["sent_at"] is not None:
-        enqueue_notification(ticket, kind="CANCELLED", party_id=ticket["secondary_provider_id"], about="cancelled")
+    if ticket["status"] == TicketStatus.CANCELLED and ticket["sent_at"] is not None:
+        other = "secondary" if mover is Side.PRIMARY else "primary"
+        enqueue_notification(ticket, kind="CANCELLED", party_id=ticket[f"{other}_provider_id"], about="cancelled")

@@ -15,6 +15,7 @@ from dispatchlog.systems.tickets.identity import Identity, acting_as
 from dispatchlog.systems.tickets.inputs import TicketError, TicketInput
 from dispatchlog.systems.tickets.refusals import constraint, refusals
 from dispatchlog.systems.tickets.states import RECEIVERS, PartyKind, TicketStatus
+from dispatchlog.tracing import new_trace_id
 
 _ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 _MOST_TRIES = 8
@@ -88,7 +89,7 @@ def _insert(who: Identity, given: TicketInput, trace_id: str) -> Row | None:
             "patient": given.patient_id,
             "doctor": who.party_id,
             "receiver": given.receiver_id,
-            "trace_id": trace_id[:64],
+            "trace_id": (trace_id or new_trace_id())[:64],
         }
         try:
             with database.atomic():
