@@ -123,6 +123,7 @@ ROUTES = (
             "MESSAGE_ID_REUSED",
             "MESSAGE_EMPTY",
             "MESSAGE_TOO_LONG",
+            "INVALID_TEXT",
             "ATTACHMENT_INVALID",
             "TIMELINE_NOT_FOUND",
             "THREAD_CLOSED",

@@ -41,7 +41,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "MISSING": (400, "an empty text, or a part of the visit that its kind needs; say it, or report another kind"),
     "UNKNOWN_VALUE": (400, "not one of the codes that the message names"),
     "INVALID_FORM": (400, "not of the form that the message names, such as an ICD-10 code or a telephone number"),
-    "INVALID_TEXT": (400, "a text that is blank, or two quotation marks, which mean deletion in HL7; leave it out"),
+    "INVALID_TEXT": (400, "a text that is blank, holds characters that cannot be kept, or two quotation marks, which mean deletion in HL7"),
     "CONTROL_CHARACTER": (400, "a text with a control character; take it out"),
     "IMPLAUSIBLE": (400, "a measurement, dose or instant that cannot be; check its unit, and correct it at its source"),
     "TOO_MANY": (400, "a list of more than 100 entries; report them as several visits"),
@@ -129,6 +129,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         "the ticket was sent; its receiver stays. Cancel it and begin another one",
     ),
     "TICKET_OF_ANOTHER": (409, "the appointment has a ticket of another doctor or patient"),
+    "NO_TICKET_NUMBER": (409, "no number was free for a new ticket; try again"),
     "TICKET_ENDED": (409, "the ticket was completed or cancelled"),
     "PRESCRIPTION_FIXED": (
         409,

@@ -175,6 +175,7 @@ ROUTES = (
             "RECEIVER_NOT_FOUND",
             "TICKET_ALREADY_SENT",
             "TICKET_OF_ANOTHER",
+            "NO_TICKET_NUMBER",
         ),
     ),
     Route(
@@ -253,6 +254,7 @@ ROUTES = (
             "UNKNOWN_STATUS",
             "MOVE_NOT_ALLOWED",
             "REASON_REQUIRED",
+            "INVALID_TEXT",
             "PRESCRIPTION_MISSING",
         ),
     ),
@@ -282,6 +284,7 @@ ROUTES = (
             "TICKET_ALREADY_SENT",
             "TICKET_ENDED",
             "DRAFT_TOO_LARGE",
+            "INVALID_TEXT",
         ),
     ),
     Route(
@@ -302,6 +305,7 @@ ROUTES = (
             "TICKET_ENDED",
             "PRESCRIPTION_EMPTY",
             "ITEM_INVALID",
+            "INVALID_TEXT",
             "RECEIVER_NOT_FOUND",
         ),
     ),
