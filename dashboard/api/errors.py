@@ -41,7 +41,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "MISSING": (400, "an empty text, or a part of the visit that its kind needs; say it, or report another kind"),
     "UNKNOWN_VALUE": (400, "not one of the codes that the message names"),
     "INVALID_FORM": (400, "not of the form that the message names, such as an ICD-10 code or a telephone number"),
-    "INVALID_TEXT": (400, "a text that is blank, holds characters that cannot be kept, or two quotation marks, which mean deletion in HL7"),
+    "INVALID_TEXT": (400, "a text that is blank or cannot be kept, or two quotation marks, which mean deletion in HL7"),
     "CONTROL_CHARACTER": (400, "a text with a control character; take it out"),
     "IMPLAUSIBLE": (400, "a measurement, dose or instant that cannot be; check its unit, and correct it at its source"),
     "TOO_MANY": (400, "a list of more than 100 entries; report them as several visits"),
