@@ -19,7 +19,6 @@ from tests.dashboard.browsing import PASSWORD, ROLES, STAFF, Dashboard, Visitor
 from tests.dashboard.samples import form_in
 from tests.dashboard.second_factors import give_second_factor, half_signed_in
 from tests.dashboard.ticket_accounts import link_accounts
-from tests.dashboard.ticket_samples import link_parties
 
 EVERYBODY = ("", *ROLES)
 SIGNED_IN = ROLES
@@ -205,7 +204,6 @@ def test_every_route_stands_in_the_matrix(dash: Dashboard) -> None:
 
 def test_every_role_reaches_what_the_matrix_says_and_nothing_else(dash: Dashboard) -> None:
     link_accounts()
-    link_parties()
     wrong = []
     for role in EVERYBODY:
         visitor = dash.as_(role) if role else dash.visitor()

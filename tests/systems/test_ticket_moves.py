@@ -126,9 +126,7 @@ def test_ready_tells_the_patient_once(care: Care, settings_env: Settings) -> Non
     assert notified(settings_env, ticket["id"]) == [sent, ("READY", "ready", care.patient.party_id)]
 
 
-def test_a_cancellation_tells_the_other_provider_once_it_was_sent(
-    care: Care, settings_env: Settings
-) -> None:
+def test_a_cancellation_tells_the_other_provider_once_it_was_sent(care: Care, settings_env: Settings) -> None:
     begun, had, returned = ticket_at(care, CREATED), ticket_at(care, RECEIVED), ticket_at(care, RECEIVED)
     sent = ("SENT", "sent", care.pharmacy.party_id)
     for ticket, who in ((begun, care.doctor), (had, care.doctor), (returned, care.pharmacy)):
