@@ -266,7 +266,7 @@ class ServiceToken(Table):
         constraints=[
             Check(
                 "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
-                "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act}'"
+                "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act,tickets:people}'"
                 " AND scopes <> '{}'"
             )
         ],
@@ -303,6 +303,7 @@ class BulkRun(Table):
         constraints=[SQL("DEFAULT 'PREVIEW'"), Check("state IN ('PREVIEW', 'RUNNING', 'DONE', 'STOPPED')")],
     )
     selection = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    lanes = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
     total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     chosen = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     done = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
@@ -928,6 +929,349 @@ class CourierMessage(Dispatch):
         indexes = ((("courier_dispatch", "kind", "about", "recipient_role"), True),)
 
 
+class CareParty(Table):
+    """Who takes part in tickets: a doctor, a pharmacy (the same id as in `pharmacies`), a laboratory or a patient."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    kind = CharField(max_length=16, constraints=[Check("kind IN ('doctor', 'pharmacy', 'laboratory', 'patient')")])
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    email = CharField(max_length=320, null=True)
+    active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "care_parties"
+        indexes = ((("kind", "name", "id"), False),)
+
+
+CareParty.add_index(
+    CareParty.index(fn.lower(CareParty.email), where=SQL("kind = 'patient'"), name="care_parties_patient_email")
+)
+CareParty.add_index(
+    CareParty.index(
+        fn.to_tsvector(SQL("'simple'"), CareParty.name),
+        using="gin",
+        where=SQL("kind = 'patient'"),
+        name="care_parties_patient_name",
+    )
+)
+
+
+class CarePerson(Table):
+    """Somebody who signs in and acts for one party. Its id is the person's everywhere: a message's sender, the one that
+    row-level security asks for, the one that upstream services name.
+    """
+
+    id = UUIDField(primary_key=True, default=new_id)
+    party = ForeignKeyField(CareParty, column_name="party_id", on_delete="RESTRICT")
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    user = ForeignKeyField(User, column_name="user_id", null=True, unique=True, on_delete="RESTRICT")
+    active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "care_people"
+
+
+class HealthcareTicket(Table):
+    """The single source of truth of one prescription, laboratory request or referral, and of what is said about it."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    ticket_number = CharField(
+        max_length=18,
+        unique=True,
+        collation='"C"',
+        constraints=[Check("ticket_number ~ '^TKT-[0-9]{8}-[A-Z0-9]{5}$'")],
+    )
+    ticket_type = CharField(
+        max_length=16, constraints=[Check("ticket_type IN ('prescription', 'lab_request', 'referral')")]
+    )
+    status = _text(16, "created", Check("status IN ('created', 'sent', 'received', 'ready', 'completed', 'cancelled')"))
+    prescription_id = UUIDField(null=True, unique=True)
+    appointment_id = UUIDField()
+    patient = ForeignKeyField(CareParty, column_name="patient_id", on_delete="RESTRICT", index=False)
+    primary_provider = ForeignKeyField(
+        CareParty, column_name="primary_provider_id", on_delete="RESTRICT", index=False, backref="written"
+    )
+    secondary_provider = ForeignKeyField(
+        CareParty, column_name="secondary_provider_id", on_delete="RESTRICT", index=False, backref="received"
+    )
+    sent_at = DateTimeTZField(null=True)
+    received_at = DateTimeTZField(null=True)
+    ready_at = DateTimeTZField(null=True)
+    ended_at = DateTimeTZField(null=True)
+    version = BigIntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    trace_id = _text(64)
+    created_at = DateTimeTZField(constraints=_CLOCK)
+    updated_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "healthcare_tickets"
+        constraints = [  # noqa: RUF012  (Peewee's own way)
+            Check("primary_provider_id <> secondary_provider_id"),
+            Check("status IN ('created', 'cancelled') OR (prescription_id IS NOT NULL AND sent_at IS NOT NULL)"),
+            Check("(status IN ('completed', 'cancelled')) = (ended_at IS NOT NULL)"),
+        ]
+        indexes = (
+            (("secondary_provider", "created_at", "id"), False),
+            (("appointment_id", "created_at", "id"), False),
+            (("primary_provider", "created_at", "id"), False),
+            (("primary_provider", "status", "created_at", "id"), False),
+            (("patient", "created_at", "id"), False),
+            (("created_at", "id"), False),
+            (("status", "created_at", "id"), False),
+        )
+
+
+_SENT = SQL("sent_at IS NOT NULL")
+_TICKET = HealthcareTicket
+for _index in (
+    _TICKET.index(
+        _TICKET.appointment_id,
+        _TICKET.ticket_type,
+        unique=True,
+        where=SQL("status <> 'cancelled'"),
+        name="healthcare_tickets_appointment",
+    ),
+    _TICKET.index(_TICKET.secondary_provider, _TICKET.sent_at, _TICKET.id, where=_SENT, name="tickets_inbox"),
+    _TICKET.index(
+        _TICKET.secondary_provider,
+        _TICKET.status,
+        _TICKET.sent_at,
+        _TICKET.id,
+        where=_SENT,
+        name="tickets_inbox_status",
+    ),
+):
+    HealthcareTicket.add_index(_index)
+
+
+class Prescription(Table):
+    """What a doctor wrote, once it was saved; never changed. Laboratory requests and referrals have one too."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", null=True, unique=True, on_delete="RESTRICT")
+    appointment_id = UUIDField(index=True)
+    patient_id = UUIDField()
+    doctor_id = UUIDField()
+    pharmacy_id = UUIDField()
+    notes = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    created_by = UUIDField(null=True)
+    is_legacy = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "prescriptions"
+        constraints = [Check("ticket_id IS NOT NULL OR is_legacy")]  # noqa: RUF012  (Peewee's own way)
+
+
+Prescription.add_index(Prescription.index(Prescription.id, where=SQL("is_legacy"), name="prescriptions_legacy"))
+
+
+class PrescriptionItem(Table):
+    """A medicine, test or question of a prescription; never changed."""
+
+    prescription = ForeignKeyField(Prescription, column_name="prescription_id", on_delete="RESTRICT", index=False)
+    number = SmallIntegerField(constraints=[Check("number > 0")])
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    strength = _text(64)
+    form = _text(64)
+    dosage = _text(255)
+    frequency = _text(255)
+    duration = _text(255)
+    quantity = _text(64)
+    refills = SmallIntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("refills BETWEEN 0 AND 99")])
+    instructions = TextField(default="", constraints=[SQL("DEFAULT ''")])
+
+    class Meta:
+        table_name = "prescription_items"
+        primary_key = CompositeKey("prescription", "number")
+
+
+class PrescriptionDraft(Table):
+    """What a doctor has written so far; nobody else sees it, and it goes when it is saved."""
+
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", primary_key=True, on_delete="RESTRICT")
+    document = BinaryJSONField(index=False)
+    updated_by = UUIDField()
+    updated_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "prescription_drafts"
+
+
+class ChatThread(Table):
+    """The conversation of one ticket. `order_id` is the appointment's id, by which older clients look for it."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", null=True, on_delete="RESTRICT", index=False)
+    order_id = UUIDField(null=True)
+    order_type = _text(32, "prescription")
+    is_legacy = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    last_number = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    last_message_at = DateTimeTZField(null=True)
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "chat_threads"
+        constraints = [Check("ticket_id IS NOT NULL OR is_legacy")]  # noqa: RUF012  (Peewee's own way)
+
+
+for _index in (
+    ChatThread.index(ChatThread.ticket, unique=True, name="idx_chat_threads_ticket_id"),
+    ChatThread.index(ChatThread.order_id, name="idx_chat_threads_order_id"),
+    ChatThread.index(ChatThread.id, where=SQL("is_legacy"), name="chat_threads_legacy"),
+):
+    ChatThread.add_index(_index)
+
+
+class ChatThreadMember(Table):
+    """A party of a thread, and how far it has read."""
+
+    thread = ForeignKeyField(ChatThread, column_name="thread_id", on_delete="RESTRICT", index=False)
+    party_id = UUIDField(index=True)
+    read_number = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    read_at = DateTimeTZField(null=True)
+    read_by = UUIDField(null=True)
+    has_unread = BooleanField(default=False, constraints=[SQL("DEFAULT false")])
+    unread_since = DateTimeTZField(null=True)
+    joined_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "chat_thread_members"
+        primary_key = CompositeKey("thread", "party_id")
+
+
+for _index in (
+    ChatThreadMember.index(
+        ChatThreadMember.party_id, ChatThreadMember.thread, where=SQL("has_unread"), name="chat_thread_members_unread"
+    ),
+    ChatThreadMember.index(ChatThreadMember.unread_since, where=SQL("has_unread"), name="chat_thread_members_waiting"),
+):
+    ChatThreadMember.add_index(_index)
+
+
+class TicketTimeline(Table):
+    """Everything that happened to a ticket, written by the database itself; never changed."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", on_delete="RESTRICT", index=False)
+    kind = CharField(max_length=32)
+    from_status = CharField(max_length=16, null=True)
+    to_status = CharField(max_length=16, null=True)
+    detail = BinaryJSONField(index=False, constraints=[SQL("DEFAULT '{}'")])
+    reason = TextField(null=True)
+    person_id = UUIDField(null=True)
+    party_id = UUIDField(null=True)
+    actor = CharField(max_length=128)
+    at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "ticket_timeline"
+        indexes = ((("ticket", "id"), False),)
+
+
+class ChatMessage(Table):
+    """One message; `number` counts within its thread. Never changed."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    thread = ForeignKeyField(ChatThread, column_name="thread_id", on_delete="RESTRICT", index=False)
+    number = BigIntegerField(constraints=[Check("number > 0")])
+    sender_id = UUIDField()
+    sender_party_id = UUIDField(null=True)
+    client_message_id = UUIDField()
+    body = TextField(constraints=[Check("length(body) <= 8000")])
+    attachments = BinaryJSONField(
+        index=False, constraints=[SQL("DEFAULT '[]'"), Check("jsonb_typeof(attachments) = 'array'")]
+    )
+    timeline_id = BigIntegerField(null=True)
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "chat_messages"
+        constraints = [Check("body <> '' OR attachments <> '[]'")]  # noqa: RUF012  (Peewee's own way)
+        indexes = ((("thread", "number"), True), (("sender_id", "client_message_id"), True))
+
+
+class EmergencyAccess(Table):
+    """A member of staff looks at what is said in a ticket, for a quarter of an hour and with a reason; never changed."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", on_delete="RESTRICT", index=False)
+    user = ForeignKeyField(User, column_name="user_id", on_delete="RESTRICT")
+    reason = TextField(constraints=[Check("length(btrim(reason)) >= 10")])
+    opened_at = DateTimeTZField(constraints=_CLOCK)
+    expires_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "emergency_accesses"
+        constraints = [  # noqa: RUF012  (Peewee's own way)
+            Check("expires_at > opened_at AND expires_at <= opened_at + interval '16 minutes'")
+        ]
+        indexes = ((("ticket", "user", "expires_at"), False),)
+
+
+class TicketChange(Table):
+    """A change of a ticket, as those who listen are told of it, and which parties may hear it; never changed."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    ticket_id = UUIDField()
+    version = BigIntegerField()
+    what = CharField(max_length=32)
+    payload = BinaryJSONField(index=False)
+    audience = ArrayField(UUIDField, index=False)
+    trace_id = _text(64)
+    changed_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "ticket_changes"
+        indexes = ((("ticket_id", "id"), False),)
+
+
+class TicketBackfillFinding(Table):
+    """An old thread or prescription that the backfill left alone, and why."""
+
+    kind = CharField(max_length=16, constraints=[Check("kind IN ('thread', 'prescription')")])
+    id = UUIDField()
+    code = CharField(max_length=64)
+    found_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "ticket_backfill_findings"
+        primary_key = CompositeKey("kind", "id")
+
+
+class TicketMove(Table):
+    """A status that may follow another one, and whose provider may say so; the same as in `systems.tickets.states`."""
+
+    from_status = CharField(max_length=16)
+    to_status = CharField(max_length=16)
+    mover = CharField(max_length=16, constraints=[Check("mover IN ('primary', 'secondary', 'both')")])
+
+    class Meta:
+        table_name = "ticket_moves"
+        primary_key = CompositeKey("from_status", "to_status")
+
+
+@lane_table
+class TicketNotification(Dispatch):
+    """Lane `ticket_notification`: a party is told that there is something for it; `about` makes each one single."""
+
+    ticket = ForeignKeyField(HealthcareTicket, column_name="ticket_id", on_delete="RESTRICT", index=False)
+    ticket_number = CharField(max_length=18)
+    ticket_type = CharField(max_length=16)
+    kind = CharField(max_length=16, constraints=[Check("kind IN ('SENT', 'READY', 'UNREAD', 'CANCELLED')")])
+    about = CharField(max_length=64)
+    party = ForeignKeyField(CareParty, column_name="party_id", on_delete="RESTRICT")
+    recipient_email = CharField(max_length=320, null=True)
+
+    class Meta:
+        table_name = "ticket_notifications"
+        indexes = ((("ticket", "kind", "about", "party"), True),)
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (
     KitRegistration,
     HealthInformationDispatchLog,
@@ -935,6 +1279,7 @@ LANE_TABLES: tuple[type[Dispatch], ...] = (
     CourierBooking,
     CourierCancellation,
     CourierMessage,
+    TicketNotification,
 )
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -951,6 +1296,20 @@ ALL_TABLES: tuple[type[Table], ...] = (
     CourierDispatch,
     CourierEvent,
     OrderChange,
+    CareParty,
+    CarePerson,
+    HealthcareTicket,
+    Prescription,
+    PrescriptionItem,
+    PrescriptionDraft,
+    ChatThread,
+    ChatThreadMember,
+    TicketTimeline,
+    ChatMessage,
+    EmergencyAccess,
+    TicketChange,
+    TicketBackfillFinding,
+    TicketMove,
     *LANE_TABLES,
     Role,
     User,

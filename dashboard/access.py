@@ -25,6 +25,12 @@ CONTROL = "control"
 AUDIT = "audit"
 # Accounts and roles.
 MANAGE = "manage"
+# Tickets, as one of their parties.
+TICKETS = "tickets"
+# Who has which ticket and how far it is, for staff; never what was written.
+OVERSEE = "oversee"
+# Opening what was written in a ticket, for a reason that is kept.
+EMERGENCY = "emergency"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {
@@ -34,6 +40,9 @@ _LIBRARY_ROUTES = {
     "security.logout": PUBLIC,
 }
 
+# The first page of all, and that of those who act for a party and see nothing of what is sent.
+OVERVIEW = "overview.show"
+PARTY_PAGE = "tickets.every_ticket"
 # All that is open to somebody on the way in: first the choice of an own password, then a second factor.
 _CHOOSING_PASSWORD = ("account.show", "account.choose_password")
 _SETTING_UP_SECOND_FACTOR = ("second_factor.show", "second_factor.confirm")
@@ -63,7 +72,8 @@ def permission_of(app: Flask, endpoint: str) -> str | None:
 
 def check_access() -> Response | None:
     """Before every request: sign in, with a code where there is a second factor; then choose an own password, then set up a
-    second factor where it is mandatory; or 403 without the permission, or on.
+    second factor where it is mandatory; or on, with the permission. Without it the first page leads to another one, and
+    everything else is 403.
     """
     if request.endpoint is None or request.routing_exception is not None:
         return None  # 404 and 405 are answered as such
@@ -74,11 +84,7 @@ def check_access() -> Response | None:
         return redirect_to_code(next_path=came_from()) if who_owes_code() else redirect_to_sign_in()
     if (way_in := _way_in()) is not None:
         return None if request.endpoint in way_in else redirect(url_for(way_in[0], next=came_from()), 303)
-    if permission == SIGNED_IN:
-        return None
-    if permission is None or not current_user.has_permission(permission):
-        abort(403)
-    return None
+    return None if permission == SIGNED_IN else _check_permission(permission)
 
 
 def _way_in() -> tuple[str, ...] | None:
@@ -88,6 +94,14 @@ def _way_in() -> tuple[str, ...] | None:
     if current_user.must_set_up_second_factor:
         return _SETTING_UP_SECOND_FACTOR
     return None
+
+
+def _check_permission(permission: str | None) -> Response | None:
+    if permission is not None and current_user.has_permission(permission):
+        return None
+    if request.endpoint != OVERVIEW or not may(TICKETS):
+        abort(403)
+    return redirect(url_for(PARTY_PAGE if PARTY_PAGE in current_app.view_functions else "account.show"), 303)
 
 
 def is_on_the_way_in() -> bool:

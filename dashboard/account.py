@@ -16,7 +16,7 @@ from dashboard.context import acting_person, settings
 from dashboard.presentation import upper_first
 from dashboard.proxies import client_address
 from dashboard.sessions import USER_KEY, open_sessions, session_hash
-from dashboard.sign_in import TOO_MANY, is_second_factor_mandatory
+from dashboard.sign_in import TOO_MANY
 from dispatchlog import people, second_factor
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.passwords import LEAST_CHARACTERS, MOST_CHARACTERS
@@ -89,7 +89,7 @@ def _page(problem: str = "", *, field: str = "") -> str:
         next="" if own else request.values.get("next", "/"),
         sessions=open_sessions(current_user.id) if own else [],
         second_factor=second_factor.find(current_user.id) if own else None,
-        mandatory=is_second_factor_mandatory(),
+        mandatory=current_user.must_have_second_factor,
         browser=browser,
         themes=preferences.THEMES,
         zone_name=str(preferences.zone()),

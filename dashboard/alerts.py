@@ -9,6 +9,7 @@ from flask import Blueprint, render_template, request
 
 from dashboard.access import READ, needs
 from dashboard.context import settings
+from dashboard.lanes import hidden_subjects, visible_lanes
 from dashboard.masking import mask
 from dispatchlog.alerts import (
     BREAKER,
@@ -24,7 +25,6 @@ from dispatchlog.alerts import (
 from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import Settings
-from dispatchlog.systems import registry
 
 pages = Blueprint("alerts", __name__)
 
@@ -58,7 +58,7 @@ SELECT a.id, a.kind, a.subject, a.summary, a.started_at, a.over_at,
     (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id) AS notices,
     (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id AND n.sent_at IS NOT NULL) AS sent,
     (SELECT count(*) FROM dispatch_alert_notices n WHERE n.alert_id = a.id AND n.given_up_at IS NOT NULL) AS given_up
-FROM dispatch_alerts a WHERE {where} ORDER BY a.id DESC LIMIT %s
+FROM dispatch_alerts a WHERE {where} AND a.subject <> ALL (%s) ORDER BY a.id DESC LIMIT %s
 """
 
 
@@ -76,8 +76,9 @@ def show() -> str:
     """Alerts that are not over, and those that are, newest first."""
     before = request.args.get("before", "")
     behind = int(before) if before.isdecimal() and len(before) < 19 else 2**62
-    now = fetch_dicts(_ALERTS.format(where="a.over_at IS NULL"), (200,))
-    past = fetch_dicts(_ALERTS.format(where="a.over_at IS NOT NULL AND a.id < %s"), (behind, PAST_ROWS + 1))
+    hidden = hidden_subjects()
+    now = fetch_dicts(_ALERTS.format(where="a.over_at IS NULL"), (hidden, 200))
+    past = fetch_dicts(_ALERTS.format(where="a.over_at IS NOT NULL AND a.id < %s"), (behind, hidden, PAST_ROWS + 1))
     return render_template(
         "alerts.html",
         present=now,
@@ -85,7 +86,7 @@ def show() -> str:
         older=past[PAST_ROWS - 1]["id"] if len(past) > PAST_ROWS else None,
         titles=TITLES,
         next_steps=NEXT_STEPS,
-        lane_names={lane.name for lane in registry.lanes()},
+        lane_names={lane.name for lane in visible_lanes()},
         told=told,
         thresholds=thresholds(settings()),
         receivers=receivers(settings()),

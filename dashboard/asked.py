@@ -11,9 +11,9 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 
 from dashboard.filters import ListFilter, parse_filter
+from dashboard.lanes import visible_lane, visible_lanes
 from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane, gateway_names, narrowed
-from dispatchlog.systems import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ def read_filter(lane: Lane | None = None, *, arguments: MultiDict[str, str] | No
     problems: tuple[str, ...] = ()
     if lane is None and (name := arguments.get("lane", "")):
         try:
-            lane = registry.lane(name)
+            lane = visible_lane(name)
         except UnknownLane:
             problems = (f"Lane “{name[:40]}” is not known; showing all of them.",)
     wanted = parse_filter(arguments, lane=lane, searches=session.get("searches"), gateways=gateways())
-    among = (lane,) if lane else registry.lanes()
+    among = (lane,) if lane else visible_lanes()
     lanes = [*among]
     if wanted.gateway:
         lanes = [part for known in among if (part := narrowed(known, wanted.gateway)) is not None]
@@ -49,7 +49,7 @@ def read_address(address: str) -> Asked | None:
     parts = urlsplit(address)
     try:
         endpoint, values = current_app.url_map.bind("").match(parts.path, method="GET")
-        lane = registry.lane(values["lane_name"]) if endpoint == "dispatches.one_lane" else None
+        lane = visible_lane(values["lane_name"]) if endpoint == "dispatches.one_lane" else None
     except (HTTPException, UnknownLane):
         return None
     if endpoint not in ("dispatches.every_lane", "dispatches.one_lane"):
@@ -59,4 +59,4 @@ def read_address(address: str) -> Asked | None:
 
 def gateways() -> list[str]:
     """The providers' names."""
-    return sorted(gateway_names(registry.lanes()))
+    return sorted(gateway_names(visible_lanes()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,12 +22,12 @@ from dashboard.audit_queries import (
 from dashboard.audit_wording import KINDS, about, title_of
 from dashboard.context import acting_person
 from dashboard.csv_file import csv_pages
+from dashboard.lanes import visible_lanes
 from dashboard.masking import mask_text
 from dashboard.presentation import business_keys
 from dashboard.wording import actor
-from dispatchlog.engine.lanes import Row
+from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import log_action
-from dispatchlog.systems import registry
 
 pages = Blueprint("audit", __name__, url_prefix="/audit")
 
@@ -41,7 +41,7 @@ def show() -> str:
     wanted = parse_audit_filter(request.args)
     actors = known_actors()
     page = list_actions(wanted, actors)
-    emails, keys = emails_of(page.rows), keys_of(page.rows)
+    emails, keys = emails_of(page.rows), keys_of(page.rows, visible_lanes())
     return render_template(
         "audit.html",
         wanted=wanted,
@@ -49,7 +49,7 @@ def show() -> str:
         actors=sorted(((name, actor(who)) for name, who in actors.items()), key=lambda pair: pair[1].lower()),
         actions=sorted(((action, title_of(action)) for action in known_actions()), key=lambda pair: pair[1]),
         kinds=KINDS,
-        titles={lane.name: lane.title for lane in registry.lanes()},
+        titles={lane.name: lane.title for lane in visible_lanes()},
         link=_link,
         title_of=title_of,
         actor=actor,
@@ -82,7 +82,7 @@ def export() -> Response:
     actors = known_actors()
     log_action(acting_person(), "export_audit", detail={"filter": _said(wanted, actors)} if wanted.is_narrowed else {})
     name = f"who-did-what-{datetime.now(UTC):%Y%m%d-%H%M}.csv"
-    answer = Response(csv_pages(HEADER, _lots(every_action(wanted, actors))), mimetype="text/csv")
+    answer = Response(csv_pages(HEADER, _lots(every_action(wanted, actors), visible_lanes())), mimetype="text/csv")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
@@ -97,9 +97,9 @@ def _said(wanted: AuditFilter, actors: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in named.items())
 
 
-def _lots(lots: Iterable[list[Row]]) -> Iterator[list[tuple[object, ...]]]:
+def _lots(lots: Iterable[list[Row]], lanes: Sequence[Lane]) -> Iterator[list[tuple[object, ...]]]:
     for rows in lots:
-        emails, keys = emails_of(rows), keys_of(rows)
+        emails, keys = emails_of(rows), keys_of(rows, lanes)
         yield [
             (
                 f"{row['at']:%Y-%m-%dT%H:%M:%SZ}",

@@ -6,15 +6,14 @@ stops after one page, so a page costs the same on a thousand entries and on ten 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts
-from dispatchlog.engine.lanes import Row
-from dispatchlog.systems import registry
+from dispatchlog.engine.lanes import Lane, Row
 
 PAGE_ROWS = 50
 EXPORT_ROWS = 1_000
@@ -98,11 +97,11 @@ def emails_of(rows: list[Row]) -> dict[int, str]:
         return dict(fetch_all("SELECT id, email FROM staff_users WHERE id = ANY (%s)", (ids,)))
 
 
-def keys_of(rows: list[Row]) -> dict[UUID, list[str]]:
-    """The business keys of the dispatches that these entries are about; those of lanes that are gone have none."""
+def keys_of(rows: list[Row], lanes: Sequence[Lane]) -> dict[UUID, list[str]]:
+    """The business keys of the dispatches of these lanes that the entries are about; others have none."""
     found: dict[UUID, list[str]] = {}
     with connected():
-        for lane in registry.lanes():
+        for lane in lanes:
             ids = list({row["dispatch_id"] for row in rows if row["lane"] == lane.name and row["dispatch_id"]})
             if ids:
                 sql = f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])"

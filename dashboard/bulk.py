@@ -23,13 +23,13 @@ from dashboard.export import attachment
 from dashboard.filter_words import in_words
 from dashboard.filters import parse_position
 from dashboard.health import broker_health, processes
+from dashboard.lanes import hidden_lanes, visible_lane, visible_lanes
 from dashboard.presentation import business_keys, upper_first
 from dashboard.queries import MATCH_LIMIT, matching_rows, rows_by_id
 from dispatchlog import bulk, bulk_end
 from dispatchlog.engine.errors import DispatchlogError, UnknownLane
 from dispatchlog.engine.lanes import Row, gateway_names
 from dispatchlog.engine.operator import ReasonRequired, log_action
-from dispatchlog.systems import registry
 
 # So many paused providers are named.
 MOST_PAUSED = 10
@@ -68,7 +68,7 @@ def every_run() -> str:
     """The runs and previews, newest first."""
     problems: list[str] = []
     position = parse_position(request.args.get("at", ""), problems)
-    runs, older = queries.list_runs(position)
+    runs, older = queries.list_runs(position, without=hidden_lanes())
     return render_template(
         "bulk_runs.html", runs=runs, older=older, problems=problems, actions=ACTIONS, state_words=_state_words
     )
@@ -139,7 +139,7 @@ def begin(run_id: UUID) -> Response | tuple[str, int]:
 @needs(READ)
 def stop(run_id: UUID) -> Response:
     """Act on no further one of them. Open to those who may act, and to whoever began it, whatever their role is now."""
-    run = queries.find_run(run_id)
+    run = queries.find_run(run_id, without=hidden_lanes())
     if not _may_stop(run):
         abort(403)
     try:
@@ -262,10 +262,10 @@ def _ticked() -> list[Row]:
     for value in request.form.getlist("pick")[:MATCH_LIMIT]:
         name, _, identity = value.partition(":")
         try:
-            by_lane.setdefault(registry.lane(name).name, []).append(UUID(identity))
+            by_lane.setdefault(visible_lane(name).name, []).append(UUID(identity))
         except (UnknownLane, ValueError):
             continue
-    return [row for name, ids in by_lane.items() for row in rows_by_id(registry.lane(name), ids)]
+    return [row for name, ids in by_lane.items() for row in rows_by_id(visible_lane(name), ids)]
 
 
 def _paused(run: Row) -> list[str]:
@@ -273,8 +273,8 @@ def _paused(run: Row) -> list[str]:
     if run["action"] != bulk.RETRY:
         return []
     health = broker_health()
-    known = {lane.name: lane for lane in registry.lanes()}
-    lanes = [known[name] for name in queries.lanes_of(run["id"]) if name in known]
+    known = {lane.name: lane for lane in visible_lanes()}
+    lanes = [known[name] for name in run["lanes"] if name in known]
     return sorted(name for name in gateway_names(lanes) if health.circuit_of(name).state == "open")[:MOST_PAUSED]
 
 
@@ -284,14 +284,15 @@ def _typed_number() -> int | None:
 
 
 def _run(run_id: UUID) -> Row:
-    run = queries.find_run(run_id)
+    """One with anything of a lane that they may not see is not there for them."""
+    run = queries.find_run(run_id, without=hidden_lanes())
     if run is None:
         abort(404)
     return run
 
 
 def _titles() -> dict[str, str]:
-    return {lane.name: lane.title for lane in registry.lanes()}
+    return {lane.name: lane.title for lane in visible_lanes()}
 
 
 def _address(run_id: UUID, **more: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,9 +39,9 @@ class Report:
     after: int | None
 
 
-def find_run(run_id: UUID) -> Row | None:
-    """The run, or None."""
-    rows = fetch_dicts("SELECT * FROM bulk_runs WHERE id = %s", (run_id,))
+def find_run(run_id: UUID, *, without: Collection[str] = ()) -> Row | None:
+    """The run; None where there is none, or one with anything of the lanes `without`."""
+    rows = fetch_dicts("SELECT * FROM bulk_runs WHERE id = %s AND NOT lanes && %s::text[]", (run_id, [*without]))
     return rows[0] if rows else None
 
 
@@ -63,11 +63,6 @@ def groups(run_id: UUID) -> list[Group]:
         if row := now.get((item["lane"], item["dispatch_id"])):
             group.sample.append(row)
     return list(found.values())
-
-
-def lanes_of(run_id: UUID) -> list[str]:
-    """The names of the lanes that the run's dispatches are of."""
-    return [row[0] for row in fetch_all("SELECT DISTINCT lane FROM bulk_items WHERE run_id = %s", (run_id,))]
 
 
 def tally(run_id: UUID) -> dict[str, int]:
@@ -101,13 +96,18 @@ def whole_report(run_id: UUID) -> Iterator[Row]:
         after = items[-1]["position"]
 
 
-def list_runs(position: Position | None) -> tuple[list[Row], Position | None]:
-    """The runs that somebody began, and fresh previews, newest first; and where the next page begins, if there is one."""
-    where, params = "", []
+def list_runs(position: Position | None, *, without: Collection[str] = ()) -> tuple[list[Row], Position | None]:
+    """The runs that somebody began, and fresh previews, newest first, `without` those with anything of these lanes; and
+    where the next page begins, if there is one.
+    """
+    where = ""
+    params: list[Any] = [[*without]]
     if position is not None:
-        where, params = "WHERE (r.created_at, r.id) < (%s, %s)", [position.at, position.id]
+        where, params = " AND (r.created_at, r.id) < (%s, %s)", [[*without], position.at, position.id]
     rows = fetch_dicts(
-        f"SELECT * FROM bulk_runs r {where} ORDER BY r.created_at DESC, r.id DESC LIMIT %s", (*params, RUN_ROWS + 1)
+        f"SELECT * FROM bulk_runs r WHERE NOT r.lanes && %s::text[]{where}"
+        " ORDER BY r.created_at DESC, r.id DESC LIMIT %s",
+        (*params, RUN_ROWS + 1),
     )
     page: list[Row] = [*rows[:RUN_ROWS]]
     older = Position(_at(page[-1]), page[-1]["id"]) if len(rows) > RUN_ROWS else None

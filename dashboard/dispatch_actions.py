@@ -14,6 +14,7 @@ from dashboard.context import acting_person, back_or, reason_given
 from dashboard.dispatch_page import REVEALED, reveal_content
 from dashboard.dispatch_queries import is_expired, is_first_try, mark_of
 from dashboard.health import broker_health
+from dashboard.lanes import visible_lane
 from dashboard.wording import verb_of
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
@@ -23,7 +24,6 @@ from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.lookup import look_up
 from dispatchlog.engine.operator import ActionResult
-from dispatchlog.systems import registry
 from dispatchlog.systems.mail import recipient_address
 
 pages = Blueprint("act", __name__, url_prefix="/dispatches/<lane_name>/<uuid:dispatch_id>")
@@ -40,7 +40,7 @@ STALE = "It was changed after this page was opened, so this time nothing was. Lo
 @needs(ACT)
 def retry(lane_name: str, dispatch_id: UUID) -> Response:
     """Try again now; a dispatch that waits for its time is due from now on."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     row = operator.find(lane, dispatch_id)
     if not (reason := reason_given()):
         return _refused(lane, dispatch_id, "Say why it is tried again: the reason stays with the dispatch.")
@@ -55,7 +55,7 @@ def retry(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def cancel(lane_name: str, dispatch_id: UUID) -> Response:
     """Never send it."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     if _is_stale(lane, dispatch_id):
         return _refused(lane, dispatch_id, STALE)
     try:
@@ -69,7 +69,7 @@ def cancel(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def confirm_sent(lane_name: str, dispatch_id: UUID) -> Response:
     """A person knows that it arrived."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     try:
         result = operator.confirm_sent(
             lane, dispatch_id, actor=acting_person(), reason=reason_given(), claim_token=claim_seen()
@@ -83,7 +83,7 @@ def confirm_sent(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
     """A person knows that it did not arrive, so it is sent again, unless it is of no use any more."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     row = operator.find(lane, dispatch_id)
     try:
         result = operator.confirm_not_sent(
@@ -103,7 +103,7 @@ def confirm_not_sent(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
     """Ask the provider whether it has it."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     row = operator.find(lane, dispatch_id)
     lane = lane.of(row)
     if lane.gateway.kind is not GatewayKind.LOOKUP or not row["in_doubt"]:
@@ -118,7 +118,7 @@ def ask_provider(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
     """Another address; a failed dispatch is then retried, a waiting one keeps its time."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     if not (reason := reason_given()):
         return _refused(lane, dispatch_id, "Say why the recipient is corrected: the reason stays with the dispatch.")
     if _is_stale(lane, dispatch_id):
@@ -141,7 +141,7 @@ def correct_recipient(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(REVEAL)
 def reveal(lane_name: str, dispatch_id: UUID) -> Response:
     """Show the recipient once; that it was looked at is kept."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     operator.find(lane, dispatch_id)
     operator.log_action(acting_person(), "reveal", lane=lane.name, dispatch_id=dispatch_id)
     session[REVEALED] = str(dispatch_id)
@@ -152,7 +152,7 @@ def reveal(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(REVEAL)
 def unmask_content(lane_name: str, dispatch_id: UUID) -> Response:
     """Show the content unmasked for a minute; that it was looked at is kept."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     operator.find(lane, dispatch_id)
     if not (reason := reason_given()):
         return _refused(lane, dispatch_id, "Say why you need to see it: the reason is kept with your name.")

@@ -14,9 +14,9 @@ from dashboard.days import microseconds_of
 from dashboard.dispatch_page import possible_actions
 from dashboard.filter_words import chips
 from dashboard.filters import AGES, FIELDS, PERIODS, SORTS, TIMES_LEFT, ListFilter
+from dashboard.lanes import visible_lane, visible_lanes
 from dashboard.queries import causes, count_by_state, count_matching, list_dispatches
 from dispatchlog.engine.holds import holds_on, open_holds
-from dispatchlog.systems import registry
 
 pages = Blueprint("dispatches", __name__)
 
@@ -34,7 +34,7 @@ def every_lane() -> str:
 @needs(READ)
 def one_lane(lane_name: str) -> str:
     """One lane's dispatches."""
-    return _show(read_filter(registry.lane(lane_name)))
+    return _show(read_filter(visible_lane(lane_name)))
 
 
 @pages.post("/search")
@@ -48,7 +48,7 @@ def search() -> Response:
     elif text:
         arguments["q"] = text
     lane = request.form.get("lane", "")
-    if lane in {known.name for known in registry.lanes()}:
+    if lane in {known.name for known in visible_lanes()}:
         return redirect(url_for("dispatches.one_lane", lane_name=lane, **arguments), 303)
     return redirect(url_for("dispatches.every_lane", **arguments), 303)
 
@@ -70,11 +70,11 @@ def _show(asked: Asked) -> str:
         wanted=wanted,
         problems=asked.problems,
         lane=wanted.lane,
-        lanes=registry.lanes(),
+        lanes=visible_lanes(),
         held=holds_on(wanted.lane, open_holds()) if wanted.lane else (),
-        titles={known.name: known.title for known in registry.lanes()},
+        titles={known.name: known.title for known in visible_lanes()},
         page=list_dispatches(wanted, asked.lanes),
-        possible=lambda row: possible_actions(registry.lane(row["lane"]), row),
+        possible=lambda row: possible_actions(visible_lane(row["lane"]), row),
         counts=counts,
         matching=count_matching(wanted, asked.lanes, counts),
         place_of=lambda row: microseconds_of(row["sort_at"]),

@@ -17,6 +17,7 @@ from dashboard.dispatch_queries import Event, is_expired, mark_of, references, s
 from dashboard.doubt_queries import escalations_of
 from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
+from dashboard.lanes import visible_lane
 from dashboard.list_walk import walk_from
 from dashboard.sessions import BACKGROUND_HEADER
 from dashboard.story import confirmation, tell
@@ -25,7 +26,6 @@ from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import find, key_still_known
-from dispatchlog.systems import registry
 
 pages = Blueprint("dispatch", __name__)
 
@@ -44,7 +44,7 @@ FRAME_POLICY = (
 @needs(READ)
 def show(lane_name: str, dispatch_id: UUID) -> str:
     """The dispatch. Its recipient is masked, except once directly after whoever looks asked to see it."""
-    whole = registry.lane(lane_name)
+    whole = visible_lane(lane_name)
     row = {**find(whole, dispatch_id), "lane": whole.name}
     lane = whole.of(row)
     content = stored_content(dispatch_id)
@@ -89,7 +89,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
 @needs(READ)
 def show_html(lane_name: str, dispatch_id: UUID) -> Response:
     """The HTML part of the content alone, for the frame; masked, unless it was revealed a moment ago."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     found = content_of(lane, find(lane, dispatch_id), revealed=content_is_revealed(dispatch_id))
     if found is None or not found.html:
         abort(404)

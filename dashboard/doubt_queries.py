@@ -15,10 +15,10 @@ from uuid import UUID
 
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.days import instant_of, microseconds_of
+from dashboard.lanes import visible_lanes
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import database, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.systems import registry
 
 PAGE_DOUBTS = 10
 # The parts of the desk, as they follow each other.
@@ -74,7 +74,7 @@ def number_in_doubt() -> Count | None:
     if database.is_closed():
         return None
     try:
-        return count_doubts(registry.lanes())
+        return count_doubts(visible_lanes())
     except DATABASE_ERRORS:
         return None
 

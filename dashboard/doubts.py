@@ -20,6 +20,7 @@ from dashboard.dispatch_page import possible_actions, recipient_of
 from dashboard.dispatch_queries import attempts_of, is_expired, references_of
 from dashboard.doubt_queries import Place, count_doubts, count_escalated, list_doubts
 from dashboard.explain import Circumstances, Holding, explain
+from dashboard.lanes import visible_lane, visible_lanes
 from dashboard.references import Reference
 from dashboard.story import Entry, tell
 from dashboard.wording import verb_of
@@ -28,7 +29,6 @@ from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import ActionResult, ReasonRequired
-from dispatchlog.systems import registry
 
 pages = Blueprint("doubts", __name__, url_prefix="/in-doubt")
 
@@ -63,7 +63,7 @@ def show() -> str:
     problems: list[str] = []
     lane, place = _asked(problems)
     only_escalated = request.args.get("escalated") == "1"
-    lanes = (lane,) if lane else registry.lanes()
+    lanes = (lane,) if lane else visible_lanes()
     found = list_doubts(lanes, only_escalated=only_escalated, after=place)
     doubts = _doubts(found.rows)
 
@@ -82,7 +82,7 @@ def show() -> str:
         after=str(found.after) if found.after else None,
         place=place,
         lane=lane,
-        lanes=registry.lanes(),
+        lanes=visible_lanes(),
         only_escalated=only_escalated,
         total=count_doubts(lanes),
         escalated=count_escalated(lanes),
@@ -95,7 +95,7 @@ def show() -> str:
 @needs(ACT)
 def escalate(lane_name: str, dispatch_id: UUID) -> Response:
     """Pass the doubt on: it stands on top of the desk from then on, with the note."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     try:
         result = escalation.escalate(
             lane, dispatch_id, actor=acting_person(), note=reason_given(), claim_token=claim_seen()
@@ -109,7 +109,7 @@ def escalate(lane_name: str, dispatch_id: UUID) -> Response:
 @needs(ACT)
 def withdraw(lane_name: str, dispatch_id: UUID) -> Response:
     """Take the escalation back; the doubt stays."""
-    lane = registry.lane(lane_name)
+    lane = visible_lane(lane_name)
     try:
         result = escalation.withdraw(
             lane, dispatch_id, actor=acting_person(), reason=reason_given(), claim_token=claim_seen()
@@ -124,7 +124,7 @@ def _asked(problems: list[str]) -> tuple[Lane | None, Place | None]:
     place: Place | None = None
     if name := request.args.get("lane", ""):
         try:
-            lane = registry.lane(name)
+            lane = visible_lane(name)
         except UnknownLane:
             problems.append(f"Lane “{name[:40]}” is not known; showing all of them.")
     if text := request.args.get("at", ""):
@@ -142,7 +142,7 @@ def _doubts(rows: Sequence[Row]) -> list[Doubt]:
 
 
 def _doubt(row: Row, attempts: Sequence[Any], names: dict[int, Reference]) -> Doubt:
-    lane = registry.lane(row["lane"])
+    lane = visible_lane(row["lane"])
     around = Circumstances(BreakerState("unknown"), settings().sweep_seconds, may_act=may(ACT))
     made = [event for event in attempts if event.row["outcome"] != "NOT_SENT"]
     return Doubt(
@@ -169,5 +169,5 @@ def _answer(tone: str, sentence: str) -> Response:
     flash(sentence, tone)
     if request.form.get("return") == "dispatch":
         asked = request.view_args or {}
-        return redirect(address_of(registry.lane(asked["lane_name"]), asked["dispatch_id"]), 303)
+        return redirect(address_of(visible_lane(asked["lane_name"]), asked["dispatch_id"]), 303)
     return redirect(back_or(url_for("doubts.show")), 303)

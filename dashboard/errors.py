@@ -13,6 +13,7 @@ from dashboard.connection import DATABASE_ERRORS, discard_connections
 from dashboard.sessions import BrokenSession
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound, UnknownLane
 from dispatchlog.logs import WithoutRows
+from dispatchlog.systems.tickets.inputs import TicketError
 
 WORDS = {
     400: (
@@ -36,6 +37,17 @@ WORDS = {
         "The database does not answer right now. Nothing is lost: dispatches wait where they are. Try again in a moment.",
     ),
 }
+# Why whoever is signed in has no tickets at all.
+ACTS_FOR_NOBODY = {
+    "PERSON_UNKNOWN": (
+        "Your account acts for nobody yet",
+        "Tickets belong to a doctor, pharmacy, laboratory or patient. Ask an administrator to say for whom you act.",
+    ),
+    "PERSON_INACTIVE": (
+        "You do not act for anybody any more",
+        "You, or whoever you acted for, are not active any more. If that is wrong, ask an administrator to change it.",
+    ),
+}
 RETRY_AFTER_SECONDS = 5
 # One for all applications of a process, for they share a logger.
 _without_rows = WithoutRows()
@@ -49,18 +61,21 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DispatchNotFound, _not_found)
     app.register_error_handler(UnknownLane, _not_found)
+    app.register_error_handler(TicketError, _ticket)
     app.register_error_handler(Exception, _unexpected)
     for error in DATABASE_ERRORS:
         app.register_error_handler(error, _database)
 
 
-def answer(status: int, *, words: int | None = None, detail: str = "", code: str = "") -> Response:
+def answer(status: int, *, words: int | None = None, title: str = "", detail: str = "", code: str = "") -> Response:
     """The page (or JSON, where the client asked for that) of one status, with the words of another where it has none."""
-    usual_code, title, advice = WORDS[words or status]
+    usual_code, usual_title, advice = WORDS[words or status]
+    title = title or usual_title
     if wants_json():
         response = jsonify(code=code or usual_code, message=detail or f"{title}.")
     else:
-        response = make_response(render_template("error.html", status=status, title=title, advice=detail or advice))
+        page = render_template("error.html", status=status, title=title, advice=detail or advice, code=code)
+        response = make_response(page)
     response.status_code = status
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -97,6 +112,14 @@ def _http(error: HTTPException) -> Any:
 
 def _not_found(_: DispatchlogError) -> Any:
     return answer(404)
+
+
+def _ticket(error: TicketError) -> Any:
+    """Whoever acts for nobody is told what to do about it; what else is wrong with a ticket its own page says."""
+    if error.code not in ACTS_FOR_NOBODY:
+        return _unexpected(error)
+    title, advice = ACTS_FOR_NOBODY[error.code]
+    return answer(403, title=title, detail=advice, code=error.code)
 
 
 def _database(error: Exception) -> Any:

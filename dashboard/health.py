@@ -138,13 +138,13 @@ def processes() -> Mapping[str, Processes]:
     return {kind: seen.get(kind, Processes()) for kind in ("worker", "scheduler")}
 
 
-def unserved(workers: Processes) -> list[Lane]:
-    """The lanes on which none of these workers works."""
-    return [lane for lane in registry.lanes() if not workers.serves(lane.name)]
+def unserved(workers: Processes, lanes: Sequence[Lane]) -> list[Lane]:
+    """Those of the lanes on which none of these workers works."""
+    return [lane for lane in lanes if not workers.serves(lane.name)]
 
 
-def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Part]:
-    """Everything that sending needs. That this page is shown at all is the database's part."""
+def parts(broker: BrokerHealth, running: Mapping[str, Processes], lanes: Sequence[Lane]) -> Sequence[Part]:
+    """Everything that sending from these lanes needs. That this page is shown at all is the database's part."""
     workers, schedulers = running["worker"], running["scheduler"]
     return (
         Part("Database", "database", works=True, words="answers"),
@@ -156,7 +156,7 @@ def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Pa
             missing="The broker does not answer",
             consequence="Nothing is lost and workers go on by their own clocks, but a paused provider cannot be seen here.",
         ),
-        _workers(workers),
+        _workers(workers, lanes),
         Part(
             "Scheduler",
             "clock",
@@ -169,7 +169,7 @@ def parts(broker: BrokerHealth, running: Mapping[str, Processes]) -> Sequence[Pa
     )
 
 
-def _workers(workers: Processes) -> Part:
+def _workers(workers: Processes, lanes: Sequence[Lane]) -> Part:
     if not workers.alive:
         return Part(
             "Workers",
@@ -182,7 +182,7 @@ def _workers(workers: Processes) -> Part:
         )
     machines = "1 machine" if workers.hosts == 1 else f"{workers.hosts} machines"
     words = f"{workers.alive} on {machines}"
-    without = unserved(workers)
+    without = unserved(workers, lanes)
     titles = ", ".join(lane.title for lane in without)
     return Part(
         "Workers",

@@ -7,7 +7,7 @@ each is counted up to the count limit, so a page costs the same on a hundred fai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -157,20 +157,23 @@ def _measures(lane: Lane, found: dict[tuple[str, str], Incident], since: datetim
     return fetch_dicts(sql, values) if places else ()
 
 
-def open_replays() -> dict[tuple[str, str], Row]:
-    """The replays that have not ended, by provider and cause."""
-    rows = fetch_dicts("SELECT * FROM dispatch_replays WHERE state IN ('RUNNING', 'STOPPED', 'HALTED')")
+def open_replays(*, without: Collection[str] = ()) -> dict[tuple[str, str], Row]:
+    """The replays that have not ended, by provider and cause; `without` those with anything of these lanes."""
+    sql = "SELECT * FROM dispatch_replays WHERE state IN ('RUNNING', 'STOPPED', 'HALTED') AND NOT lanes && %s::text[]"
+    rows = fetch_dicts(sql, ([*without],))
     return {(row["gateway"], row["cause"]): row for row in rows}
 
 
-def latest_replays() -> list[Row]:
-    """The newest replays, whatever became of them."""
-    return [*fetch_dicts("SELECT * FROM dispatch_replays ORDER BY id DESC LIMIT %s", (LATEST_REPLAYS,))]
+def latest_replays(*, without: Collection[str] = ()) -> list[Row]:
+    """The newest replays, whatever became of them; `without` those with anything of these lanes."""
+    sql = "SELECT * FROM dispatch_replays WHERE NOT lanes && %s::text[] ORDER BY id DESC LIMIT %s"
+    return [*fetch_dicts(sql, ([*without], LATEST_REPLAYS))]
 
 
-def find_replay(replay_id: int) -> Row | None:
-    """The replay; None where there is none of this number."""
-    rows = fetch_dicts("SELECT * FROM dispatch_replays WHERE id = %s", (replay_id,))
+def find_replay(replay_id: int, *, without: Collection[str] = ()) -> Row | None:
+    """The replay; None where there is none of this number, or one with anything of the lanes `without`."""
+    sql = "SELECT * FROM dispatch_replays WHERE id = %s AND NOT lanes && %s::text[]"
+    rows = fetch_dicts(sql, (replay_id, [*without]))
     return rows[0] if rows else None
 
 

@@ -23,6 +23,7 @@ from dashboard.incident_queries import (
     replay_rows,
     window_since,
 )
+from dashboard.lanes import hidden_lanes, visible_lanes
 from dashboard.wording import NEEDS_RECIPIENT, advice
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import replay
@@ -64,7 +65,7 @@ def show() -> str:
     days = _days(request.args.get("days", ""))
     since = window_since(days)
     broker = broker_health()
-    lanes = registry.lanes()
+    lanes = visible_lanes()
     found = incidents(lanes, since=since)
     return render_template(
         "incidents.html",
@@ -72,8 +73,8 @@ def show() -> str:
         days=days,
         windows=WINDOWS,
         since=since.date().isoformat(),
-        replays=open_replays(),
-        latest=latest_replays(),
+        replays=open_replays(without=hidden_lanes()),
+        latest=latest_replays(without=hidden_lanes()),
         circuits={incident.gateway: broker.circuit_of(incident.gateway) for incident in found},
         titles={lane.name: lane.title for lane in lanes},
         states=REPLAY_STATES,
@@ -92,7 +93,7 @@ def start() -> Response:
     days = _days(request.form.get("days", ""))
     try:
         replay_id = replay.start(
-            registry.lanes(),
+            visible_lanes(),
             gateway=gateway,
             cause=cause,
             since=window_since(days),
@@ -112,15 +113,14 @@ def start() -> Response:
 @needs(READ)
 def show_replay(replay_id: int) -> str:
     """How far it is. Whoever looks hastens the step that the scheduler would take a moment later."""
-    if replay_id > 2**62 or find_replay(replay_id) is None:
-        abort(404)
+    _require(replay_id)
     _advance(replay_id)
     found = find_replay(replay_id)
     assert found is not None  # noqa: S101  replays are never deleted
     state = request.args.get("state", "").upper()
     state = state if state in ROW_STATES else ""
     rows, after = replay_rows(replay_id, state=state, after=_position(request.args.get("after", "")))
-    lanes = registry.lanes()
+    lanes = visible_lanes()
     halted_by = [row for row in replay_rows(replay_id, state="FAILED")[0] if row["dispatch_id"] == found["halted_by"]]
     return render_template(
         "replay.html",
@@ -143,6 +143,7 @@ def show_replay(replay_id: int) -> str:
 @needs(ACT)
 def stop(replay_id: int) -> Response:
     """Release no more of it; what was released goes on."""
+    _require(replay_id)
     try:
         replay.stop(replay_id, actor=acting_person(), reason=reason_given())
     except DispatchlogError as error:
@@ -154,6 +155,7 @@ def stop(replay_id: int) -> Response:
 @needs(ACT)
 def resume(replay_id: int) -> Response:
     """Go on; after a failure with a single one again."""
+    _require(replay_id)
     try:
         replay.resume(replay_id, registry.lanes(), actor=acting_person(), reason=reason_given())
     except DispatchlogError as error:
@@ -166,11 +168,18 @@ def resume(replay_id: int) -> Response:
 @needs(ACT)
 def end(replay_id: int) -> Response:
     """Give it up; what was not released stays failed."""
+    _require(replay_id)
     try:
         replay.end(replay_id, actor=acting_person(), reason=reason_given())
     except DispatchlogError as error:
         return _unchanged(replay_id, error)
     return _done(replay_id, "Given up. What was not released stays failed.")
+
+
+def _require(replay_id: int) -> None:
+    """A replay with anything of a lane that they may not see is not there for them."""
+    if replay_id > 2**62 or find_replay(replay_id, without=hidden_lanes()) is None:
+        abort(404)
 
 
 def _advance(replay_id: int) -> None:

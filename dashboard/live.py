@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, request, session
 from dashboard.access import READ, needs
 from dashboard.context import settings
 from dashboard.errors import answer
+from dashboard.lanes import hidden_lanes
 from dashboard.live_hub import MOST_IDS, Hub, Stream, Told
 from dashboard.live_tail import News, moves_since
 from dashboard.sessions import ABSOLUTE_LIMIT, DatabaseSessions, ServerSession, hash_token
@@ -36,7 +37,8 @@ def stream() -> Response:
     here: ServerSession = session._get_current_object()  # type: ignore[attr-defined]
     hub = hub_of(current_app._get_current_object())  # type: ignore[attr-defined]
     environ = request.environ
-    listener = hub.join(hash_token(here.token), environ.get("gunicorn.socket") or environ.get("werkzeug.socket"))
+    connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    listener = hub.join(hash_token(here.token), connection, hidden=hidden_lanes())
     if listener is None:
         return answer(503, detail=FULL, code="LIVE_FULL")  # type: ignore[return-value]  # Flask's own response
     try:
@@ -75,7 +77,7 @@ def _missed(last_event_id: str) -> News | None:
 def _events(hub: Hub, listener: Stream, missed: News | None) -> Iterator[bytes]:
     try:
         yield f"retry: {RECONNECT_MS}\n".encode() + _event("hello", {"resumed": missed is not None})
-        yield from _told(_as_told(missed or News()))
+        yield from _told(_as_told(missed or News(), listener.hidden))
         spoke = time.monotonic()
         while not listener.has_left():
             told = listener.wait(PEEK_SECONDS)
@@ -93,9 +95,9 @@ def _events(hub: Hub, listener: Stream, missed: News | None) -> Iterator[bytes]:
         hub.leave(listener)
 
 
-def _as_told(news: News) -> Told:
+def _as_told(news: News, hidden: frozenset[str]) -> Told:
     """In the shape of what comes later; without a position, for that is known only with what comes later."""
-    stream = Stream(b"")
+    stream = Stream(b"", hidden=hidden)
     stream.tell(news, -1)
     return stream.wait(0)
 

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg2
 import structlog
 
+from dashboard.lanes import hidden_from
 from dashboard.live_tail import News, Tail, still_open
 from dispatchlog.engine.database import connect_arguments
 
@@ -51,10 +52,13 @@ class Told:
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One open page: what it has not been told yet. Filled by the hub, emptied by the thread that writes to the page."""
+    """One open page: what it has not been told yet, nothing of the lanes `hidden` from whoever looks at it. Filled by the
+    hub, emptied by the thread that writes to the page.
+    """
 
     session: bytes
     connection: Any = None
+    hidden: frozenset[str] = frozenset()
     over: bool = False
     writing_since: float | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -66,6 +70,8 @@ class Stream:
         with self._changed:
             self._everything = self._everything or news.everything
             for move in news.moves:
+                if move.lane in self.hidden:
+                    continue
                 self._lanes.setdefault(move.lane, {})[move.dispatch_id] = move.status
             self._position = position
             if news:
@@ -117,13 +123,15 @@ class Hub:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def join(self, session: bytes, connection: Any = None) -> Stream | None:
-        """A stream of this session; None where all slots, or all of one session, are taken."""
+    def join(self, session: bytes, connection: Any = None, *, hidden: frozenset[str] = frozenset()) -> Stream | None:
+        """A stream of this session, which is told nothing of the lanes `hidden`; None where all slots, or all of one
+        session, are taken.
+        """
         with self._guard:
             own = sum(stream.session == session for stream in self._streams)
             if self._closing.is_set() or len(self._streams) >= self._most or own >= MOST_PER_SESSION:
                 return None
-            stream = Stream(session, connection)
+            stream = Stream(session, connection, hidden)
             self._streams.add(stream)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="live", daemon=True)
@@ -195,7 +203,9 @@ class Hub:
             for stream in streams:
                 if stream.session not in known:
                     stream.end()
-                elif stream.writing_since and time.monotonic() - stream.writing_since > STALLED_SECONDS:
+                    continue
+                stream.hidden = hidden_from(known[stream.session])
+                if stream.writing_since and time.monotonic() - stream.writing_since > STALLED_SECONDS:
                     with contextlib.suppress(OSError, AttributeError):
                         stream.connection.shutdown(socket.SHUT_RDWR)
 

@@ -23,17 +23,24 @@ _AROUND = (
     " (SELECT coalesce(max(id), 0) FROM dispatch_alerts),"
     " (SELECT count(*) FROM dispatch_alerts WHERE over_at IS NULL)"
 )
-# Whose session is neither over nor signed out, and who may still read.
-_STILL_OPEN = """
-SELECT s.id_hash FROM web_sessions s JOIN staff_users u ON u.id = s.user_id
+# Whose session is neither over nor signed out, and what they may.
+_OPEN = """
+SELECT s.id_hash, u.id, ARRAY(SELECT DISTINCT unnest(r.permissions)
+                              FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id WHERE h.user_id = u.id)
+FROM web_sessions s JOIN staff_users u ON u.id = s.user_id
 WHERE s.id_hash = ANY (%s) AND u.active AND s.last_seen_at > now() - %s AND s.created_at > now() - %s
+"""
+_MAY_READ = """
     AND EXISTS (SELECT FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
                 WHERE h.user_id = u.id AND 'read' = ANY (r.permissions))
 """
-# As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them.
+# As long as somebody has to choose a password, or to set up a second factor, nothing else is open to them. Whoever is a
+# patient and nothing else need not have one (`dashboard.sign_in` says the same of pages).
 _FULLY_SIGNED_IN = """
     AND u.password_chosen_at IS NOT NULL
-    AND (NOT %s OR EXISTS (SELECT FROM staff_second_factors f WHERE f.user_id = u.id))
+    AND (NOT %s OR EXISTS (SELECT FROM staff_second_factors f WHERE f.user_id = u.id)
+        OR ARRAY(SELECT r.name::text FROM staff_user_roles h JOIN staff_roles r ON r.id = h.role_id
+                 WHERE h.user_id = u.id) = ARRAY['patient'])
 """
 
 
@@ -56,6 +63,14 @@ class News:
 
     def __bool__(self) -> bool:
         return bool(self.moves) or self.everything
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Whose session it is, and what they may."""
+
+    user_id: int
+    permissions: frozenset[str]
 
 
 def _tail() -> TableTail[Moved]:
@@ -99,15 +114,23 @@ def moves_since(position: int) -> News:
     return News(everything=True) if len(rows) > MOST_MOVES else News([Moved(*row) for row in rows])
 
 
-def still_open(cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta) -> set[bytes]:
-    """Those of these sessions (by the hash of their id) that have not ended."""
-    cursor.execute(_STILL_OPEN, (list(sessions), idle, absolute))
-    return {bytes(row[0]) for row in cursor.fetchall()}
+def still_open(
+    cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta
+) -> dict[bytes, frozenset[str]]:
+    """Those of these sessions (by the hash of their id) that have not ended, with the permissions of whoever may still read
+    in them.
+    """
+    cursor.execute(_OPEN + _MAY_READ, (list(sessions), idle, absolute))
+    return {bytes(session): frozenset(permissions) for session, _, permissions in cursor.fetchall()}
 
 
 def still_let_in(
     cursor: Any, sessions: Iterable[bytes], *, idle: timedelta, absolute: timedelta, second_factor: bool
-) -> set[bytes]:
-    """The same, but those alone that lead past the choice of a password and, where it is mandatory, a second factor."""
-    cursor.execute(_STILL_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
-    return {bytes(row[0]) for row in cursor.fetchall()}
+) -> dict[bytes, LetIn]:
+    """Whose they are and what they may, of those sessions that have not ended and that lead past the choice of a password
+    and, where it is mandatory, a second factor.
+    """
+    cursor.execute(_OPEN + _FULLY_SIGNED_IN, (list(sessions), idle, absolute, second_factor))
+    return {
+        bytes(id_hash): LetIn(user_id, frozenset(permissions)) for id_hash, user_id, permissions in cursor.fetchall()
+    }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
-from dashboard.access import AUDIT, MANAGE, READ, may
+from dashboard.access import AUDIT, MANAGE, OVERSEE, READ, TICKETS, may
 from dashboard.doubt_queries import number_in_doubt
+from dashboard.ticket_numbers import number_unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,22 @@ class Entry:
 WORK = (
     Entry("overview.show", "Overview", "home", key="o"),
     Entry(
+        "tickets.every_ticket",
+        "Tickets",
+        "mail",
+        TICKETS,
+        count=number_unread,
+        key="m",
+        also=("ticket", "ticket_new", "prescription_form"),
+    ),
+    Entry(
         "courier_orders.every_order",
         "Orders",
         "truck",
         key="t",
         also=("courier_order", "courier_actions", "courier_analytics"),
     ),
+    Entry("ticket_overview.every_ticket", "Tickets", "care", OVERSEE, key="m"),
     Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
     Entry("incidents.show", "Incidents", "alert", key="i"),
     Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),

@@ -12,12 +12,12 @@ from dashboard.health import TROUBLE, BrokerHealth, broker_health, parts, proces
 from dashboard.hours import BAR_WIDTH, DOWN, HOURS, UP
 from dashboard.incident_queries import incidents, open_replays, window_since
 from dashboard.incidents import REPLAY_STATES
+from dashboard.lanes import hidden_lanes, visible_lanes
 from dashboard.overview_queries import lane_card, recent_moves, today
 from dashboard.standing_alerts import banner
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
-from dispatchlog.systems import registry
 
 pages = Blueprint("overview", __name__)
 
@@ -40,9 +40,9 @@ class ProviderLine(NamedTuple):
 @needs(READ)
 def show() -> str:
     """How everything stands."""
-    lanes = registry.lanes()
+    lanes = visible_lanes()
     broker = broker_health()
-    held = open_holds()
+    held = [each for each in open_holds() if each.target.lanes_of(lanes)]
     running = processes()
     workers = running["worker"]
     cards = [lane_card(lane, broker.circuit(lane)) for lane in lanes]
@@ -51,8 +51,8 @@ def show() -> str:
         "overview.html",
         alerts=banner(),
         cards=cards,
-        health=parts(broker, running),
-        unserved={lane.name for lane in unserved(workers)} if workers.alive else set(),
+        health=parts(broker, running, lanes),
+        unserved={lane.name for lane in unserved(workers, lanes)} if workers.alive else set(),
         moves=recent_moves(lanes),
         titles={lane.name: lane.title for lane in lanes},
         held={lane.name: holds_on(lane, held) for lane in lanes},
@@ -63,7 +63,7 @@ def show() -> str:
         gateways=provider_lines(lanes, broker),
         incidents=incidents(lanes, since=since, most=MOST_INCIDENTS),
         since=since.date().isoformat(),
-        replays=[*open_replays().values()],
+        replays=[*open_replays(without=hidden_lanes()).values()],
         replay_states=REPLAY_STATES,
         spark={"bar": BAR_WIDTH, "width": BAR_WIDTH * HOURS, "up": UP, "height": UP + DOWN + 2},
     )

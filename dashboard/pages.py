@@ -35,10 +35,15 @@ from dashboard import (
     people,
     pharmacies,
     preferences,
+    prescription_form,
     probes,
     roles,
     second_factor,
     subjects,
+    ticket,
+    ticket_new,
+    ticket_overview,
+    tickets,
     upcoming,
 )
 
@@ -55,6 +60,8 @@ def register_pages(app: Flask) -> None:
     modules += [hl7_messages, hl7_message, hl7_rewrite]
     modules += [hl7_endpoints]
     modules += [courier_orders, courier_order, courier_actions, courier_analytics, pharmacies]
+    modules += [tickets, ticket_new, prescription_form]
+    modules += [ticket, ticket_overview]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import CONTROL, READ, needs
 from dashboard.context import acting_person, back_or, reason_given
 from dashboard.health import broker_health
+from dashboard.lanes import hidden_subjects, visible_lanes
 from dashboard.wording import actor
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.errors import DispatchlogError
@@ -58,7 +59,8 @@ class Switch:
 def show() -> str:
     """Every lane and provider with its switch, and earlier pauses."""
     before = request.args.get("before", "")
-    past = past_holds(limit=PAST_ROWS + 1, before_id=int(before) if before.isdecimal() and len(before) < 19 else None)
+    before_id = int(before) if before.isdecimal() and len(before) < 19 else None
+    past = past_holds(limit=PAST_ROWS + 1, before_id=before_id, without=hidden_subjects())
     return render_template(
         "pausing.html",
         switches=switches(),
@@ -103,7 +105,7 @@ def resume() -> Response:
 
 def switches() -> list[Switch]:
     """Lanes first, then providers, each with its hold; of many endpoints only those that are paused."""
-    lanes = registry.lanes()
+    lanes = visible_lanes()
     held = {each.target: each for each in open_holds()}
     hidden = _endpoints(lanes) if number_of_endpoints() > MOST_ENDPOINTS else frozenset()
     shown = [target for target in targets(lanes) if target in held or target.scope == LANE or target.name not in hidden]
@@ -112,7 +114,7 @@ def switches() -> list[Switch]:
 
 def number_of_endpoints() -> int:
     """How many endpoints there are that can be paused one by one."""
-    return len(_endpoints(registry.lanes()))
+    return len(_endpoints(visible_lanes()))
 
 
 def _endpoints(lanes: Sequence[Lane]) -> frozenset[str]:
@@ -123,11 +125,11 @@ def title_of(target: Target) -> str:
     """What people call it."""
     if target.scope != LANE:
         return target.name
-    return next((lane.title for lane in registry.lanes() if lane.name == target.name), target.name)
+    return next((lane.title for lane in visible_lanes() if lane.name == target.name), target.name)
 
 
 def _described(target: Target) -> tuple[str, str]:
-    concerned = target.lanes_of(registry.lanes())
+    concerned = target.lanes_of(visible_lanes())
     if target.scope == LANE:
         if concerned[0].is_routed:
             return "Lane", "Leaves by the endpoints of the schools."
@@ -138,10 +140,10 @@ def _described(target: Target) -> tuple[str, str]:
 
 def _target() -> Target:
     named = request.form.get("target", "")
-    if named in _endpoints(registry.lanes()):
+    if named in _endpoints(visible_lanes()):
         named = f"gateway:{named}"
     try:
-        return parse_target(named, registry.lanes())
+        return parse_target(named, visible_lanes())
     except UnknownTarget as error:
         abort(400, description=_sentence(error))
 

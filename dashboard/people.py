@@ -1,4 +1,4 @@
-"""Accounts of staff, for administrators: making, changing and closing them, and ending their sessions.
+"""Accounts, for administrators: making, changing and closing them, whom they act for, and ending their sessions.
 
 Each view reads the form, calls one function of `dispatchlog.people` and says what became of it; the rules (nobody changes
 their own rights, one administrator stays) are kept there. A password is shown once, in the answer that made it.
@@ -11,16 +11,17 @@ from collections.abc import Callable
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
-from dashboard.access import MANAGE, needs
+from dashboard.access import MANAGE, TICKETS, needs
 from dashboard.account import browser
 from dashboard.audit_filter import name_of_actor
 from dashboard.context import acting_person
 from dashboard.people_queries import every_role
+from dashboard.person_links import KINDS, NEW, link_of, read_choice
 from dashboard.presentation import upper_first
 from dashboard.role_wording import in_words
 from dashboard.sessions import open_sessions, session_hash
-from dashboard.sign_in import is_second_factor_mandatory
-from dispatchlog import people, second_factor
+from dashboard.sign_in import must_have_second_factor
+from dispatchlog import account_links, people, second_factor
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.people import Person
 
@@ -45,7 +46,7 @@ def every_person() -> str:
         more=len(found) > PAGE_ROWS,
         first=after is None,
         text=text,
-        mandatory=is_second_factor_mandatory(),
+        must_have_second_factor=must_have_second_factor,
     )
 
 
@@ -92,10 +93,14 @@ def show(user_id: int) -> str:
         own=person.email == acting_person(),
         roles=roles,
         second_factor=second_factor.find(user_id),
-        mandatory=is_second_factor_mandatory(),
+        mandatory=must_have_second_factor(person.roles),
         sessions=open_sessions(user_id),
         browser=browser,
         actor_name=name_of_actor(person.email),
+        link=link_of(user_id),
+        new_parties=NEW,
+        kinds=KINDS,
+        takes_part=any(TICKETS in role.permissions for role in roles if role.name in person.roles),
     )
 
 
@@ -115,6 +120,34 @@ def set_roles(user_id: int) -> Response:
         return f"{person.email} now has {', '.join(sorted(roles)) or 'no role'}. It counts from their next click."
 
     return _change(user_id, change)
+
+
+@pages.post("/<int:user_id>/link")
+@needs(MANAGE)
+def link(user_id: int) -> Response:
+    """Let the account act for somebody in tickets."""
+
+    def change(person: Person) -> str:
+        kind, party_id = read_choice(_field("whom"), _field("party"))
+        linked = account_links.link_account(
+            person.email, name=_field("name"), kind=kind, party_id=party_id, actor=acting_person(), reason=_reason()
+        )
+        return f"{person.email} acts for {linked.party_name} now. It counts from their next click."
+
+    return _change(user_id, change) if _reason() else _refused(user_id, SAY_WHY)
+
+
+@pages.post("/<int:user_id>/unlink")
+@needs(MANAGE)
+def unlink(user_id: int) -> Response:
+    """Let the account act for nobody."""
+
+    def change(person: Person) -> str:
+        if account_links.unlink_account(person.email, actor=acting_person(), reason=_reason()):
+            return f"{person.email} acts for nobody any more. What they wrote stays."
+        return f"{person.email} acted for nobody already."
+
+    return _change(user_id, change) if _reason() else _refused(user_id, SAY_WHY)
 
 
 @pages.post("/<int:user_id>/disable")
@@ -242,5 +275,9 @@ def _new_page(problem: str = "", *, field: str = "") -> str:
 
 def _password_page(person: Person, password: str, *, made: bool) -> str:
     return render_template(
-        "one_time_password.html", person=person, password=password, made=made, mandatory=is_second_factor_mandatory()
+        "one_time_password.html",
+        person=person,
+        password=password,
+        made=made,
+        mandatory=must_have_second_factor(person.roles),
     )

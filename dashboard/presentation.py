@@ -12,8 +12,8 @@ from flask import Flask, current_app
 from dashboard import preferences, wording
 from dashboard.cause_wording import cause_words
 from dashboard.courier_wording import courier_title, order_state
+from dashboard.lanes import visible_lanes
 from dashboard.masking import mask, mask_name, mask_text, mask_values
-from dispatchlog.systems import registry
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -52,7 +52,7 @@ def install_presentation(app: Flask) -> None:
 def _layout() -> dict[str, Any]:
     settings = current_app.config["DISPATCHLOG_SETTINGS"]
     return {
-        "nav_lanes": registry.lanes(),
+        "nav_lanes": visible_lanes,
         "development": settings.environment == "development",
         "now": datetime.now(UTC),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashboard.access import ACT, AUDIT, CONTROL, EXPORT, MANAGE, READ, REVEAL
+from dashboard.access import ACT, AUDIT, CONTROL, EMERGENCY, EXPORT, MANAGE, OVERSEE, READ, REVEAL, TICKETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class Permission:
 
 
 PERMISSIONS = (
+    Permission(
+        TICKETS,
+        "Take part in tickets",
+        "The prescriptions, requests and messages of whoever the account acts for, and of nobody else.",
+    ),
     Permission(READ, "See what is sent", "Every dispatch and order and how they stand, with recipients masked."),
     Permission(
         ACT,
@@ -26,6 +31,16 @@ PERMISSIONS = (
     Permission(REVEAL, "Look at recipients", "See a recipient unmasked. Each look is kept."),
     Permission(EXPORT, "Export lists", "Download lists as files. Each export is kept."),
     Permission(CONTROL, "Pause and resume", "Hold back and release lanes and providers."),
+    Permission(
+        OVERSEE,
+        "Oversee tickets",
+        "Who has which ticket and how far it is, and its notifications; never what was written.",
+    ),
+    Permission(
+        EMERGENCY,
+        "Open a ticket in an emergency",
+        "Read what was written in a ticket for a quarter of an hour. The reason is kept, and its parties see it.",
+    ),
     Permission(AUDIT, "See who did what", "Everything that people and services did, and why."),
     Permission(
         MANAGE,

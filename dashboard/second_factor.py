@@ -21,7 +21,7 @@ from dashboard.context import acting_person
 from dashboard.presentation import upper_first
 from dashboard.proxies import client_address
 from dashboard.sessions import USER_KEY
-from dashboard.sign_in import TOO_MANY, is_second_factor_mandatory
+from dashboard.sign_in import TOO_MANY
 from dispatchlog import people
 from dispatchlog import second_factor as factors
 from dispatchlog.people import PersonError
@@ -54,7 +54,7 @@ def prove() -> _Answer:
     if wanted == "codes" and found is not None:
         codes = factors.renew_recovery_codes(acting_person(), secret_key=secret_key())
         return _codes_page(codes, set_up=False)
-    if wanted == "remove" and found is not None and not is_second_factor_mandatory():
+    if wanted == "remove" and found is not None and not current_user.must_have_second_factor:
         session[USER_KEY] = factors.remove(acting_person())
         flash("You sign in with your password alone from now on. All your other sessions have ended.", "good")
         return redirect(url_for("account.show"), 303)
@@ -144,7 +144,7 @@ def _prove_page(problem: str = "", *, field: str = "") -> str:
     return render_template(
         "second_factor.html",
         found=factors.find(current_user.id),
-        mandatory=is_second_factor_mandatory(),
+        mandatory=current_user.must_have_second_factor,
         problem=problem,
         field=field,
     )

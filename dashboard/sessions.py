@@ -95,7 +95,7 @@ class DatabaseSessions(SessionInterface):
 
     def _brings_one(self, app: Flask, request: Request) -> bool:
         """Whether the request is to a route of the API that a session may call, and comes with one."""
-        may_call = request.path in app.config["API_PATHS_WITH_SESSION"]
+        may_call = app.config["API_PATHS_WITH_SESSION"].fullmatch(request.path) is not None
         return may_call and self.get_cookie_name(app) in request.cookies
 
     def _read(self, app: Flask, request: Request) -> ServerSession:

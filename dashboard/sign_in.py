@@ -6,6 +6,7 @@ own (`code_step`), for which Flask-Security asks once the password was right.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from dispatchlog.people import PersonError, hashing_costs, normal_email
 from dispatchlog.settings import Settings
 from models import Role, User, UserRoles
 
+PATIENT = "patient"
 REFUSED = "That address and password do not match an account."
 TOO_MANY = "Too many failed tries from your network address. Wait 15 minutes, then try again."
 
@@ -57,9 +59,14 @@ class StaffUser(UserMixin, User):
         return self.password_chosen_at is None
 
     @property
+    def must_have_second_factor(self) -> bool:
+        """Whether they may not be without one."""
+        return must_have_second_factor([role.name for role in self.roles])
+
+    @property
     def must_set_up_second_factor(self) -> bool:
         """Whether nothing but setting up a second factor is open to them."""
-        if not is_second_factor_mandatory():
+        if not self.must_have_second_factor:
             return False
         known: bool | None = self.__dict__.get("_has_second_factor")
         if known is None:
@@ -172,9 +179,11 @@ def is_local_path(target: str) -> bool:
     return plain and target.startswith("/") and not target.startswith("//")
 
 
-def is_second_factor_mandatory() -> bool:
-    """Whether everybody has to have one here: in production."""
-    return bool(current_app.config["DISPATCHLOG_SETTINGS"].environment == "production")
+def must_have_second_factor(roles: Collection[str]) -> bool:
+    """Whether somebody with these roles has to have one here: in production everybody has to, but who is a patient and
+    nothing else, who decides for themselves.
+    """
+    return bool(current_app.config["DISPATCHLOG_SETTINGS"].environment == "production") and set(roles) != {PATIENT}
 
 
 def _sign_out_half_way() -> None:

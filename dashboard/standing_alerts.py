@@ -8,16 +8,16 @@ from datetime import datetime
 from flask import url_for
 
 from dashboard.alerts import TITLES
+from dashboard.lanes import hidden_subjects, visible_lanes
 from dispatchlog.alerts import BREAKER, CREDENTIALS, DOUBTS, FAILURES, NO_SCHEDULER, NO_WORKER, QUEUE_AGE
 from dispatchlog.engine.database import fetch_all
 from dispatchlog.engine.lanes import gateway_names
-from dispatchlog.systems import registry
 
 # Enough to see what is wrong; the page of alerts has them all.
 MOST_SHOWN = 5
 
 _STANDING = """
-SELECT kind, subject, summary, started_at FROM dispatch_alerts WHERE over_at IS NULL
+SELECT kind, subject, summary, started_at FROM dispatch_alerts WHERE over_at IS NULL AND subject <> ALL (%s)
 ORDER BY started_at DESC, kind, subject LIMIT %s
 """
 
@@ -44,7 +44,7 @@ class Banner:
 
 def banner() -> Banner:
     """What stands now; empty where nothing does."""
-    rows = fetch_all(_STANDING, (MOST_SHOWN + 1,))
+    rows = fetch_all(_STANDING, (hidden_subjects(), MOST_SHOWN + 1))
     shown = rows[:MOST_SHOWN]
     alerts = tuple(
         Standing(TITLES.get(kind, "Alert"), summary, at, *_place(kind, subject)) for kind, subject, summary, at in shown
@@ -53,14 +53,14 @@ def banner() -> Banner:
 
 
 def _place(kind: str, subject: str) -> tuple[str, str]:
-    lane = subject if subject in {lane.name for lane in registry.lanes()} else None
+    lane = subject if subject in {lane.name for lane in visible_lanes()} else None
     if kind == DOUBTS:
         return url_for("doubts.show", lane=lane), "Decide"
     if kind == FAILURES:
         return _list(lane, status=["FAILED", "IN_DOUBT"]), "Show them"
     if kind == QUEUE_AGE:
         return _list(lane, status="PENDING", sort="waiting"), "Show the oldest"
-    if kind in (BREAKER, CREDENTIALS) and subject in gateway_names(registry.lanes()):
+    if kind in (BREAKER, CREDENTIALS) and subject in gateway_names(visible_lanes()):
         return _list(None, gateway=subject, status="PENDING", sort="waiting"), "Show what waits"
     if kind in (NO_WORKER, NO_SCHEDULER):
         return _list(lane, status="PENDING", sort="waiting"), "Show what waits"

@@ -14,12 +14,13 @@ from dashboard.context import back_or
 from dashboard.courier_queries import as_uuid, find_orders, orders_by_id
 from dashboard.dispatch_queries import references_of
 from dashboard.filters import LEAST_SEARCH_CHARACTERS, MOST_SEARCH_CHARACTERS
+from dashboard.lanes import visible_lanes
 from dashboard.presentation import business_keys
 from dashboard.story import Entry, tell
 from dashboard.subject_queries import Subject, dispatches_of, find_subjects, timelines
 from dispatchlog.engine.lanes import Row
-from dispatchlog.systems import registry
 from dispatchlog.systems.courier.changes import SUBJECT, subject_of
+from dispatchlog.systems.tickets.notifications import SUBJECT as TICKET
 
 pages = Blueprint("subjects", __name__, url_prefix="/stories")
 
@@ -44,7 +45,7 @@ def find() -> str:
     text = str(session.get(SEARCH, "")) if request.args.get("found") else request.args.get("q", "").strip()
     text = text.replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
     short = bool(text) and len(text) < LEAST_SEARCH_CHARACTERS
-    found = find_subjects(text, registry.lanes()) if text and not short else []
+    found = find_subjects(text, visible_lanes()) if text and not short else []
     orders = orders_by_id(find_orders(text)[:MOST_ORDERS]) if text and not short else []
     problems = [f"Search for at least {LEAST_SEARCH_CHARACTERS} characters."] if short else []
     return render_template(
@@ -58,7 +59,7 @@ def search() -> Response:
     """To the story that the search finds, or to the choice of several."""
     text = request.form.get("q", "").strip().replace("\x00", "")[:MOST_SEARCH_CHARACTERS]
     if len(text) >= LEAST_SEARCH_CHARACTERS:
-        found: list[Subject] = find_subjects(text, registry.lanes())
+        found: list[Subject] = find_subjects(text, visible_lanes())
         orders = find_orders(text)
         if len(orders) == 1 and {subject.id for subject in found} <= {subject_of(orders[0])}:
             return redirect(url_for("courier_order.show", order_id=orders[0]), 303)
@@ -75,17 +76,18 @@ def search() -> Response:
 def show() -> str:
     """Everything that happened to the subject's dispatches, in the order of time."""
     subject_id = request.args.get("subject", "").replace("\x00", "")
-    rows = dispatches_of(subject_id, registry.lanes()) if subject_id else []
+    rows = dispatches_of(subject_id, visible_lanes()) if subject_id else []
     if not rows:
         abort(404)
     return render_template(
         "story.html",
         subject_id=subject_id,
         order_id=as_uuid(subject_id.removeprefix(SUBJECT)) if subject_id.startswith(SUBJECT) else None,
+        ticket_id=as_uuid(subject_id.removeprefix(TICKET)) if subject_id.startswith(TICKET) else None,
         name=_name(rows, subject_id),
         rows=rows,
         lines=_lines(rows),
-        titles={lane.name: lane.title for lane in registry.lanes()},
+        titles={lane.name: lane.title for lane in visible_lanes()},
         list_address=back_or(url_for("subjects.find")),
     )
 

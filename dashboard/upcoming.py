@@ -12,10 +12,10 @@ from dashboard.access import READ, needs
 from dashboard.context import settings
 from dashboard.dispatch_queries import is_first_try, next_sweep_at
 from dashboard.filters import parse_filter
+from dashboard.lanes import visible_lane, visible_lanes
 from dashboard.upcoming_queries import count_upcoming, list_upcoming, sweeps_of
 from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane, Row
-from dispatchlog.systems import registry
 
 pages = Blueprint("upcoming", __name__)
 
@@ -34,12 +34,12 @@ def show() -> str:
     problems: list[str] = []
     lane = _lane(problems)
     wanted = parse_filter(request.args, lane=lane)
-    lanes = (lane,) if lane else registry.lanes()
+    lanes = (lane,) if lane else visible_lanes()
     sweeps = sweeps_of(lanes)
 
     def leaves_at(row: Row) -> datetime | None:
         """The sweep that it waits for; None where it waits for none, or nobody knows when the next comes."""
-        known = registry.lane(row["lane"])
+        known = visible_lane(row["lane"])
         last = sweeps.get(known.name)
         if not known.waits_for_sweep or not is_first_try(row) or (last is not None and row["due_at"] <= last):
             return None
@@ -53,8 +53,8 @@ def show() -> str:
     return render_template(
         "upcoming.html",
         page=list_upcoming(lanes, until=until, after=wanted.position),
-        counts={known.name: count_upcoming(known, until) for known in registry.lanes()},
-        lanes=registry.lanes(),
+        counts={known.name: count_upcoming(known, until) for known in visible_lanes()},
+        lanes=visible_lanes(),
         lane=lane,
         within=within,
         periods=PERIODS,
@@ -62,7 +62,7 @@ def show() -> str:
         here=link(at=str(wanted.position) if wanted.position else None),
         beginning=wanted.position is None,
         leaves_at=leaves_at,
-        titles={known.name: known.title for known in registry.lanes()},
+        titles={known.name: known.title for known in visible_lanes()},
         problems=[*problems, *wanted.problems],
     )
 
@@ -72,7 +72,7 @@ def _lane(problems: list[str]) -> Lane | None:
     if not name:
         return None
     try:
-        return registry.lane(name)
+        return visible_lane(name)
     except UnknownLane:
         problems.append(f"Lane “{name[:40]}” is not known; showing all of them.")
         return None

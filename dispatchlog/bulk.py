@@ -75,8 +75,9 @@ def freeze(action: str, choices: Sequence[Choice], *, selection: str, more: bool
     run_id = new_id()
     with transaction(actor, "bulk preview"):
         execute(
-            "INSERT INTO bulk_runs (id, action, selection, total, more, created_by) VALUES (%s, %s, %s, %s, %s, %s)",
-            (run_id, action, selection, len(choices), more, actor),
+            "INSERT INTO bulk_runs (id, action, selection, lanes, total, more, created_by)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (run_id, action, selection, sorted({c.row["lane"] for c in choices}), len(choices), more, actor),
         )
         values = [
             (

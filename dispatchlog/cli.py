@@ -26,6 +26,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
 from dispatchlog.settings import Settings, get_settings
+from dispatchlog.tickets_cli import tickets
 
 if TYPE_CHECKING:
     from dispatchlog.importing import ImportReport
@@ -405,6 +406,43 @@ def users_roles(email: str, roles: tuple[str, ...]) -> None:
     click.echo(f"{email}: {', '.join(roles)}")
 
 
+@users.command("link")
+@click.argument("email")
+@click.option("--kind", type=click.Choice(["doctor", "patient", "pharmacy", "laboratory"]), required=True)
+@click.option(
+    "--party", metavar="CODE-OR-ID", help="An existing one: its id, or a pharmacy's code. Without it a new one."
+)
+@click.option("--name", default="", help="The person's name, and a new party's; the address where it is left out.")
+@click.option("--reason", default="", help="Why; kept with it.")
+@on_database
+def users_link(email: str, kind: str, party: str | None, name: str, reason: str) -> None:
+    """Let an account act for a doctor, pharmacy, laboratory or patient, whose tickets it then sees."""
+    from dispatchlog.account_links import find_party, link_account
+    from dispatchlog.systems.tickets.states import PartyKind
+
+    linked = link_account(
+        email,
+        name=name or email,
+        kind=PartyKind(kind),
+        party_id=find_party(party) if party else None,
+        actor="cli",
+        reason=reason,
+    )
+    click.echo(f"{email}: acts for {linked.party_name} ({linked.kind} {linked.party_id})")
+
+
+@users.command("unlink")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept with it.")
+@on_database
+def users_unlink(email: str, reason: str) -> None:
+    """Let an account act for nobody; what it wrote stays."""
+    from dispatchlog.account_links import unlink_account
+
+    changed = unlink_account(email, actor="cli", reason=reason)
+    click.echo(f"{email}: {'acts for nobody any more' if changed else 'acted for nobody already'}")
+
+
 @users.command("disable")
 @click.argument("email")
 @on_database
@@ -668,6 +706,8 @@ def hl7_school_test(code: str, with_message: bool) -> None:
     if not trial.works:
         sys.exit(1)
 
+
+main.add_command(tickets)
 
 if __name__ == "__main__":
     main()

@@ -76,7 +76,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _processes):
+            for check in (_server, _clock, _pooler, _schema, _row_level_security, _processes):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -138,6 +138,45 @@ def _schema() -> Iterator[Check]:
         yield Check("schema", "failed", f"missing: {', '.join(wrong[:6])}", "dispatchlog migrate up")
     else:
         yield Check("schema", "ok", f"{len(models.ALL_TABLES)} tables as the models have them")
+
+
+# What of the application's role, or of a role it is a member of, goes round the policies of a table.
+_BYPASSES = """
+WITH held AS (SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.oid FROM pg_roles r
+    WHERE pg_has_role(current_user, r.oid, 'MEMBER'))
+SELECT rolname || CASE WHEN rolsuper THEN ' is a superuser' ELSE ' may bypass row-level security' END
+FROM held WHERE rolsuper OR rolbypassrls
+UNION SELECT held.rolname || ' owns ' || c.relname FROM held JOIN pg_class c ON c.relowner = held.oid
+WHERE c.oid = ANY (%(tables)s) AND NOT held.rolsuper
+UNION SELECT c.relname || ' has no row-level security' FROM pg_class c
+WHERE c.oid = ANY (%(tables)s) AND NOT c.relrowsecurity
+ORDER BY 1
+"""
+GUARDED_TABLES = (
+    "care_parties",
+    "care_people",
+    "healthcare_tickets",
+    "prescriptions",
+    "prescription_items",
+    "prescription_drafts",
+    "chat_threads",
+    "chat_thread_members",
+    "chat_messages",
+    "ticket_timeline",
+    "ticket_changes",
+    "emergency_accesses",
+)
+
+
+def _row_level_security() -> Iterator[Check]:
+    """Whether the role that the application works as could read tickets past their policies."""
+    tables = [found for (found,) in fetch_all("SELECT to_regclass(t)::oid FROM unnest(%s) t", (list(GUARDED_TABLES),))]
+    ways = [found for (found,) in fetch_all(_BYPASSES, {"tables": tables})]
+    if ways:
+        what_next = "set DISPATCHLOG_APPLICATION_ROLE to a role that owns no table and bypasses nothing"
+        yield Check("tickets", "failed", f"row-level security can be bypassed: {'; '.join(ways[:4])}", what_next)
+    else:
+        yield Check("tickets", "ok", "row-level security binds the application's role")
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"

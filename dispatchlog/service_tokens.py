@@ -33,6 +33,7 @@ SCOPES = {
     "pharmacy:write": "report pharmacies, their orders and payments, and mark orders ready",
     "pharmacy:read": "read pharmacy orders and listen to their changes; patients are masked",
     "pharmacy:act": "cancel and repeat a courier's dispatch, and check delivery codes",
+    "tickets:people": "say who takes part in tickets, and let them in: whoever has it can act as any of them",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

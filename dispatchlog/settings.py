@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     courier_watch_seconds: float = Field(120.0, gt=0)
     delivery_code_minutes: int = Field(240, ge=5, le=2_880)
 
+    # How long messages of a ticket wait to be read before a mail says so.
+    ticket_unread_minutes: int = Field(15, ge=1, le=10_080)
+
     # The process that tells open pages and apps of orders' changes, and how browsers reach it; "": the same host, its port.
     socket_port: int = Field(8001, ge=1, le=65535)
     socket_url: str = ""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 import redis
 import structlog
@@ -21,6 +22,11 @@ _numbers = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # On a busy machine an example may take any time; how long things take is measured by benchmarks.
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
     config.stash[_RUN] = ExitStack()
     given = getattr(config, "workerinput", {}).get("servers")
     if given:

@@ -93,8 +93,8 @@ ASSIGNS_STATUS = re.compile(r"(?<![\w.])status\s*=")
 
 
 def sql_writes_status(text: str) -> bool:
-    # An order's status is the upstream service's word, not a dispatch's.
-    return "orders_table" not in text and any(
+    # An order's status is the upstream service's word and a ticket's is its parties', not a dispatch's.
+    return not any(other in text for other in ("orders_table", "healthcare_tickets")) and any(
         ASSIGNS_STATUS.search(found["clause"]) for found in SET_CLAUSE.finditer(text)
     )
 

@@ -117,7 +117,7 @@ def test_the_doctor_finds_a_whole_installation_well_and_names_what_is_missing(
 ) -> None:
     run = dispatchlog("doctor", "--json", cwd=tmp_path, DISPATCHLOG_SMTP_URL="smtp://127.0.0.1:1?tls=none", **urls)
     checks = {check["name"]: check for check in json.loads(run.stdout)}
-    for name in ("settings", "names", "migrations", "database", "clock", "pooler", "schema", "redis"):
+    for name in ("settings", "names", "migrations", "database", "clock", "pooler", "schema", "tickets", "redis"):
         assert checks[name]["state"] == "ok", checks[name]
     assert checks["workers"]["state"] == "warning"
     assert checks["mail"]["state"] == "failed"
@@ -187,6 +187,22 @@ def test_people_and_tokens_are_made_listed_and_ended(tmp_path: Path, urls: dict[
     assert token.stdout.startswith("dlk_")
     assert dispatchlog("tokens", "revoke", "vitract-orders", cwd=tmp_path, **urls).returncode == 0
     assert "revoked" in dispatchlog("tokens", "list", cwd=tmp_path, **urls).stdout
+
+
+def test_an_account_is_linked_to_whom_it_acts_for(tmp_path: Path, urls: dict[str, str]) -> None:
+    def users(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return dispatchlog("users", *arguments, cwd=tmp_path, **urls)
+
+    assert users("add", "north@example.org", "--role", "doctor").returncode == 0
+    linked = users("link", "north@example.org", "--kind", "doctor", "--name", "Dr Sample North")
+    assert "acts for Dr Sample North (doctor " in linked.stdout, linked.stderr
+    party = linked.stdout.rpartition(" ")[2].strip(" )\n")
+    again = users("link", "north@example.org", "--kind", "doctor")
+    assert (again.returncode, "ACCOUNT_LINKED" in again.stderr) == (1, True)
+    assert "nobody any more" in users("unlink", "north@example.org", "--reason", "moved").stdout
+    other = users("link", "north@example.org", "--kind", "pharmacy", "--party", party)
+    assert "PARTY_OF_OTHER_KIND" in other.stderr
+    assert "Dr Sample North" in users("link", "north@example.org", "--kind", "doctor", "--party", party).stdout
 
 
 def test_what_is_copied_and_piped_is_whole_however_narrow_the_terminal(tmp_path: Path, urls: dict[str, str]) -> None:

@@ -4,12 +4,13 @@ on the routes that name a permission, and there with the CSRF token of a page.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from dashboard.api import dispatches, hl7_messages, holds, orders, pharmacy_orders, visits
+from dashboard.api import care_people, chat, dispatches, hl7_messages, holds, orders, pharmacy_orders, tickets, visits
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
@@ -22,8 +23,12 @@ ROUTES = (
     *visits.ROUTES,
     *hl7_messages.ROUTES,
     *pharmacy_orders.ROUTES,
+    *care_people.ROUTES,
+    *tickets.ROUTES,
+    *chat.ROUTES,
 )
 BLUEPRINT = "api"
+_VALUE = re.compile(r"<\w+>")
 
 
 def register(app: Flask) -> None:
@@ -55,10 +60,11 @@ def register(app: Flask) -> None:
         csrf.exempt(blueprint)
 
 
-def paths_with_session() -> frozenset[str]:
+def paths_with_session() -> re.Pattern[str]:
     """Where a signed-in person's session is taken in place of a token."""
-    routes = [route for route in ROUTES if route.permission]
-    return frozenset(rule for route in routes for rule in (route.rule, route.unversioned) if rule)
+    routes = [route for route in ROUTES if route.permission or not route.scope]
+    rules = [rule for route in routes for rule in (route.rule, route.unversioned) if rule]
+    return re.compile("|".join(_VALUE.sub("[^/]+", rule) for rule in rules))
 
 
 @lru_cache(maxsize=1)

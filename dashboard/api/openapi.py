@@ -75,6 +75,11 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
                     "description": "dlk_<id>_<secret>. Scopes: "
                     + "; ".join(f"{s}: {why}" for s, why in SCOPES.items()),
                 },
+                "personToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "dlp_..., from issuePersonToken: a person asks as themselves, for a quarter of an hour.",
+                },
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
@@ -96,14 +101,16 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "description": f"Needs the scope `{route.scope}`."
+        "description": _who_may(route)
         + (f" Also at `{route.unversioned}`." if route.unversioned else "")
         + (f" Or the session of a person with the permission `{route.permission}`." if route.permission else ""),
         "parameters": _parameters(route),
         "responses": _responses(route),
-        "x-required-scope": route.scope,
+        "x-required-scope": route.scope or None,
     }
-    if route.permission:
+    if not route.scope:
+        operation["security"] = [{"personToken": []}, {"session": [], "csrfToken": []}]
+    elif route.permission:
         operation["security"] = [{"serviceToken": []}, {"session": [], "csrfToken": []}]
     if route.document is not None:
         operation["requestBody"] = {
@@ -112,6 +119,12 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {"application/json": {"schema": _reference(route.document)}},
         }
     return operation
+
+
+def _who_may(route: Route) -> str:
+    if not route.scope:
+        return "Needs a person's token, or the session of an account that is linked to a person."
+    return f"Needs the scope `{route.scope}`."
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

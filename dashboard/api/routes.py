@@ -13,11 +13,16 @@ from uuid import UUID
 
 from flask import Response, current_app, request
 
+from dashboard.access import TICKETS
+from dashboard.acting import acting_identity
 from dashboard.api.documents import Answer
 from dashboard.api.errors import ERRORS, ApiError
 from dashboard.api.signed_in import acting_person_with, is_signed_in
+from dashboard.person_tokens import read_person_token
 from dispatchlog.order_documents import Document, read_document
 from dispatchlog.service_tokens import ServiceToken, verify
+from dispatchlog.settings import get_settings
+from dispatchlog.systems.tickets.identity import Identity, identity_of_person
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_LIMIT = 200
@@ -29,12 +34,20 @@ class Call:
     """One authorised request: who calls, with which document and which query parameters.
 
     `source` is the name under which what is reported is kept, `actor` who is on record for what is done to a dispatch.
+    `person` is whoever asks on the routes of persons.
     """
 
     source: str
     actor: str
     document: Any
     parameters: Mapping[str, str]
+    person: Identity | None = None
+
+    @property
+    def who(self) -> Identity:
+        """The person, on the routes that only persons call."""
+        assert self.person is not None  # noqa: S101  (for the type checker: such a route let nobody else in)
+        return self.person
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,8 @@ class Route:
         method, rule: as Flask has them.
         name: endpoint and operationId.
         summary: one sentence for the documentation.
-        scope: what a token needs.
+        scope: what a service's token needs; "" where a person asks as themselves, with a token of their own or the session
+            of an account that is linked to them.
         view: called with the Call and the path's values.
         answer: what a success answers.
         document: what the body must be; None where there is none.
@@ -75,22 +89,25 @@ class Route:
 
     def handle(self, **path: str) -> Response:
         """Flask's view function."""
-        source, actor = self._authorise()
+        source, actor, person = self._authorise()
         _refuse_unknown_parameters(self.parameters)
         document = self._read() if self.document else None
-        answer = self.view(Call(source, actor, document, request.args), **path)
+        answer = self.view(Call(source, actor, document, request.args, person), **path)
         response = _json(answer.model_dump_json(by_alias=True))
         if self.creates is not None and self.creates(answer):
             response.status_code = 201
         return response
 
-    def _authorise(self) -> tuple[str, str]:
-        """Who calls, as source and as actor. Whoever sends a token is judged by that alone."""
+    def _authorise(self) -> tuple[str, str, Identity | None]:
+        """Who calls, as source, as actor and as person. Whoever sends a token is judged by that alone."""
+        if not self.scope:
+            who = _asking_person()
+            return who.actor, who.actor, who
         if self.permission and "Authorization" not in request.headers and is_signed_in():
             person = acting_person_with(self.permission)
-            return person, person
+            return person, person, None
         token = _token(self.scope)
-        return token.name, f"service:{token.name}"
+        return token.name, f"service:{token.name}", None
 
     def _read(self) -> Document:
         assert self.document is not None  # noqa: S101  (for the type checker: handle asked)
@@ -128,14 +145,37 @@ def read_limit(call: Call) -> int:
     return int(text)
 
 
+def _asking_person() -> Identity:
+    """The person whose token or session comes with the request.
+
+    Raises:
+        ApiError, TicketError: there is none, or they take no part any more.
+    """
+    if "Authorization" not in request.headers and is_signed_in():
+        acting_person_with(TICKETS)
+        return acting_identity()
+    text = _bearer()
+    token = read_person_token(text, settings=get_settings())
+    if token is not None:
+        return identity_of_person(token.person_id)
+    if verify(text) is not None:
+        message = "this route is a person's; ask for a token of theirs at /people/{personId}/access-token"
+        raise ApiError("FORBIDDEN_SCOPE", message)
+    raise ApiError("UNAUTHENTICATED", "send a person's token as Authorization: Bearer dlp_...")
+
+
 def _token(scope: str) -> ServiceToken:
-    kind, _, value = request.headers.get("Authorization", "").partition(" ")
-    token = verify(value.strip()) if kind.lower() == "bearer" else None
+    token = verify(_bearer())
     if token is None:
         raise ApiError("UNAUTHENTICATED", "send a valid service token as Authorization: Bearer dlk_...")
     if not token.allows(scope):
         raise ApiError("FORBIDDEN_SCOPE", f"the token {token.name} does not have the scope {scope}")
     return token
+
+
+def _bearer() -> str:
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else ""
 
 
 def _refuse_unknown_parameters(known: Mapping[str, str]) -> None:

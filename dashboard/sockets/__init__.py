@@ -1,1 +1,1 @@
-"""The Socket.IO process: tells open pages and apps of pharmacy orders' changes. It writes nothing."""
+"""The Socket.IO process: tells open pages and apps of changes of orders and tickets. It writes nothing."""

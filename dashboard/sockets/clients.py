@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from dashboard.sockets.entry import Caller
-from dashboard.sockets.rooms import order_of, room_of
+from dashboard.sockets.rooms import subject_of
 
 MOST_ROOMS = 100
-# Of one session or one ticket: a few windows of a browser. A token is a whole service.
-MOST_CONNECTIONS = {"session": 8, "ticket": 8, "token": 200}
+# Of one session or one ticket: a few windows of a browser. A person has some devices, and a token is a whole service.
+MOST_CONNECTIONS = {"session": 8, "ticket": 8, "person": 20, "token": 200}
+
+# How far something is: its version, and among changes of the same version the change's id.
+Position = tuple[int, int]
+_NOWHERE: Position = (-1, -1)
+
+Key = TypeVar("Key")
 
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """One connection. `told` is the newest version of each order whose room it is in that it has been told of."""
+    """One connection. `told` is how far the subject of each of its rooms was when it was last told of it."""
 
     sid: str
     caller: Caller
     rooms: set[str] = field(default_factory=set)
-    told: dict[UUID, int] = field(default_factory=dict)
+    told: dict[str, Position] = field(default_factory=dict)
 
-    def take(self, order_id: UUID, version: int) -> bool:
-        """Whether this version is news to it; from then on it is not."""
-        if self.told.get(order_id, -1) >= version:
+    def take(self, room: str, position: Position) -> bool:
+        """Whether this is news to it; from then on it is not."""
+        if self.told.get(room, _NOWHERE) >= position:
             return False
-        self.told[order_id] = version
+        self.told[room] = position
         return True
 
 
@@ -38,6 +45,7 @@ class Clients:
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
         self._rooms: dict[str, set[Client]] = {}
+        self._parties: dict[UUID, set[Client]] = {}
         self._connections: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
@@ -56,6 +64,8 @@ class Clients:
             return None
         self._connections[whose] += 1
         client = self._clients[sid] = Client(sid, caller)
+        if person := caller.rights.person:
+            self._parties.setdefault(person.party_id, set()).add(client)
         return client
 
     def drop(self, sid: str) -> None:
@@ -64,6 +74,8 @@ class Clients:
             return
         for room in [*client.rooms]:
             self.leave(client, room)
+        if person := client.caller.rights.person:
+            _take_out(self._parties, person.party_id, client)
         whose = (client.caller.kind, client.caller.key)
         self._connections[whose] -= 1
         if not self._connections[whose]:
@@ -79,23 +91,21 @@ class Clients:
 
     def leave(self, client: Client, room: str) -> None:
         client.rooms.discard(room)
-        if order_id := order_of(room):
-            client.told.pop(order_id, None)
-        here = self._rooms.get(room, set())
-        here.discard(client)
-        if not here:
-            self._rooms.pop(room, None)
+        client.told.pop(room, None)
+        _take_out(self._rooms, room, client)
 
     def in_room(self, room: str) -> set[Client]:
         return set(self._rooms.get(room, ()))
 
-    def waiting_for(self, order_id: UUID, version: int) -> list[Client]:
-        """Those in the order's room to whom this version is news."""
-        return [client for client in self.in_room(room_of(order_id)) if client.take(order_id, version)]
+    def of_parties(self, parties: Collection[UUID], rooms: Collection[str]) -> set[Client]:
+        """Those who act for one of the parties and are in one of the rooms."""
+        there = (client for party_id in parties for client in self._parties.get(party_id, ()))
+        return {client for client in there if not client.rooms.isdisjoint(rooms)}
 
-    def orders(self) -> set[UUID]:
-        """The orders whose rooms somebody is in."""
-        return {order_id for room in self._rooms if (order_id := order_of(room))}
+    def subjects(self, kind: str) -> set[UUID]:
+        """The orders, or the tickets, whose rooms somebody is in."""
+        found = (subject_of(room) for room in self._rooms)
+        return {subject[1] for subject in found if subject and subject[0] == kind}
 
     def callers(self) -> set[Caller]:
         return {client.caller for client in self._clients.values()}
@@ -103,3 +113,10 @@ class Clients:
     def of(self, callers: Iterable[Caller]) -> list[Client]:
         wanted = set(callers)
         return [client for client in self if client.caller in wanted]
+
+
+def _take_out(there: dict[Key, set[Client]], key: Key, client: Client) -> None:
+    left = there.get(key, set())
+    left.discard(client)
+    if not left:
+        there.pop(key, None)

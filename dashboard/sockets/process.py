@@ -16,10 +16,12 @@ import socketio
 import structlog
 import uvicorn
 
-from dashboard.sockets.changes import STATEMENT_TIMEOUT_MS, Reader
+from dashboard.sockets.changes import STATEMENT_TIMEOUT_MS
 from dashboard.sockets.clients import Clients
+from dashboard.sockets.order_topic import OrderTopic
 from dashboard.sockets.server import MOST_MESSAGE_BYTES, THREADS, SocketServer
 from dashboard.sockets.telling import Teller
+from dashboard.sockets.ticket_topic import TicketTopic
 from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.logs import configure_logs
@@ -47,9 +49,10 @@ class SocketApp:
 
     def __init__(self, settings: Settings) -> None:
         self._clients = Clients()
-        self._server = SocketServer(settings, self._clients)
-        self._teller = Teller(self._clients, self._server, Reader(settings))
-        self._server.joined = self._teller.tell_present
+        topics = (OrderTopic(), TicketTopic())
+        self._server = SocketServer(settings, self._clients, topics)
+        self._teller = Teller(settings, self._clients, self._server, topics)
+        self._server.tell = self._teller.tell
         self._inner = socketio.ASGIApp(
             self._server.sio, other_asgi_app=self._other, on_startup=self._begin, on_shutdown=self._end
         )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,10 +17,10 @@ from socketio.exceptions import ConnectionRefusedError as Refusal
 
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.sockets.addresses import allowed_origins
-from dashboard.sockets.changes import Change, order_exists, present_state
 from dashboard.sockets.clients import Client, Clients
-from dashboard.sockets.entry import Caller, SocketRefused, identify
-from dashboard.sockets.rooms import order_of, read_room
+from dashboard.sockets.entry import Caller, SocketRefused, asked, identify
+from dashboard.sockets.rooms import read_room, subject_of
+from dashboard.sockets.topics import RoomRefused, Telling, Topic
 from dispatchlog.logs import WithoutRows
 from dispatchlog.settings import Settings
 
@@ -31,27 +31,28 @@ PING_EVERY_SECONDS = 20
 PING_PATIENCE_SECONDS = 20
 # A connection on which nobody has said who they are, or whose client is over, is closed after so long.
 ANONYMOUS_SECONDS = 10.0
-# The database's questions of connecting and joining, beside the thread that reads changes.
+# For the database's questions of connecting and joining, beside the thread that reads changes.
 THREADS = 4
 TRY_AGAIN_LATER = 1013
 
 Send = Callable[[MutableMapping[str, Any]], Any]
 Answer = TypeVar("Answer")
-Joined = Callable[[Client, Change], Any]
+Tell = Callable[[Telling], Any]
 
 
 class SocketServer:
-    """One per process. `joined` is told of a client in a room and how that room's order stands."""
+    """One per process. `tell` is what tells a client that has joined a room how things stand there."""
 
-    def __init__(self, settings: Settings, clients: Clients) -> None:
+    def __init__(self, settings: Settings, clients: Clients, topics: Sequence[Topic[Any]]) -> None:
         self._settings = settings
         self._clients = clients
+        self._topics = {topic.kind: topic for topic in topics}
         self._origins = allowed_origins(settings)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="asked")
         self._anonymous: dict[str, float] = {}
         # How to close the WebSockets that began as polling; by Engine.IO's session.
         self.upgraded: dict[str, Send] = {}
-        self.joined: Joined | None = None
+        self.tell: Tell | None = None
         self.sio = socketio.AsyncServer(
             async_mode="asgi",
             # One message of a client after another: who sends too many waits, and nobody else does.
@@ -71,14 +72,14 @@ class SocketServer:
 
     # --- what the loop asks for
 
-    async def emit(self, event: str, data: Mapping[str, Any], clients: Sequence[Client]) -> None:
+    async def emit(self, event: str, data: Mapping[str, Any], clients: Collection[Client]) -> None:
         await self.sio.emit(event, data, to=[client.sid for client in clients])
 
     async def end(self, client: Client) -> None:
-        """End a client that may listen no longer. One whose ticket is over may come back with another one."""
+        """End a client that may listen no longer. One whose time is over may come back with another token or ticket."""
         log.info("SOCKET_ENDED", kind=client.caller.kind)
         environ = self.sio.get_environ(client.sid)
-        if client.caller.kind == "ticket" and environ:
+        if client.caller.is_over and environ:
             await self._close_transport(self.sio.manager.eio_sid_from_sid(client.sid, "/"), environ)
         else:
             await self.sio.disconnect(client.sid)
@@ -132,33 +133,36 @@ class SocketServer:
         client, room = self._clients.find(sid), read_room(asked)
         if client is None or room is None:
             return _no("SOCKET_ROOM_UNKNOWN")
-        if not client.caller.may_hear(room):
+        if not client.caller.rights.may_hear(room):
             return _no("SOCKET_ROOM_FORBIDDEN")
         was_there = room in client.rooms
         if not self._clients.join(client, room):
             return _no("SOCKET_TOO_MANY")
-        # It is in the room before the order is read, so that it hears of what happens in between.
-        code = await self._tell_present(client, room)
-        if code:
-            if not was_there:
-                self._clients.leave(client, room)
-            return _no(code)
-        return {"ok": True, "room": room}
-
-    async def _tell_present(self, client: Client, room: str) -> str:
-        """How the room's order stands, to whoever joined; or the code of why they cannot be in the room."""
-        order_id = order_of(room)
-        if order_id is None:
-            return ""
+        # It is in the room before its subject is read, so that it hears of what happens in between.
         try:
-            change = await self._ask(lambda: present_state(order_id))
-            if change is None and not await self._ask(lambda: order_exists(order_id)):
-                return "ORDER_NOT_FOUND"
+            await self._welcome(client, room)
+        except RoomRefused as refused:
+            code = refused.code
         except DATABASE_ERRORS:
-            return "DATABASE_UNAVAILABLE"
-        if change is not None and self.joined is not None and room in client.rooms:
-            await self.joined(client, change)
-        return ""
+            code = "DATABASE_UNAVAILABLE"
+        else:
+            return {"ok": True, "room": room}
+        if not was_there:
+            self._clients.leave(client, room)
+        return _no(code)
+
+    async def _welcome(self, client: Client, room: str) -> None:
+        """Tell whoever joined how the room's subject stands, if it is theirs to know."""
+        subject = subject_of(room)
+        if subject is None:
+            return
+        kind, subject_id = subject
+        topic = self._topics[kind]
+        change = await self._ask(lambda: asked(lambda: topic.admit(client.caller.rights, subject_id)))
+        if change is None or self.tell is None or room not in client.rooms:
+            return
+        if telling := topic.welcome(change, client):
+            await self.tell(telling)
 
     async def _leave(self, sid: str, asked: Any = None, *_: Any) -> Mapping[str, Any]:
         client, room = self._clients.find(sid), read_room(asked)

@@ -1,19 +1,21 @@
-"""The loop that tells clients of orders' changes and ends those who may listen no longer. Owns what is emitted to whom."""
+"""The loop that tells clients of changes and ends those who may listen no longer. Owns when what is emitted to whom."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import psycopg2
 import structlog
 
-from dashboard.sockets.changes import Change, Reader
+from dashboard.sockets.changes import Connection, Reader
 from dashboard.sockets.clients import Client, Clients
-from dashboard.sockets.rooms import ORDERS, room_of
+from dashboard.sockets.entry import Caller, ended
+from dashboard.sockets.topics import Telling, Topic
+from dispatchlog.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -21,17 +23,13 @@ LOOK_EVERY_SECONDS = 0.25
 CALLERS_EVERY_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 3.0
 
-UPDATED = "order.updated"
-# Lists alone: more happened than can be told; read them anew.
-STALE = "orders.stale"
-
 Answer = TypeVar("Answer")
 
 
 class Door(Protocol):
     """What the loop needs of the server."""
 
-    async def emit(self, event: str, data: Mapping[str, Any], clients: Sequence[Client]) -> None: ...
+    async def emit(self, event: str, data: Mapping[str, Any], clients: Collection[Client]) -> None: ...
 
     async def end(self, client: Client) -> None: ...
 
@@ -41,14 +39,17 @@ class Door(Protocol):
 class Teller:
     """One per process; `run` until it is cancelled."""
 
-    def __init__(self, clients: Clients, door: Door, reader: Reader) -> None:
+    def __init__(self, settings: Settings, clients: Clients, door: Door, topics: Sequence[Topic[Any]]) -> None:
+        self._settings = settings
         self._clients = clients
         self._door = door
-        self._reader = reader
+        self._connection = Connection(settings)
+        self._readers = {topic.kind: Reader(self._connection, topic.source) for topic in topics}
+        self._topics = {topic.kind: topic for topic in topics}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="changes")
         self._callers_at = 0.0
-        # Whether everybody is still to be told how their orders stand, after more than can be told one by one.
-        self._owes_all = False
+        # The topics of which everybody is still to be told how things stand, after more than can be told one by one.
+        self._owed: set[str] = set()
         self.has_database = False
 
     async def run(self) -> None:
@@ -68,87 +69,64 @@ class Teller:
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
-        await self._ask(self._reader.close)
+        await self._ask(self._connection.close)
         self._thread.shutdown(wait=False)
 
     async def _lost(self, pause: float) -> float:
         """Begin with a new connection; whoever may listen no longer is asked before anything is told."""
-        self.has_database, self._callers_at, self._owes_all = False, 0.0, True
-        await self._ask(self._reader.close)
+        self.has_database, self._callers_at, self._owed = False, 0.0, {*self._topics}
+        await self._ask(self._connection.close)
         return min(2 * pause, LONGEST_BACKOFF_SECONDS)
 
     async def _turn(self) -> None:
         if time.monotonic() - self._callers_at > CALLERS_EVERY_SECONDS:
-            await self._end_who_may_not_listen()
-        found = await self._ask(self._reader.look)
-        self._owes_all = self._owes_all or found.everything
-        for change in found.rows:
-            await self._tell(change)
-        if self._owes_all:
-            await self._tell_all()
+            await self._door.sweep()
+            await self._end_who_may_not_listen(self._clients.callers())
+            self._callers_at = time.monotonic()
+        for topic in self._topics.values():
+            await self._look(topic)
 
-    async def _end_who_may_not_listen(self) -> None:
-        await self._door.sweep()
-        callers = self._clients.callers()
+    async def _look(self, topic: Topic[Any]) -> None:
+        found = await self._ask(self._readers[topic.kind].look)
+        if found.everything:
+            self._owed.add(topic.kind)
+        # After the changes were read: whoever was sent out before one of them was written does not hear of it.
+        callers = {client.caller for change in found.rows for client in topic.hearing(change, self._clients)}
+        await self._end_who_may_not_listen(callers)
+        for change in found.rows:
+            for telling in topic.tellings(change, self._clients):
+                await self.tell(telling)
+        if topic.kind in self._owed:
+            await self._tell_how_all_stands(topic)
+
+    async def _end_who_may_not_listen(self, callers: Collection[Caller]) -> None:
         if callers:
-            over = await self._ask(lambda: self._reader.ended(callers))
+            over = await self._ask(lambda: self._who_ended(callers))
             for client in self._clients.of(over):
                 await self._door.end(client)
-        self._callers_at = time.monotonic()
 
-    async def _tell(self, change: Change) -> None:
-        here = self._clients.waiting_for(change.order_id, change.version)
-        lists = self._clients.in_room(ORDERS) - self._clients.in_room(room_of(change.order_id))
-        await self._emit(UPDATED, change.payload, change, [*here, *lists])
-        if here:
-            await self._emit("order:updated", change.payload, change, here)
-            if legacy := _as_dispatch(change):
-                await self._emit("dispatch:updated", legacy, change, here)
+    def _who_ended(self, callers: Collection[Caller]) -> set[Caller]:
+        with self._connection.cursor() as cursor:
+            return ended(self._settings, cursor, callers)
 
-    async def _tell_all(self) -> None:
-        """How every order stands that somebody listens to; who knows it already is not told again."""
-        orders = self._clients.orders()
-        present = await self._ask(lambda: self._reader.present(orders)) if orders else []
-        self._owes_all = False
-        for change in present:
-            if here := self._clients.waiting_for(change.order_id, change.version):
-                await self._emit(UPDATED, change.payload, change, here)
-        if lists := self._clients.in_room(ORDERS):
-            await self._door.emit(STALE, {}, [*lists])
+    async def _tell_how_all_stands(self, topic: Topic[Any]) -> None:
+        subjects = self._clients.subjects(topic.kind)
+        present = await self._ask(lambda: self._present(topic, subjects)) if subjects else ()
+        self._owed.discard(topic.kind)
+        for telling in topic.standing(present, self._clients):
+            await self.tell(telling)
 
-    async def tell_present(self, client: Client, change: Change) -> None:
-        """How an order stands, to whoever has just joined its room; nothing where a later change was quicker."""
-        if client.take(change.order_id, change.version):
-            await self._emit(UPDATED, change.payload, change, [client])
+    def _present(self, topic: Topic[Any], subjects: Collection[Any]) -> Sequence[Any]:
+        with self._connection.cursor() as cursor:
+            return topic.present(cursor, subjects)
 
-    async def _emit(self, event: str, data: Mapping[str, Any], change: Change, clients: Sequence[Client]) -> None:
-        if clients:
-            await self._door.emit(event, data, clients)
-        log.info(
-            "SOCKET_EMIT",
-            socket_event=event,
-            trace_id=change.trace_id,
-            order_id=str(change.order_id),
-            version=change.version,
-            receivers=len(clients),
-        )
+    async def tell(self, telling: Telling) -> None:
+        if telling.clients:
+            await self._door.emit(telling.event, telling.data, telling.clients)
+        if telling.logged:
+            log.info("SOCKET_EMIT", socket_event=telling.event, receivers=len(telling.clients), **telling.logged)
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         """The answer of the thread that has the connection."""
         answer: Awaitable[Answer] = asyncio.get_running_loop().run_in_executor(self._thread, question)
         return await answer
-
-
-def _as_dispatch(change: Change) -> Mapping[str, Any] | None:
-    """The change as the oldest clients know it; None where the courier has no dispatch of the order."""
-    payload = change.payload
-    status = payload.get("dispatchStatus")
-    if not status or not payload.get("dispatchId"):
-        return None
-    return {
-        "dispatchId": payload["dispatchId"],
-        "orderId": str(change.order_id),
-        "status": status,
-        "dispatchStatus": status,
-        "traceId": change.trace_id,
-    }

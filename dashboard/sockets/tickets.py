@@ -12,7 +12,7 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 
-from dashboard.sockets.rooms import room_of
+from dashboard.sockets.rooms import order_room
 from dispatchlog.settings import Settings
 
 TICKET_SECONDS = 900
@@ -30,7 +30,7 @@ class Ticket:
 
     @property
     def room(self) -> str:
-        return room_of(self.order_id)
+        return order_room(self.order_id)
 
 
 def issue_ticket(order_id: UUID, *, settings: Settings, seconds: int = TICKET_SECONDS) -> Ticket:

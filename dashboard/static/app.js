@@ -22,8 +22,16 @@ function updateTimes() {
   }
 }
 
-// While somebody works inside the part, replacing it would take their focus or their text away.
+// A link that is replaced between the press and the release of a button is not clicked.
+let pressed = false;
+document.addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const ending of ["pointerup", "pointercancel", "dragend"]) {
+  document.addEventListener(ending, () => setTimeout(() => { pressed = false; }), true);
+}
+
+// While somebody works inside the part, replacing it would take their focus, their click or their text away.
 function isInUse(part) {
+  if (pressed) return true;
   if (document.querySelector("dialog[open]") || part.querySelector("details[open], input:checked")) return true;
   const focused = document.activeElement;
   if (part.contains(focused) && focused.matches("input, select, textarea")) return true;

@@ -7,7 +7,7 @@ finished; a row that expires meanwhile is closed as ever.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -151,12 +151,13 @@ def open_hold(target: Target) -> Hold | None:
     return next((held for held in open_holds() if held.target == target), None)
 
 
-def past_holds(*, limit: int = 50, before_id: int | None = None) -> list[Hold]:
-    """Holds that ended, the newest first; `before_id` goes on behind one."""
+def past_holds(*, limit: int = 50, before_id: int | None = None, without: Collection[str] = ()) -> list[Hold]:
+    """Holds that ended, the newest first, `without` those of these names; `before_id` goes on behind one."""
     with connected():
         found = fetch_dicts(
-            f"SELECT {_COLUMNS} FROM dispatch_holds WHERE released_at IS NOT NULL AND id < %s ORDER BY id DESC LIMIT %s",
-            (before_id or 2**62, limit),
+            f"SELECT {_COLUMNS} FROM dispatch_holds WHERE released_at IS NOT NULL AND id < %s AND name <> ALL (%s)"
+            " ORDER BY id DESC LIMIT %s",
+            (before_id or 2**62, [*without], limit),
         )
     return [Hold(**row) for row in found]
 

@@ -86,6 +86,7 @@ class Lane:
         persons: the texts on the row and in its bytes that name or describe a person, whatever the format of the bytes:
             they are masked wherever the content is shown, unless somebody who may asks to see them. For columns and
             fields of JSON `persons_in_fields` reads them.
+        audience: the permission without which nobody's pages show anything of this lane.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Lane:
     recipient_column: str = ""
     caution: Callable[[Row], str] | None = None
     persons: Persons | None = None
+    audience: str = "read"
 
     @cached_property
     def table(self) -> str:

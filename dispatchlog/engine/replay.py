@@ -66,7 +66,11 @@ def start(lanes: Sequence[Lane], *, gateway: str, cause: str, since: datetime, a
         total = _freeze(replay_id, concerned, cause, since) if concerned else 0
         if total == 0:
             raise ReplayRefused("nothing that failed so is left", code="NOTHING_TO_REPLAY")
-        execute("UPDATE dispatch_replays SET total = %s WHERE id = %s", (total, replay_id))
+        execute(
+            "UPDATE dispatch_replays SET total = %s, lanes = ARRAY("
+            "SELECT DISTINCT lane FROM dispatch_replay_rows WHERE replay_id = %s) WHERE id = %s",
+            (total, replay_id, replay_id),
+        )
         detail = {"replay": replay_id, "gateway": gateway, "cause": cause, "since": since, "dispatches": total}
         operator.log_action(actor, "replay_start", reason=reason, detail=detail)
     return replay_id

@@ -427,6 +427,7 @@ class DispatchReplay(Table):
     )
     stage = SmallIntegerField(default=0, constraints=[SQL("DEFAULT 0"), Check("stage BETWEEN 0 AND 2")])
     round = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    lanes = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
     total = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
     actor = CharField(max_length=128)
     reason = TextField()

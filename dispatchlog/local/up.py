@@ -20,11 +20,14 @@ from dispatchlog.engine.database import configure, connected, database, fetch_on
 from dispatchlog.local.directory import LocalServerError, choose_port, port_is_free, remember_secret
 from dispatchlog.local.keeper import Keeper
 from dispatchlog.local.pharmacy_demonstration import SandboxAt
+from dispatchlog.local.pharmacy_sample import PHARMACIES
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.running import announce, only_one_here
 from dispatchlog.local.school_demonstration import ExchangeAt
 from dispatchlog.local.school_sample import SCHOOLS
 from dispatchlog.local.server import LocalServer
+from dispatchlog.local.ticket_demonstration import PASSWORD_FILE
+from dispatchlog.local.ticket_sample import PEOPLE
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 from dispatchlog.people import ensure_first_admin
@@ -61,6 +64,8 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         applied = migrate_up(settings.effective_owner_url)
         say(f"schema       {'brought up to ' + applied[-1] if applied else 'up to date'}")
         password, samples = _first_steps(settings)
+        if sample and "tickets" in samples:
+            remember_secret(var / PASSWORD_FILE)
         exchange = ExchangeAt.of(var)
         stages = _stages(settings, exchange, sandbox, local_mail=local_mail, samples=samples if sample else ())
         threading.Thread(target=_greet, args=(settings, exchange, sandbox, password, say), daemon=True).start()
@@ -146,6 +151,10 @@ def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
             others = "SELECT EXISTS (SELECT FROM schools) AND NOT EXISTS (SELECT FROM schools WHERE code = %s)"
             samples += [] if fetch_one(others, (SCHOOLS[0].code,))[0] else ["schools"]
             samples += [] if fetch_one("SELECT EXISTS (SELECT FROM pharmacies)")[0] else ["pharmacies"]
+            ours = "SELECT count(*) = count(*) FILTER (WHERE code = ANY (%s)) FROM pharmacies"
+            only_ours = fetch_one(ours, ([pharmacy.code for pharmacy in PHARMACIES],))[0]
+            has_tickets = fetch_one("SELECT EXISTS (SELECT FROM ticket_changes)")[0]
+            samples += ["tickets"] if only_ours and not has_tickets else []
         return password, samples
     finally:
         database.close_all()
@@ -178,6 +187,8 @@ def _stages(
         processes.append(Child("schools", [*python, "dispatchlog.local.school_demonstration", *ports], once=True))
     if "pharmacies" in samples and sandbox is not None:
         processes.append(Child("pharmacies", [*python, "dispatchlog.local.pharmacy_demonstration"], once=True))
+    if "tickets" in samples:
+        processes.append(Child("tickets", [*python, "dispatchlog.local.ticket_demonstration"], once=True))
     return [outside, processes]
 
 
@@ -210,6 +221,10 @@ def _greet(
     if sandbox is not None:
         where = f"{settings.effective_public_url}/orders"
         lines += [f"  Courier   {where}   the sandbox courier goes by {_from_here(sandbox.script)}"]
+    if (password_file := settings.var_dir / PASSWORD_FILE).exists():
+        accounts = ", ".join(person.email for person in PEOPLE if person.role)
+        lines += [f"  Tickets   sign in as {accounts}"]
+        lines += [f"            the password of all of them is in {_from_here(password_file)}"]
     say("\n".join([*lines, "  Stop      Ctrl-C", ""]))
 
 

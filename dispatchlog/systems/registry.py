@@ -11,6 +11,7 @@ from dispatchlog.systems.courier.booking import courier_booking_lane
 from dispatchlog.systems.courier.cancellation_lane import courier_cancellation_lane
 from dispatchlog.systems.courier.messages import courier_message_lane
 from dispatchlog.systems.hl7.lane import hl7_lane
+from dispatchlog.systems.tickets.notifications import ticket_notification_lane
 
 _FACTORIES = (
     kits.kit_registration_lane,
@@ -19,6 +20,7 @@ _FACTORIES = (
     courier_booking_lane,
     courier_cancellation_lane,
     courier_message_lane,
+    ticket_notification_lane,
 )
 _extra: list[Lane] = []
 

@@ -19,7 +19,9 @@ from dispatchlog.people import create_user
 PASSWORD = "a long sentence of tests"
 # For a page to show what it shows after a moment: long enough for a busy machine.
 PATIENCE_MS = 60_000
-ROLES = ("viewer", "support", "pharmacist", "auditor", "admin")
+# Those who see what is sent; the others are parties of tickets alone.
+STAFF = ("viewer", "support", "pharmacist", "auditor", "admin")
+ROLES = (*STAFF, "doctor", "patient")
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 

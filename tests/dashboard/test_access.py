@@ -13,18 +13,23 @@ from werkzeug.test import TestResponse
 from dashboard import create_app
 from dashboard.access import needs, permission_of
 from dashboard.headers import POLICY
+from dispatchlog.people import create_user
 from dispatchlog.settings import Settings
-from tests.dashboard.browsing import PASSWORD, ROLES, Dashboard, Visitor
+from tests.dashboard.browsing import PASSWORD, ROLES, STAFF, Dashboard, Visitor
 from tests.dashboard.samples import form_in
 from tests.dashboard.second_factors import give_second_factor, half_signed_in
+from tests.dashboard.ticket_accounts import link_accounts
 
 EVERYBODY = ("", *ROLES)
-STAFF = ROLES
+SIGNED_IN = ROLES
 ACTING = ("support", "pharmacist", "admin")
 EXPORTING = ("support", "auditor", "admin")
 CONTROLLING = ("support", "admin")
 AUDITING = ("auditor", "admin")
 MANAGING = ("admin",)
+TICKET_PARTIES = ("pharmacist", "doctor", "patient")
+OVERSEEING = ("viewer", "support", "auditor", "admin")
+EMERGENCY = ("support", "admin")
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {
@@ -36,20 +41,21 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "probes.ready": EVERYBODY,
     "metrics.show": EVERYBODY,
     "form.show": EVERYBODY,
-    "account.show": STAFF,
-    "account.choose_password": STAFF,
-    "account.sign_out_everywhere": STAFF,
-    "account.end_session": STAFF,
+    "account.show": SIGNED_IN,
+    "account.choose_password": SIGNED_IN,
+    "account.sign_out_everywhere": SIGNED_IN,
+    "account.end_session": SIGNED_IN,
     # Open to whoever has given the password and owes the code, and to nobody else; tested below.
     "code.ask": (),
     "code.check": (),
-    "second_factor.show": STAFF,
-    "second_factor.prove": STAFF,
-    "second_factor.confirm": STAFF,
-    "second_factor.abandon": STAFF,
-    "guide.show": STAFF,
-    "preferences.keep": STAFF,
-    "overview.show": STAFF,
+    "second_factor.show": SIGNED_IN,
+    "second_factor.prove": SIGNED_IN,
+    "second_factor.confirm": SIGNED_IN,
+    "second_factor.abandon": SIGNED_IN,
+    "guide.show": SIGNED_IN,
+    "preferences.keep": SIGNED_IN,
+    # It leads those who see nothing of what is sent to their own first page; tested below.
+    "overview.show": SIGNED_IN,
     "dispatches.every_lane": STAFF,
     "dispatches.one_lane": STAFF,
     "dispatches.search": STAFF,
@@ -125,6 +131,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "people.create": MANAGING,
     "people.show": MANAGING,
     "people.set_roles": MANAGING,
+    "people.link": MANAGING,
+    "people.unlink": MANAGING,
     "people.disable": MANAGING,
     "people.enable": MANAGING,
     "people.reset_password": MANAGING,
@@ -141,9 +149,30 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "hl7_rewrite.begin": MANAGING,
     "hl7_rewrite.edit": MANAGING,
     "hl7_rewrite.send": MANAGING,
+    "tickets.every_ticket": TICKET_PARTIES,
+    "tickets.search": TICKET_PARTIES,
+    "tickets.export": TICKET_PARTIES,
+    # Only an account that acts for a doctor begins one.
+    "ticket_new.ask": ("doctor",),
+    "ticket_new.begin": ("doctor",),
+    "prescription_form.write": TICKET_PARTIES,
+    "prescription_form.change": TICKET_PARTIES,
+    "prescription_form.confirm": TICKET_PARTIES,
+    "prescription_form.send": TICKET_PARTIES,
     "audit.show": AUDITING,
     "audit.search": AUDITING,
     "audit.export": AUDITING,
+    "ticket.show": TICKET_PARTIES,
+    "ticket.since": TICKET_PARTIES,
+    "ticket.receive": TICKET_PARTIES,
+    "ticket.read": TICKET_PARTIES,
+    "ticket.send": TICKET_PARTIES,
+    "ticket.move": TICKET_PARTIES,
+    "ticket_overview.every_ticket": OVERSEEING,
+    "ticket_overview.search": OVERSEEING,
+    "ticket_overview.show": OVERSEEING,
+    "ticket_overview.open_content": EMERGENCY,
+    "ticket_overview.content": EMERGENCY,
     "mailbox.every_mail": ACTING,
     "mailbox.one_mail": ACTING,
     "mailbox.mail_html": ACTING,
@@ -154,6 +183,7 @@ VALUES = {
     "dispatch_id": uuid4(),
     "message_id": uuid4(),
     "order_id": uuid4(),
+    "ticket_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),
     "user_id": 0,
@@ -173,6 +203,7 @@ def test_every_route_stands_in_the_matrix(dash: Dashboard) -> None:
 
 
 def test_every_role_reaches_what_the_matrix_says_and_nothing_else(dash: Dashboard) -> None:
+    link_accounts()
     wrong = []
     for role in EVERYBODY:
         visitor = dash.as_(role) if role else dash.visitor()
@@ -237,6 +268,27 @@ def test_a_session_that_has_to_set_up_its_second_factor_reaches_nothing_else(
             if (answer.status_code, (answer.location or "").partition("?")[0]) != (303, "/account/second-factor"):
                 reached.add(rule.endpoint)
     assert reached == {"second_factor.show", "second_factor.confirm"}
+
+
+@pytest.mark.parametrize("role", ["doctor", "patient"])
+def test_the_first_page_leads_a_party_of_tickets_to_its_tickets(dash: Dashboard, role: str) -> None:
+    visitor = dash.as_(role)
+    tickets = "tickets.every_ticket" in dash.app.view_functions
+    answer = visitor.get("/")
+    assert (answer.status_code, answer.location) == (303, "/tickets" if tickets else "/account")
+    page = visitor.get("/account").text
+    assert 'aria-label="Main"' in page
+    for nothing_of in ('data-stream="', 'href="/dispatches"', 'href="/lanes/', 'href="/roles"', ">Lanes<"):
+        assert nothing_of not in page, nothing_of
+    assert visitor.get("/live").status_code == 403
+
+
+def test_a_role_that_may_do_nothing_is_led_nowhere(dash: Dashboard) -> None:
+    create_user("new@example.org", roles=[], password=PASSWORD)
+    visitor = dash.visitor()
+    visitor.sign_in("new@example.org")
+    assert visitor.get("/").status_code == 403
+    assert visitor.get("/account").status_code == 200
 
 
 def test_a_route_that_declares_nothing_is_refused(dash: Dashboard) -> None:

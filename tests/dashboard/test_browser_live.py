@@ -268,6 +268,22 @@ def test_somebody_who_writes_is_not_disturbed_and_then_sees_what_changed(site: S
     expect(page.get_by_text("“maintenance”")).to_be_visible()
 
 
+def test_a_link_that_is_being_pressed_is_not_replaced_by_what_changed(site: Site) -> None:
+    with connected():
+        form_in("FAILED", number="VO-1")
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches?status=FAILED")
+    page.get_by_role("link", name="Retry VO-1").hover()
+    page.mouse.down()
+    with connected():
+        form_in("FAILED", number="VO-2")
+    assert page.evaluate("() => refresh(document.querySelector('[data-refresh]'))") is False
+    page.mouse.up()
+    expect(page.get_by_role("dialog", name="Retry: VO-1")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="VO-2", exact=True)).to_be_visible()
+
+
 def test_a_lane_is_paused_from_its_own_page(site: Site) -> None:
     page = site.signed_in("support")
     page.goto(f"{site.url}/lanes/health_information")

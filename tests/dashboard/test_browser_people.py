@@ -176,3 +176,41 @@ def tour(site: Site, scheme: str, look: object) -> None:
     visitor.get_by_role("button", name="Sign in").first.click()
     expect(visitor.get_by_role("alert")).to_be_visible()
     look(visitor, "code refused")
+
+
+def test_an_administrator_links_an_account_to_whom_it_acts_for(site: Site) -> None:
+    page = site.signed_in("admin")
+    page.goto(f"{site.url}/people/{id_of('doctor@example.org')}")
+    page.get_by_text("Link to a party…").click()
+    page.get_by_label("For whom they act").select_option(label="A new doctor")
+    page.get_by_label("Their name").fill("Dr Sample North")
+    page.locator("#link-reason").fill("at the desk from today on")
+    found = {"form": violations(page)}
+    page.get_by_role("button", name="Link the account").click()
+    expect(page.get_by_role("status")).to_contain_text("doctor@example.org acts for Dr Sample North now.")
+    page.get_by_text("Unlink…").click()
+    found["linked"] = violations(page)
+    page.locator("#unlink-reason").fill("made by mistake")
+    page.get_by_role("button", name="Unlink the account").click()
+    expect(page.get_by_role("status")).to_contain_text("doctor@example.org acts for nobody any more.")
+    assert found == {"form": [], "linked": []}
+
+
+@pytest.mark.parametrize("role", ["doctor", "patient"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_party_of_tickets_works_here_without_a_request_that_is_refused(site: Site, role: str, scheme: str) -> None:
+    page = site.visitor(scheme=scheme)
+    page.goto(f"{site.url}/sign-in")
+    sign_in(page, f"{role}@example.org", PASSWORD)
+    expect(page.get_by_role("button", name="Sign out", exact=True)).to_be_visible()
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+    found = {}
+    for path in ("/account", "/help", "/account/second-factor"):
+        page.goto(site.url + path)
+        found[path] = violations(page)
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    page.goto(f"{site.url}/account")
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+    assert (refused, found) == ([], {path: [] for path in found})

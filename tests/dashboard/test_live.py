@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -19,11 +20,15 @@ from dispatchlog import people
 from dispatchlog.engine import holds
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 from dispatchlog.settings import Settings
+from dispatchlog.systems.tickets.identity import acting_as
+from dispatchlog.systems.tickets.notifications import LANE, enqueue_notification
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import Dashboard, Visitor, make_people, served
-from tests.dashboard.samples import form_in, place_order
+from tests.dashboard.samples import form_in, place_order, send_due, the_row
 from tests.engine.lane import owner
 from tests.engine.processes import until
+from tests.systems.ticket_rows import Placed, sent_ticket
+from tests.systems.ticket_samples import Care, make_care
 
 WAIT_SECONDS = 60
 # A session is bound to the browser that signed in, and that was the test client.
@@ -140,7 +145,7 @@ def test_a_move_is_told_with_lane_dispatch_and_status_and_nothing_else(here: Liv
         row = form_in("IN_DOUBT", email="ada.lovelace@example.org")
     until(lambda: listener.moved().get(str(row["id"])) == "IN_DOUBT", what="the move is told")
     told = json.dumps(listener.events)
-    assert "ada" not in told
+    assert "lovelace" not in told
     assert "VO-" not in told
     assert {tuple(sorted(data)) for name, data, _ in listener.events if name == "moved"} == {
         ("dispatches", "lane", "more")
@@ -311,3 +316,33 @@ def test_no_cache_or_proxy_keeps_events_back(here: Live) -> None:
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Accel-Buffering"] == "no"
+
+
+def notify(care: Care, ticket: Placed) -> str:
+    """Another notification of the ticket is sent; its dispatch."""
+    about = {"id": ticket.ticket_id, "ticket_number": ticket.number, "ticket_type": "prescription", "trace_id": ""}
+    with connected():
+        with acting_as(care.doctor):
+            enqueue_notification(about, kind="SENT", party_id=care.pharmacy.party_id, about=uuid4().hex)
+        send_due(LANE)
+        return str(the_row(LANE)["id"])
+
+
+def test_a_stream_tells_nothing_of_a_lane_that_its_person_may_not_see(here: Live) -> None:
+    pharmacist, viewer = (here.open(here.dash.as_(role)) for role in ("pharmacist", "viewer"))
+    settled(pharmacist)
+    settled(viewer)
+    with connected():
+        care = make_care()
+        ticket = sent_ticket(care)
+    notified = notify(care, ticket)
+    row = form_in("SENT")
+    for each in (viewer, pharmacist):
+        until(lambda each=each: each.moved().get(str(row["id"])) == "SENT", what="the form's move is told")  # type: ignore[misc]
+    assert viewer.moved()[notified] == "SENT"
+    assert LANE not in json.dumps(pharmacist.events)
+    people.set_roles("pharmacist@example.org", ["pharmacist", "viewer"])
+    until(
+        lambda: bool(notify(care, ticket)) and LANE in json.dumps(pharmacist.events),
+        what="the new role counts in a stream that is open",
+    )

@@ -323,7 +323,7 @@ def test_the_roles_page_says_what_the_data_says(dash: Dashboard, database_url: s
     with psycopg2.connect(database_url) as owner, owner.cursor() as cursor:
         cursor.execute(
             "INSERT INTO staff_roles (name, description, permissions) VALUES"
-            " ('doctor', 'Sees results of their own patients', '{read,results}')"
+            " ('reviewer', 'Sees results of their own patients', '{read,results}')"
         )
     owner.close()
     text = dash.as_("viewer").get("/roles").text
@@ -334,8 +334,11 @@ def test_the_roles_page_says_what_the_data_says(dash: Dashboard, database_url: s
     assert allowed["Act on dispatches"] == {"support", "pharmacist", "admin"}
     assert allowed["Manage people"] == {"admin"}
     assert allowed["See who did what"] == {"auditor", "admin"}
-    assert allowed["See what is sent"] == {"viewer", "support", "pharmacist", "auditor", "admin", "doctor"}
-    assert allowed["results"] == {"doctor"}
+    assert allowed["See what is sent"] == {"viewer", "support", "pharmacist", "auditor", "admin", "reviewer"}
+    assert allowed["results"] == {"reviewer"}
+    assert allowed["Take part in tickets"] == {"doctor", "patient", "pharmacist"}
+    assert allowed["Oversee tickets"] == {"viewer", "support", "auditor", "admin"}
+    assert allowed["Open a ticket in an emergency"] == {"support", "admin"}
 
 
 def test_every_permission_of_the_pages_has_words(dash: Dashboard) -> None:
@@ -359,4 +362,4 @@ def test_a_persons_page_says_what_their_roles_allow_together(admin: Visitor) -> 
     people.set_roles(SUPPORT, ["viewer", "auditor"])
     page = admin.get(f"/people/{id_of(SUPPORT)}").text
     shown = re.findall(r"<span>(.*?)</span>", page.partition('class="may-list"')[2].partition("</ul>")[0])
-    assert shown == ["See what is sent", "Export lists", "See who did what"]
+    assert shown == ["See what is sent", "Export lists", "Oversee tickets", "See who did what"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 
 import pytest
 from passlib.totp import TOTP
 
 from dashboard import code_step, create_app, throttle
+from dashboard.live_tail import still_let_in
 from dispatchlog import people, second_factor
-from dispatchlog.engine.database import connected, fetch_all, fetch_one
+from dispatchlog.engine.database import connected, database, fetch_all, fetch_one
 from dispatchlog.people import PersonError
 from dispatchlog.second_factor import Answer, SecondFactorUnreadable
 from dispatchlog.settings import Settings
@@ -23,6 +25,7 @@ from tests.dashboard.second_factors import (
     problem_of,
     with_code,
 )
+from tests.engine.lane import owner
 
 VIEWER = "viewer@example.org"
 NEW = "eleven geese at dawn"
@@ -74,6 +77,45 @@ def test_in_production_nothing_is_open_before_a_second_factor_is_set_up(producti
     assert 'href="/dispatches?status=FAILED"' in done.text
     assert visitor.get("/dispatches?status=FAILED").status_code == 200
     assert actions_of(VIEWER)[-1] == "set_up_second_factor"
+
+
+def test_whoever_is_a_patient_and_nothing_else_may_do_without_one(production: Dashboard) -> None:
+    people.create_user("both@example.org", roles=["patient", "viewer"], password=PASSWORD)
+    people.create_user("none@example.org", roles=[], password=PASSWORD)
+    reached = {}
+    for name in ("patient", "doctor", "both", "none"):
+        visitor = production.visitor()
+        visitor.sign_in(f"{name}@example.org")
+        reached[name] = (visitor.get("/account").location or "").partition("?")[0]
+    must = "/account/second-factor"
+    assert reached == {"patient": "", "doctor": must, "both": must, "none": must}
+
+
+def test_a_patient_who_has_one_is_asked_for_it_and_may_remove_it(production: Dashboard) -> None:
+    app = give_second_factor("patient@example.org")
+    visitor = with_code(production, "patient", app)
+    page = visitor.get("/account/second-factor").text
+    assert "Sign in without a code from now on" in page
+    forget_used_codes()
+    visitor.post("/account/second-factor/prove", password=PASSWORD, code=app.code(), what="remove")
+    assert actions_of("patient@example.org")[-1] == "remove_second_factor"
+
+
+def test_a_socket_and_a_page_ask_the_same_of_a_patient(production: Dashboard, database_url: str) -> None:
+    people.create_user("both@example.org", roles=["patient", "viewer"], password=PASSWORD)
+    with owner(database_url) as cursor:
+        cursor.execute("UPDATE staff_roles SET permissions = permissions || '{read}' WHERE name = 'patient'")
+    let_in = {}
+    for name in ("patient", "both"):
+        visitor = production.visitor()
+        visitor.sign_in(f"{name}@example.org")
+        with connected():
+            whose = (f"{name}@example.org",)
+            sessions = "SELECT s.id_hash FROM web_sessions s JOIN staff_users u ON u.id = s.user_id WHERE u.email = %s"
+            known = {bytes(row[0]) for row in fetch_all(sessions, whose)}
+            hour = timedelta(hours=1)
+            let_in[name] = bool(still_let_in(database.cursor(), known, idle=hour, absolute=hour, second_factor=True))
+    assert let_in == {"patient": True, "both": False}
 
 
 def test_in_production_the_password_is_chosen_first_and_then_the_second_factor_set_up(production: Dashboard) -> None:

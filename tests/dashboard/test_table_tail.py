@@ -10,14 +10,15 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from dashboard.sockets.changes import Change, Reader
+from dashboard.sockets.changes import Connection, Reader
+from dashboard.sockets.order_topic import OrderChange, OrderTopic
 from dashboard.table_tail import Source, TableTail
 from dispatchlog.engine.database import configure, database
 from dispatchlog.settings import Settings
 from tests.sockets.samples import change, change_over
 
 ORDER = UUID("11111111-1111-4111-8111-111111111111")
-SOURCE = Source("order_changes", "t.id, t.order_id, t.version, t.payload, t.trace_id", Change)
+SOURCE = Source("order_changes", "t.id, t.order_id, t.version, t.payload, t.trace_id", OrderChange)
 
 
 @pytest.fixture
@@ -68,17 +69,18 @@ def test_a_look_that_fails_at_any_question_is_made_again_and_nothing_is_lost_or_
 
 
 def test_a_database_that_forgot_what_was_told_makes_everybody_begin_anew(url: str, settings_env: Settings) -> None:
-    reader = Reader(settings_env)
+    connection = Connection(settings_env)
+    reader = Reader(connection, OrderTopic.source)
     change(ORDER, 1)
     reader.look()
     assert reader.look().everything
-    reader.close()
+    connection.close()
     assert not reader.look().everything
-    reader.close()
+    connection.close()
     reader._tail._last += 1  # as where a failover lost the newest row
     assert reader.look().everything
     change(uuid4(), 1)
     reader.look()
     change(ORDER, 2)
     assert [row.version for row in reader.look().rows] == [2]
-    reader.close()
+    connection.close()

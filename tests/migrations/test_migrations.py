@@ -99,6 +99,7 @@ SELECT table_name, column_name, format_type(a.atttypid, a.atttypmod), is_nullabl
        identity_generation, is_generated, generation_expression, collation_name
 FROM information_schema.columns c
 JOIN pg_attribute a ON a.attrelid = c.table_name::regclass AND a.attname = c.column_name
+JOIN pg_class t ON t.oid = a.attrelid AND t.relkind = 'r'
 WHERE table_schema = 'public'
 """
 INDEXES = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'"

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,13 @@ class Listener:
 
     def wait_for(self, event: str, count: int = 1) -> list[dict[str, Any]]:
         """The first `count` of this event, waited for; fails when they do not come."""
-        with self._changed:
-            came = self._changed.wait_for(lambda: len(self.all_of(event)) >= count, timeout=PATIENCE_SECONDS)
-            assert came, (event, count, self.heard[-20:])
+        self.wait_until(lambda: len(self.all_of(event)) >= count, f"{event} {count} times")
         return self.all_of(event)[:count]
+
+    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Until this is so of what it has heard; fails when it does not become so."""
+        with self._changed:
+            assert self._changed.wait_for(is_so, timeout=PATIENCE_SECONDS), (what, self.heard[-20:])
 
     def versions(self, count: int) -> list[int]:
         """Of the first `count` updates."""

@@ -14,7 +14,7 @@ from flask import Flask, render_template_string
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard import create_app, live_hub
-from dashboard.access import READ, needs
+from dashboard.access import READ, TICKETS, needs
 from dispatchlog.engine.database import database, fetch_all
 from dispatchlog.people import sign_out_everywhere
 from dispatchlog.settings import Settings
@@ -22,16 +22,23 @@ from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import make_people, served
 from tests.dashboard.test_browser import Site
 from tests.gateways.servers import free_port
+from tests.sockets.care import WORDS, choose, link, send, write
 from tests.sockets.samples import change, kill, place, start_sockets
+from tests.systems.ticket_samples import make_care
 
 # What a loaded machine may need for a few requests; a page that had to wait for its next asking would need longer.
 SOON_MS = 30_000
 PAGE = """{% extends "base.html" %}
-{% block head %}<script src="{{ asset('sockets.js') }}" data-socket="{{ socket_address() }}" defer></script>{% endblock %}
+{% block head %}<script src="{{ asset('socket-connection.js') }}" defer></script>
+<script src="{{ asset('sockets.js') }}" data-socket="{{ socket_address() }}" defer></script>{% endblock %}
 {% block main %}<h1>Order</h1><p data-socket-text></p>
 <div id="live" data-refresh="3600" data-socket-room="{{ room }}"{{ more }}>{{ status }}</div>{% endblock %}"""
+TICKETS_PAGE = """{% extends "base.html" %}{% block head %}{% include "ticket_live.html" %}{% endblock %}
+{% block main %}<h1>Ticket</h1><p data-socket-text></p><div data-ticket-live data-ticket-id="{{ ticket_id }}"
+data-socket-address="{{ socket_address() }}" data-ticket-poll="{{ poll }}"></div>{% endblock %}"""
 LISTEN = """
-    window.heard = []; window.intervals = [];
+    window.heard = []; window.intervals = []; window.tickets = [];
+    document.addEventListener("dispatchlog:ticket", (event) => tickets.push(event.detail));
     document.addEventListener("dispatchlog:order-updated", (event) => heard.push(event.detail.version));
     const own = window.setInterval;
     window.setInterval = (what, ms) => { intervals.push(ms); return own(what, ms); };
@@ -50,6 +57,12 @@ def add_page(app: Flask) -> None:
             PAGE, room=room, status=rows[0][0] if rows else "nothing", more=f" data-socket-poll={poll}" if poll else ""
         )
 
+    @needs(TICKETS)
+    def show_tickets(ticket_id: str = "", poll: str = "") -> str:
+        return render_template_string(TICKETS_PAGE, ticket_id=ticket_id, poll=poll)
+
+    for number, rule in enumerate(("tickets", "ticket/<ticket_id>", "ticket/<ticket_id>/<poll>")):
+        app.add_url_rule(f"/test/{rule}", view_func=show_tickets, endpoint=f"test_tickets_{number}")
     app.add_url_rule("/test/<room>", view_func=show, endpoint="test_page")
     app.add_url_rule("/test/<room>/<poll>", view_func=show, endpoint="test_page_asking")
 
@@ -71,8 +84,8 @@ class Desk:
     def kill_sockets(self) -> None:
         kill(self.process)
 
-    def page(self, path: str) -> Page:
-        page = self.site.signed_in("viewer")
+    def page(self, path: str, role: str = "viewer") -> Page:
+        page = self.site.signed_in(role)
         page.on("console", lambda message: self.said.append(message.text))
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         page.add_init_script(LISTEN)
@@ -179,3 +192,46 @@ def test_a_hidden_page_closes_its_socket_and_opens_it_when_it_is_looked_at(desk:
     page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')); }", False)
     is_connected(page)
     shows(page, "BOOKED")
+
+
+def told(page: Page, what: str, **of: Any) -> None:
+    """The page was told this."""
+    page.wait_for_function(
+        "([what, of]) => tickets.some((each) => each.what === what"
+        " && Object.entries(of).every(([name, value]) => each[name] === value))",
+        arg=[what, of],
+        timeout=SOON_MS,
+    )
+
+
+def test_pages_of_tickets_are_told_of_theirs_and_look_for_themselves_while_they_have_no_socket(desk: Desk) -> None:
+    care = make_care()
+    link("pharmacist", care.pharmacy.party_id, "Pharmacist Four")
+    ticket = choose(care.doctor, care.patient, care.pharmacy)
+    send(care.doctor, ticket)
+    desk.start_sockets()
+    page, asking = (desk.page(f"ticket/{ticket.ticket_id}{poll}", "pharmacist") for poll in ("", "/1"))
+    everything = desk.page("tickets", "pharmacist")
+    for each in (page, asking, everything):
+        is_connected(each)
+    told(page, "ticket", ticketId=str(ticket.ticket_id), status="sent", lastNumber=0)
+    told(everything, "poll")
+    write(care.patient, ticket)
+    for each in (page, everything):
+        told(each, "message", ticketId=str(ticket.ticket_id), number=1, senderPartyId=str(care.patient.party_id))
+    assert not [each for each in page.evaluate("tickets") if each["what"] == "poll"]
+    desk.kill_sockets()
+    for each in (page, asking):
+        is_connected(each, "off")
+    told(asking, "poll")
+    assert (60_000 in page.evaluate("intervals"), 1_000 in asking.evaluate("intervals")) == (True, True)
+    write(care.patient, ticket)
+    desk.start_sockets()
+    is_connected(page)
+    told(page, "ticket", lastNumber=2)
+    told(page, "poll")
+    said = [line for line in desk.said if line.startswith("Ticket told by socket: message.created")]
+    assert said
+    assert not [
+        line for line in desk.said if WORDS in line or "Sample" in line or line.startswith(("error", "Refused"))
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -20,8 +22,10 @@ from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.people import disable_user, sign_out_everywhere
 from dispatchlog.service_tokens import create_token, revoke_token
 from dispatchlog.settings import Settings
+from tests.sockets.care import token_of
 from tests.sockets.conftest import ORIGIN, Desk
 from tests.sockets.samples import change, place
+from tests.systems.ticket_samples import make_care
 
 SIGN_IN_AGAIN = "You are not signed in any more; sign in again."
 
@@ -131,18 +135,26 @@ def until_closed(said: ClientConnection) -> None:
         return
 
 
-def test_a_ticket_whose_time_is_over_ends_its_connection_so_that_another_one_may_follow(
-    desk: Desk, settings_env: Settings
+def of_an_order(settings: Settings, seconds: int) -> dict[str, str]:
+    return {"ticket": issue_ticket(place(f"RX-{seconds}"), settings=settings, seconds=seconds).text}
+
+
+def of_a_person(_settings: Settings, seconds: int) -> dict[str, str]:
+    return token_of(make_care().doctor, seconds)
+
+
+@pytest.mark.parametrize("auth", [of_an_order, of_a_person])
+def test_whoever_comes_for_a_time_is_cut_off_when_it_is_over_and_may_come_again(
+    desk: Desk, settings_env: Settings, auth: Callable[[Settings, int], dict[str, str]]
 ) -> None:
-    order = place("RX-1")
     for seconds in (3, 10, 30):  # however long a loaded machine takes to connect
         with connect(f"ws://127.0.0.1:{desk.port}/socket.io/?EIO=4&transport=websocket") as said:
             said.recv()
-            said.send(f'40{{"ticket":"{issue_ticket(order, settings=settings_env, seconds=seconds).text}"}}')
+            said.send(f"40{json.dumps(auth(settings_env, seconds))}")
             if str(said.recv()).startswith("40"):
                 until_closed(said)
                 return
-    pytest.fail("no ticket was good for long enough")
+    pytest.fail("nothing was good for long enough")
 
 
 def test_whoever_says_too_much_or_not_who_they_are_is_cut_off(desk: Desk) -> None:
