@@ -40,8 +40,8 @@ Served = tuple[str, Path]
 
 # The elements and attributes that no template of these pages has, or not with these contents.
 PLANTED = """() => {
-  const planted = "script:not([src]), style, object, embed, template:not([data-item-template]), base, math, marquee, video, audio, meta[http-equiv],"
-    + " [srcdoc], body img:not([src*='logo.svg'])";
+  const planted = "script:not([src]), style, object, embed, template:not([data-item-template]), base, math, marquee, video,"
+    + " audio, meta[http-equiv], [srcdoc], body img:not([src*='logo.svg'])";
   const found = [...document.querySelectorAll(planted)];
   for (const each of document.querySelectorAll("*")) {
     for (const { name, value } of each.attributes) {
