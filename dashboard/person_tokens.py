@@ -6,19 +6,16 @@ what they may see is asked of the database at every use.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from itsdangerous import BadSignature, Signer
-
+from dashboard.signed_ids import read_id, sign_id
 from dispatchlog.settings import Settings
 
 PREFIX = "dlp_"
 TOKEN_SECONDS = 900
-_SALT = "dispatchlog.person-token.v1"
-_MOST_CHARACTERS = 200
+_PURPOSE = "dispatchlog.person-token.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +29,13 @@ class PersonToken:
 
 def issue_person_token(person_id: UUID, *, settings: Settings, seconds: int = TOKEN_SECONDS) -> PersonToken:
     """A token for this person, from now on for so many seconds; whether there is the person is the caller's to know."""
-    expires_at = (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
-    content = f"{person_id.hex}.{int(expires_at.timestamp())}"
-    return PersonToken(PREFIX + _signer(settings).sign(content).decode("ascii"), person_id, expires_at)
+    text, expires_at = sign_id(person_id, purpose=_PURPOSE, seconds=seconds, settings=settings)
+    return PersonToken(PREFIX + text, person_id, expires_at)
 
 
 def read_person_token(text: str, *, settings: Settings) -> PersonToken | None:
     """The token, or None: not ours, changed, or its time is over."""
-    if not text.startswith(PREFIX) or len(text) > _MOST_CHARACTERS or not text.isascii():
+    if not text.startswith(PREFIX):
         return None
-    try:
-        person_id, epoch_seconds = _signer(settings).unsign(text.removeprefix(PREFIX)).decode("ascii").split(".")
-        token = PersonToken(text, UUID(hex=person_id), datetime.fromtimestamp(int(epoch_seconds), UTC))
-    except (BadSignature, ValueError, OverflowError, OSError):
-        return None
-    return token if token.expires_at > datetime.now(UTC) else None
-
-
-def _signer(settings: Settings) -> Signer:
-    secret = settings.secret_key.get_secret_value()
-    return Signer(secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+    found = read_id(text.removeprefix(PREFIX), purpose=_PURPOSE, settings=settings)
+    return PersonToken(text, *found) if found else None

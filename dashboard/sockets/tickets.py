@@ -5,19 +5,16 @@ For browsers and apps of others, whose servers ask the API for one: no token of 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from itsdangerous import BadSignature, Signer
-
+from dashboard.signed_ids import read_id, sign_id
 from dashboard.sockets.rooms import order_room
 from dispatchlog.settings import Settings
 
 TICKET_SECONDS = 900
-_SALT = "dispatchlog.socket-ticket.v1"
-_MOST_CHARACTERS = 200
+_PURPOSE = "dispatchlog.socket-ticket.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +32,11 @@ class Ticket:
 
 def issue_ticket(order_id: UUID, *, settings: Settings, seconds: int = TICKET_SECONDS) -> Ticket:
     """A ticket for this order, from now on for so many seconds; whether there is the order is the caller's to know."""
-    expires_at = (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
-    content = f"{order_id.hex}.{int(expires_at.timestamp())}"
-    return Ticket(_signer(settings).sign(content).decode("ascii"), order_id, expires_at)
+    text, expires_at = sign_id(order_id, purpose=_PURPOSE, seconds=seconds, settings=settings)
+    return Ticket(text, order_id, expires_at)
 
 
 def read_ticket(text: str, *, settings: Settings) -> Ticket | None:
     """The ticket, or None: not ours, changed, or its time is over."""
-    if len(text) > _MOST_CHARACTERS or not text.isascii():
-        return None
-    try:
-        order_id, epoch_seconds = _signer(settings).unsign(text).decode("ascii").split(".")
-        ticket = Ticket(text, UUID(hex=order_id), datetime.fromtimestamp(int(epoch_seconds), UTC))
-    except (BadSignature, ValueError, OverflowError, OSError):
-        return None
-    return ticket if ticket.expires_at > datetime.now(UTC) else None
-
-
-def _signer(settings: Settings) -> Signer:
-    secret = settings.secret_key.get_secret_value()
-    return Signer(secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+    found = read_id(text, purpose=_PURPOSE, settings=settings)
+    return Ticket(text, *found) if found else None

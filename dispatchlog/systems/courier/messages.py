@@ -23,7 +23,7 @@ from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier.changes import subject_of
 from dispatchlog.systems.courier.code_rules import code_of
 from dispatchlog.systems.courier.states import ENDED, DispatchStatus
-from dispatchlog.systems.mail import compose_mail, envelope_address, recipient_address
+from dispatchlog.systems.mail_letter import mail_letter
 from models import CourierMessage
 
 LANE = "courier_message"
@@ -148,15 +148,14 @@ def _subject(dispatch_id: UUID) -> Row:
 
 def _compose(row: Row) -> Letter:
     subject = _subject(row["courier_dispatch_id"])
-    recipient = recipient_address(row["recipient_email"] or "")
-    headers = {"envelope_from": envelope_address(get_settings().mail_from)}
+    recipient = row["recipient_email"]
     context = {name: subject[name] for name in ("order_number", "pharmacy_name", "pharmacy_phone")}
     if row["kind"] == "UPDATE":
-        return _letter("delivery_update", {**context, **_update(row, subject)}, row, recipient, headers)
+        return mail_letter("delivery_update", {**context, **_update(row, subject)}, row, recipient=recipient)
     counter = _counter(row["about"])
     if counter != subject["code_counter"]:
         raise CannotCompose("the dispatch has a newer code; this one is of no use", code="CODE_REPLACED")
-    headers |= {"code_of": str(subject["id"]), "code_counter": str(counter)}
+    headers = {"code_of": str(subject["id"]), "code_counter": str(counter)}
     tracking = subject["tracking_url"] or ""
     more = {
         "expires_at": f"{subject['code_expires_at'].astimezone(UTC):%d.%m.%Y %H:%M} UTC",
@@ -164,7 +163,7 @@ def _compose(row: Row) -> Letter:
         "tracking_url": _braceless(tracking, "%7B", "%7D") if tracking.startswith("https://") else "",
     }
     told = {name: _braceless(value, "(", ")") for name, value in {**context, **more}.items()}
-    return _letter("delivery_code", told, row, recipient, headers)
+    return mail_letter("delivery_code", told, row, recipient=recipient, headers=headers)
 
 
 def _braceless(text: str, opening: str, closing: str) -> str:
@@ -180,21 +179,6 @@ def _update(row: Row, subject: Row) -> dict[str, str]:
     if role == PHARMACY:
         heading = f"Order {subject['order_number']}: {headline}"
     return {"headline": headline, "heading": heading, "sentence": _SENTENCE[status, role], "link": link}
-
-
-def _letter(template: str, context: Mapping[str, str], row: Row, recipient: str, headers: Mapping[str, str]) -> Letter:
-    settings = get_settings()
-    body = compose_mail(
-        template,
-        context,
-        recipient=recipient,
-        sender=settings.mail_from,
-        reply_to=settings.mail_reply_to,
-        message_id=f"{row['idempotency_key']}@{envelope_address(settings.mail_from).rpartition('@')[2]}",
-        date=row["claimed_at"],
-        template_dir=settings.template_dir,
-    )
-    return Letter(recipient, body, "message/rfc822", headers)
 
 
 def _counter(about: str) -> int:

@@ -16,7 +16,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.settings import get_settings
-from dispatchlog.systems.mail import compose_mail, envelope_address, recipient_address
+from dispatchlog.systems.mail_letter import mail_letter
 from dispatchlog.systems.tickets.states import TicketType
 from models import TicketNotification
 
@@ -125,26 +125,13 @@ def _enqueue(
 
 
 def _compose(row: Row) -> Letter:
-    settings = get_settings()
-    recipient = recipient_address(row["recipient_email"] or "")
-    sender = envelope_address(settings.mail_from)
-    what = f"{_TYPES[TicketType(row['ticket_type'])]} {row['ticket_number']}"
-    body = compose_mail(
-        "ticket_notification",
-        {
-            "what": what,
-            "headline": _HEADLINES[row["kind"]],
-            "sentence": _SENTENCES[row["kind"]],
-            "link": f"{settings.effective_public_url}/tickets/{row['ticket_id']}",
-        },
-        recipient=recipient,
-        sender=settings.mail_from,
-        reply_to=settings.mail_reply_to,
-        message_id=f"{row['idempotency_key']}@{sender.rpartition('@')[2]}",
-        date=row["claimed_at"],
-        template_dir=settings.template_dir,
-    )
-    return Letter(recipient, body, "message/rfc822", {"envelope_from": sender})
+    context = {
+        "what": f"{_TYPES[TicketType(row['ticket_type'])]} {row['ticket_number']}",
+        "headline": _HEADLINES[row["kind"]],
+        "sentence": _SENTENCES[row["kind"]],
+        "link": f"{get_settings().effective_public_url}/tickets/{row['ticket_id']}",
+    }
+    return mail_letter("ticket_notification", context, row, recipient=row["recipient_email"])
 
 
 def _build_mail() -> Gateway:
