@@ -57,6 +57,9 @@ _ACTIONS = MappingProxyType(
         "pharmacy_change": "Changed a pharmacy",
         "emergency_access": "Opened a ticket by emergency access",
         "emergency_read": "Looked inside a ticket by emergency access",
+        "put_party": "A service reported who takes part in tickets",
+        "put_person": "A service reported who acts for a party",
+        "person_token": "Let a person in",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
     }
@@ -96,6 +99,7 @@ KINDS = (
         ),
     ),
     Kind("kind-emergencies", "Emergency access to tickets", ("emergency_access", "emergency_read")),
+    Kind("kind-people-reported", "Who takes part in tickets", ("put_party", "put_person", "person_token")),
     Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
     Kind("kind-schools", "Schools and their endpoints", ("school_add", "hl7_endpoint_change", "hl7_endpoint_test")),

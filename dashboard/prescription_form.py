@@ -104,8 +104,11 @@ def send(ticket_id: UUID) -> Response:
         flash("Nothing was sent: it was changed meanwhile. Look it over once more.", "warn")
         return redirect(url_for("prescription_form.confirm", ticket_id=ticket_id), 303)
     try:
-        save_prescription(who, ticket_id, to_input(draft))
+        save_prescription(who, ticket_id, to_input(draft), receiver_id=receiver["id"])
     except TicketError as error:
+        if error.code == "RECEIVER_CHANGED":
+            flash("Nothing was sent: it was changed meanwhile. Look it over once more.", "warn")
+            return redirect(url_for("prescription_form.confirm", ticket_id=ticket_id), 303)
         if error.code in _OVER:
             return _leave(ticket_id, "It was not sent again: the ticket has moved on. This is how it stands.")
         flash(f"Nothing was sent. {next(iter(fault_told(error).values()))}", "bad")

@@ -24,6 +24,8 @@ from dispatchlog.systems.tickets.inputs import (
     PrescriptionInput,
     TicketInput,
 )
+from dispatchlog.systems.tickets.items import MOST_INSTRUCTIONS, MOST_NOTES
+from dispatchlog.systems.tickets.message_checks import MOST_BYTES, MOST_URL
 from dispatchlog.systems.tickets.states import TicketStatus, TicketType
 
 # Tabs and line breaks may stand in a text of several lines; what else controls a terminal may not.
@@ -52,7 +54,8 @@ LINES = AfterValidator(_refuse_control_characters)
 Name = Annotated[str, Field(min_length=1, max_length=255), ONE_LINE]
 Short = Annotated[str, Field(max_length=64), ONE_LINE]
 Line = Annotated[str, Field(max_length=255), ONE_LINE]
-Lines = Annotated[str, Field(max_length=4_000), LINES]
+Notes = Annotated[str, Field(max_length=MOST_NOTES), LINES]
+Instructions = Annotated[str, Field(max_length=MOST_INSTRUCTIONS), LINES]
 
 
 class PartyDocument(Document):
@@ -105,7 +108,7 @@ class PrescriptionItemDocument(Document):
     duration: Line = ""
     quantity: Short = ""
     refills: Annotated[int, Field(ge=0, le=99)] = 0
-    instructions: Lines = ""
+    instructions: Instructions = ""
 
     def to_input(self) -> ItemInput:
         return ItemInput(**self.model_dump())
@@ -115,7 +118,10 @@ class PrescriptionDocument(Document):
     """What a doctor saves and so sends."""
 
     items: Annotated[list[PrescriptionItemDocument], Field(min_length=1, max_length=MOST_ITEMS)]
-    notes: Lines = ""
+    notes: Notes = ""
+    secondary_provider_id: Annotated[
+        Id | None, Field(description="whom it shall go to; where another one was chosen meanwhile, nothing is sent")
+    ] = None
 
     def to_input(self) -> PrescriptionInput:
         return PrescriptionInput(tuple(item.to_input() for item in self.items), self.notes)
@@ -144,9 +150,9 @@ class AttachmentDocument(Document):
 
     name: Name
     media_type: Annotated[str, Field(max_length=127, examples=["application/pdf"]), ONE_LINE]
-    size_bytes: Annotated[int, Field(ge=0, le=2**40)]
+    size_bytes: Annotated[int, Field(ge=1, le=MOST_BYTES)]
     sha256: Annotated[str, Field(max_length=64, description="in hexadecimal"), ONE_LINE] = ""
-    url: Annotated[str, Field(max_length=2048, description="https"), ONE_LINE] = ""
+    url: Annotated[str, Field(max_length=MOST_URL, description="https"), ONE_LINE] = ""
 
     def to_input(self) -> AttachmentInput:
         return AttachmentInput(self.name, self.media_type, self.size_bytes, self.sha256, self.url)

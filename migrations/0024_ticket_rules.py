@@ -203,7 +203,7 @@ BEGIN
     NEW.sender_party_id := (SELECT p.party_id FROM care_people p WHERE p.id = NEW.sender_id);
     SELECT * INTO ticket FROM healthcare_tickets k WHERE k.id = thread.ticket_id FOR SHARE;
     IF ticket.status = 'cancelled' THEN
-        RAISE EXCEPTION 'ticket %: it was cancelled; its thread is closed', ticket.ticket_number USING ERRCODE = 'DL003';
+        RAISE EXCEPTION 'the ticket was cancelled; its thread is closed' USING ERRCODE = 'DL003';
     END IF;
     IF NEW.timeline_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM ticket_timeline l WHERE l.id = NEW.timeline_id AND l.ticket_id = thread.ticket_id) THEN
@@ -266,7 +266,8 @@ CREATE FUNCTION care_follow_pharmacy() RETURNS trigger LANGUAGE plpgsql SECURITY
 SET search_path = pg_catalog, {schema}, pg_temp AS $$
 BEGIN
     INSERT INTO care_parties (id, kind, name, email) VALUES (NEW.id, 'pharmacy', NEW.name, NEW.email)
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, updated_at = clock_timestamp();
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, updated_at = clock_timestamp()
+            WHERE care_parties.kind = 'pharmacy';
     RETURN NULL;
 END $$;
 
@@ -282,7 +283,9 @@ BEGIN
     INSERT INTO care_parties AS c (id, kind, name, email, active)
         VALUES (party, party_kind, party_name, party_email, is_active)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, active = excluded.active,
-            updated_at = clock_timestamp() WHERE c.kind = excluded.kind
+            updated_at = CASE WHEN (c.name, c.email, c.active) IS DISTINCT FROM
+                (excluded.name, excluded.email, excluded.active) THEN clock_timestamp() ELSE c.updated_at END
+            WHERE c.kind = excluded.kind
         RETURNING * INTO stored;
     IF stored.id IS NULL THEN
         RAISE EXCEPTION 'the party is of another kind' USING ERRCODE = 'DL005';
@@ -300,7 +303,10 @@ BEGIN
     INSERT INTO care_people AS p (id, party_id, name, user_id, active)
         VALUES (person, of_party, person_name, account, is_active)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, active = excluded.active,
-            user_id = coalesce(excluded.user_id, p.user_id), updated_at = clock_timestamp()
+            user_id = coalesce(excluded.user_id, p.user_id),
+            updated_at = CASE WHEN (p.name, p.active, p.user_id) IS DISTINCT FROM
+                (excluded.name, excluded.active, coalesce(excluded.user_id, p.user_id))
+                THEN clock_timestamp() ELSE p.updated_at END
             WHERE p.party_id = excluded.party_id
         RETURNING * INTO stored;
     IF stored.id IS NULL THEN
@@ -356,7 +362,8 @@ CREATE FUNCTION tickets_unread(waited interval, most integer) RETURNS TABLE (
     SELECT k.id, k.ticket_number, k.ticket_type, c.id, c.email, k.trace_id, m.unread_since
     FROM chat_thread_members m JOIN chat_threads t ON t.id = m.thread_id JOIN healthcare_tickets k ON k.id = t.ticket_id
         JOIN care_parties c ON c.id = m.party_id
-    WHERE m.has_unread AND m.unread_since < clock_timestamp() - waited AND c.active AND c.email IS NOT NULL
+    WHERE care_person() IS NULL AND m.has_unread AND m.unread_since < clock_timestamp() - waited AND c.active
+        AND c.email IS NOT NULL
         AND (c.id <> k.secondary_provider_id OR k.sent_at < clock_timestamp() - waited) AND k.status <> 'cancelled'
         AND NOT EXISTS (SELECT FROM ticket_notifications n WHERE n.ticket_id = k.id AND n.kind = 'UNREAD'
             AND n.party_id = c.id AND n.created_at > m.unread_since)
@@ -413,72 +420,73 @@ ALTER TABLE ticket_timeline ENABLE ROW LEVEL SECURITY;
 ALTER TABLE emergency_accesses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ticket_changes ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY parties ON healthcare_tickets FOR SELECT USING (
+CREATE POLICY parties ON healthcare_tickets FOR SELECT TO {role} USING (
     patient_id = (SELECT care_party()) OR primary_provider_id = (SELECT care_party())
     OR (secondary_provider_id = (SELECT care_party()) AND sent_at IS NOT NULL)
     OR ((SELECT care_may('emergency')) AND care_emergency(id)));
-CREATE POLICY doctor_creates ON healthcare_tickets FOR INSERT WITH CHECK (
+CREATE POLICY doctor_creates ON healthcare_tickets FOR INSERT TO {role} WITH CHECK (
     primary_provider_id = (SELECT care_party()) AND (SELECT care_kind()) = 'doctor' AND status = 'created'
     AND prescription_id IS NULL AND sent_at IS NULL);
-CREATE POLICY providers_change ON healthcare_tickets FOR UPDATE
+CREATE POLICY providers_change ON healthcare_tickets FOR UPDATE TO {role}
     USING (primary_provider_id = (SELECT care_party())
         OR (secondary_provider_id = (SELECT care_party()) AND sent_at IS NOT NULL))
     WITH CHECK (primary_provider_id = (SELECT care_party()) OR secondary_provider_id = (SELECT care_party()));
 
 -- Without OFFSET 0 the planner may rather gather everything that the asker may see than look for the few rows at hand.
-CREATE POLICY directory ON care_parties FOR SELECT USING (
+CREATE POLICY directory ON care_parties FOR SELECT TO {role} USING (
     id = (SELECT care_party()) OR (kind <> 'patient' AND (SELECT care_party()) IS NOT NULL)
     OR (kind = 'patient' AND EXISTS (SELECT FROM healthcare_tickets k WHERE k.patient_id = care_parties.id OFFSET 0)));
-CREATE POLICY directory ON care_people FOR SELECT USING (
+CREATE POLICY directory ON care_people FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM care_parties c WHERE c.id = care_people.party_id OFFSET 0));
 
-CREATE POLICY parties ON prescriptions FOR SELECT USING (
+CREATE POLICY parties ON prescriptions FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = prescriptions.ticket_id OFFSET 0)
     OR (is_legacy AND (SELECT care_party()) IN (doctor_id, patient_id, pharmacy_id)));
-CREATE POLICY doctor_writes ON prescriptions FOR INSERT WITH CHECK (
+CREATE POLICY doctor_writes ON prescriptions FOR INSERT TO {role} WITH CHECK (
     NOT is_legacy AND doctor_id = (SELECT care_party()) AND created_by = (SELECT care_person())
     AND EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = prescriptions.ticket_id
         AND k.primary_provider_id = prescriptions.doctor_id AND k.patient_id = prescriptions.patient_id
         AND k.secondary_provider_id = prescriptions.pharmacy_id AND k.appointment_id = prescriptions.appointment_id
         AND k.status = 'created'));
-CREATE POLICY parties ON prescription_items FOR SELECT USING (
+CREATE POLICY parties ON prescription_items FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM prescriptions p WHERE p.id = prescription_items.prescription_id OFFSET 0));
-CREATE POLICY doctor_writes ON prescription_items FOR INSERT WITH CHECK (
+CREATE POLICY doctor_writes ON prescription_items FOR INSERT TO {role} WITH CHECK (
     EXISTS (SELECT FROM prescriptions p JOIN healthcare_tickets k ON k.id = p.ticket_id
         WHERE p.id = prescription_items.prescription_id AND p.doctor_id = (SELECT care_party()) AND k.status = 'created'));
-CREATE POLICY doctor ON prescription_drafts FOR ALL USING (
+CREATE POLICY doctor ON prescription_drafts FOR ALL TO {role} USING (
     EXISTS (SELECT FROM healthcare_tickets k
         WHERE k.id = prescription_drafts.ticket_id AND k.primary_provider_id = (SELECT care_party())))
     WITH CHECK (updated_by = (SELECT care_person()) AND EXISTS (SELECT FROM healthcare_tickets k
         WHERE k.id = prescription_drafts.ticket_id AND k.primary_provider_id = (SELECT care_party())
         AND k.status = 'created'));
 
-CREATE POLICY parties ON chat_threads FOR SELECT USING (
+CREATE POLICY parties ON chat_threads FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = chat_threads.ticket_id OFFSET 0)
     OR (is_legacy AND care_is_member(id)));
-CREATE POLICY parties ON chat_thread_members FOR SELECT USING (
+CREATE POLICY parties ON chat_thread_members FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id OFFSET 0));
-CREATE POLICY own_reading ON chat_thread_members FOR UPDATE USING (
+CREATE POLICY own_reading ON chat_thread_members FOR UPDATE TO {role} USING (
     party_id IN ((SELECT care_party()), (SELECT care_person()))
     AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_thread_members.thread_id OFFSET 0));
-CREATE POLICY parties ON chat_messages FOR SELECT USING (
+CREATE POLICY parties ON chat_messages FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id OFFSET 0));
-CREATE POLICY parties_write ON chat_messages FOR INSERT WITH CHECK (
+CREATE POLICY parties_write ON chat_messages FOR INSERT TO {role} WITH CHECK (
     sender_id = (SELECT care_person()) AND (SELECT care_party()) IS NOT NULL
     AND EXISTS (SELECT FROM chat_threads t WHERE t.id = chat_messages.thread_id));
-CREATE POLICY parties ON ticket_timeline FOR SELECT USING (
+CREATE POLICY parties ON ticket_timeline FOR SELECT TO {role} USING (
     EXISTS (SELECT FROM healthcare_tickets k WHERE k.id = ticket_timeline.ticket_id OFFSET 0));
 
 -- The process that tells open pages reads all of them and names nobody; whoever is named reads their own.
-CREATE POLICY audience ON ticket_changes FOR SELECT USING (
+CREATE POLICY audience ON ticket_changes FOR SELECT TO {role} USING (
     (SELECT care_person()) IS NULL OR (SELECT care_party()) = ANY (audience));
 
-CREATE POLICY own ON emergency_accesses FOR SELECT USING (user_id = (SELECT care_staff()) OR (SELECT care_may('audit')));
-CREATE POLICY staff_opens ON emergency_accesses FOR INSERT WITH CHECK (
+CREATE POLICY own ON emergency_accesses FOR SELECT TO {role} USING (
+    user_id = (SELECT care_staff()) OR (SELECT care_may('audit')));
+CREATE POLICY staff_opens ON emergency_accesses FOR INSERT TO {role} WITH CHECK (
     user_id = (SELECT care_staff()) AND (SELECT care_may('emergency')));
 
 -- What staff see of tickets: who, when and how far, never what was written. Views work with their owner's rights.
--- The first one has no barrier, with which no list could walk an index: its one condition is asked before any row is read.
+-- The first one has no barrier, with which no list could walk an index.
 CREATE VIEW ticket_overview AS
     SELECT k.id, k.ticket_number, k.ticket_type, k.status, k.appointment_id, k.patient_id, k.primary_provider_id,
         k.secondary_provider_id, k.sent_at, k.received_at, k.ready_at, k.ended_at, k.version, k.trace_id, k.created_at,
@@ -508,7 +516,6 @@ CREATE VIEW care_overview WITH (security_barrier) AS
 """
 
 GRANTS = """
-REVOKE ALL ON FUNCTION tickets_tell(healthcare_tickets, text, jsonb) FROM PUBLIC;
 GRANT SELECT ON care_parties, care_people, ticket_moves, chat_threads, ticket_timeline, ticket_changes,
     ticket_overview, ticket_overview_timeline, ticket_overview_messages, ticket_overview_reading, care_overview TO {role};
 GRANT SELECT, INSERT (id, ticket_number, ticket_type, appointment_id, patient_id, primary_provider_id,
@@ -549,6 +556,20 @@ FUNCTION_NAMES = (
 )
 
 
+# What the application calls, itself or through a policy or view; the others are triggers'.
+ASKED = {name for name in FUNCTION_NAMES.split(", ") if name.startswith("care_") and name != "care_follow_pharmacy"}
+ASKED |= {"tickets_unread"}
+
+
+def functions(db):
+    """Those made here, with their arguments, and by name."""
+    return db.execute_sql(
+        "SELECT oid::regprocedure::text, proname FROM pg_proc"
+        " WHERE proname = ANY (%s) AND pronamespace = current_schema()::regnamespace",
+        (FUNCTION_NAMES.split(", "),),
+    ).fetchall()
+
+
 def literal(sql):
     """The driver reads % as a placeholder even where there is nothing to fill in."""
     return sql.replace("%", "%%")
@@ -564,7 +585,12 @@ def up(migrator, db):
     db.execute_sql(TRIGGERS)
     for table in APPEND_ONLY:
         db.execute_sql("SELECT dispatchlog_append_only(%s)", (table,))
-    db.execute_sql(POLICIES)
+    db.execute_sql(POLICIES.format(**names))
+    for signature, name in functions(db):
+        # Else every role of the cluster may call them, those of an upstream service too.
+        db.execute_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        if name in ASKED:
+            db.execute_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {names['role']}")
     db.execute_sql(GRANTS.format(**names))
 
 

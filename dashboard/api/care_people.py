@@ -5,7 +5,10 @@ from __future__ import annotations
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid
 from dashboard.api.ticket_parts import PartyAnswer, PartyListAnswer, PartyPart, PersonAnswer, PersonTokenAnswer
+from dashboard.api.tickets import PERSON
 from dashboard.person_tokens import issue_person_token
+from dispatchlog.engine.database import transaction
+from dispatchlog.engine.operator import log_action
 from dispatchlog.pharmacy_documents import NothingDocument
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.tickets import parties
@@ -33,7 +36,7 @@ def put_person(call: Call, person_id: str) -> PersonAnswer:
     return PersonAnswer(**{**row, "person_id": row["id"]})
 
 
-def issue_token(_: Call, person_id: str) -> PersonTokenAnswer:
+def issue_token(call: Call, person_id: str) -> PersonTokenAnswer:
     """Let a person in whom the calling service has signed in."""
     wanted = path_uuid(person_id, "personId")
     try:
@@ -44,6 +47,8 @@ def issue_token(_: Call, person_id: str) -> PersonTokenAnswer:
         raise ApiError(
             "PERSON_NOT_FOUND", f"there is no person {wanted}; report them first", field="personId"
         ) from error
+    with transaction(call.actor):
+        log_action(call.actor, "person_token", detail={"person": who.person_id, "party": who.party_id})
     token = issue_person_token(who.person_id, settings=get_settings())
     return PersonTokenAnswer(token=token.text, expires_at=token.expires_at)
 
@@ -101,6 +106,6 @@ ROUTES = (
         find_parties,
         PartyListAnswer,
         parameters={"kind": "pharmacy (unless told), laboratory or doctor", "name": "a part of the name"},
-        codes=("UNKNOWN_KIND", "PERSON_UNKNOWN", "PERSON_INACTIVE"),
+        codes=(*PERSON, "UNKNOWN_KIND"),
     ),
 )

@@ -46,13 +46,7 @@ def send_message(call: Call, thread_id: str) -> ChatMessageAnswer:
     """Send a message, or say again that it was sent."""
     document: MessageDocument = call.document
     row, stored = messages.send_message(call.who, path_uuid(thread_id, "threadId"), document.to_input())
-    own = {
-        "sender_name": call.who.person_name,
-        "party_kind": call.who.kind,
-        "party_name": call.who.party_name,
-        "own": True,
-    }
-    return ChatMessageAnswer(message=ChatMessagePart.of({**row, **own}), stored=stored)
+    return ChatMessageAnswer(message=ChatMessagePart.of(row), stored=stored)
 
 
 def mark_read(call: Call, thread_id: str) -> ReadAnswer:

@@ -138,6 +138,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "PRESCRIPTION_MISSING": (409, "a ticket is sent by saving its prescription"),
     "MOVE_NOT_ALLOWED": (409, "not a status that the asker may give the ticket now"),
     "MESSAGE_ID_REUSED": (409, "another message was sent under this clientMessageId; make a new one"),
+    "RECEIVER_CHANGED": (409, "another receiver was chosen meanwhile; nothing was sent"),
     "THREAD_CLOSED": (409, "the ticket was cancelled; nothing is written in its thread any more"),
     "PARTY_KIND_FIXED": (409, "the party is of another kind, which stays"),
     "PERSON_PARTY_FIXED": (409, "the person acts for another party, which stays"),

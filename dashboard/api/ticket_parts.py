@@ -187,7 +187,7 @@ def _prescription(state: TicketState) -> PrescriptionPart | None:
 
 
 class TicketAnswer(Answer):
-    """One ticket. `changed`: whether this request changed it."""
+    """One ticket. `changed`: whether this request made it, moved it or sent it; not whether it chose another receiver."""
 
     ticket: TicketPart
     changed: bool = False

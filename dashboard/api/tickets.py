@@ -23,6 +23,7 @@ from dashboard.api.ticket_parts import (
 from dispatchlog.pharmacy_documents import NothingDocument
 from dispatchlog.systems.tickets import handling, opening, prescribing, reading
 from dispatchlog.systems.tickets.identity import Identity
+from dispatchlog.systems.tickets.listing import number_asked
 from dispatchlog.systems.tickets.reading import Position, TicketQuery
 from dispatchlog.systems.tickets.states import TicketStatus, TicketType
 from dispatchlog.ticket_documents import DraftDocument, MoveDocument, PrescriptionDocument, TicketDocument
@@ -46,7 +47,7 @@ def find_tickets(call: Call) -> TicketListAnswer:
     query = TicketQuery(
         statuses=[_status(name) for name in given.get("status", "").split(",") if name],
         ticket_type=_type(given["type"]) if given.get("type") else None,
-        text=given.get("q", "").replace("\x00", "")[:_MOST_TEXT],
+        text=_number_asked(given.get("q", "")),
         unread=_flag(call, "unread"),
         oldest_first=_flag(call, "oldestFirst"),
         after=_read_cursor(cursor) if cursor else None,
@@ -107,8 +108,12 @@ def put_draft(call: Call, ticket_id: str) -> DraftAnswer:
 def save_prescription(call: Call, ticket_id: str) -> TicketAnswer:
     """Save the prescription; the ticket is sent."""
     document: PrescriptionDocument = call.document
-    ticket = prescribing.save_prescription(call.who, path_uuid(ticket_id, "ticketId"), document.to_input())
-    return _answer(call.who, ticket["id"], changed=True)
+    wanted = path_uuid(ticket_id, "ticketId")
+    before = reading.ticket_state(call.who, wanted).ticket["version"]
+    ticket = prescribing.save_prescription(
+        call.who, wanted, document.to_input(), receiver_id=document.secondary_provider_id
+    )
+    return _answer(call.who, ticket["id"], changed=ticket["version"] != before)
 
 
 def _answer(who: Identity, ticket_id: UUID, *, changed: bool = False) -> TicketAnswer:
@@ -128,6 +133,13 @@ def _type(name: str) -> TicketType:
         return TicketType(name)
     except ValueError:
         raise ApiError("UNKNOWN_VALUE", f"type is one of {', '.join(TicketType)}", field="type") from None
+
+
+def _number_asked(text: str) -> str:
+    """Whoever it is for does not belong into an address, which many logs keep."""
+    if text and number_asked(text.strip()[:_MOST_TEXT]) is None:
+        raise ApiError("INVALID_KEY", "q is a ticket's number or its beginning, such as TKT-20260129", field="q")
+    return text.strip()
 
 
 def _flag(call: Call, name: str) -> bool:
@@ -189,13 +201,13 @@ ROUTES = (
         parameters={
             "status": "one or more, with commas between them",
             "type": "prescription, lab_request or referral",
-            "q": "a ticket's number, its beginning, or a patient's name",
+            "q": "a ticket's number or its beginning",
             "unread": "true: those with something unread",
             "oldestFirst": "true: those that have waited longest first",
             "limit": "1 to 200 tickets; 50 unless told",
             "cursor": "nextCursor of the page before",
         },
-        codes=(*PERSON, "UNKNOWN_STATUS", "UNKNOWN_VALUE", "INVALID_LIMIT", "INVALID_CURSOR"),
+        codes=(*PERSON, "UNKNOWN_STATUS", "UNKNOWN_VALUE", "INVALID_KEY", "INVALID_LIMIT", "INVALID_CURSOR"),
     ),
     Route(
         "GET",
@@ -307,6 +319,7 @@ ROUTES = (
             "ITEM_INVALID",
             "INVALID_TEXT",
             "RECEIVER_NOT_FOUND",
+            "RECEIVER_CHANGED",
         ),
     ),
 )

@@ -139,7 +139,7 @@ def test_a_message_that_cannot_be_taken_is_refused_and_not_stored(
 @pytest.mark.parametrize(
     ("document", "code"),
     [
-        ({"items": []}, "WRONG_LENGTH"),
+        ({"items": []}, "INVALID_VALUE"),
         ({"items": [{"name": "Amoxicillin"}]}, "ITEM_INVALID"),
         ({"items": [{**MEDICINE, "refills": 100}]}, "INVALID_VALUE"),
         ({"items": [{**MEDICINE, "instructions": "a\u0007"}]}, "CONTROL_CHARACTER"),
@@ -151,7 +151,7 @@ def test_a_prescription_that_cannot_be_taken_sends_nothing(
     ticket = desk.new_ticket()
     path = f"/tickets/{ticket['ticketId']}/prescription"
     status, found, _ = desk.api.error(desk.ask(desk.care.doctor, "PUT", path, json=document))
-    assert (status, found == code or code in ("WRONG_LENGTH", "INVALID_VALUE")) == (400, True)
+    assert (status, found) == (400, code)
     assert desk.done(desk.care.doctor, "GET", f"/tickets/{ticket['ticketId']}")["ticket"]["status"] == "created"
     assert seen(desk.care.doctor, "SELECT 1 FROM prescriptions") == []
 
@@ -180,7 +180,7 @@ def answers_to(desk: TicketApi, who: Any, ticket_id: str, thread_id: str, order_
         if route.name == "findThread":
             queries = [f"?ticketId={ticket_id}", f"?orderId={order_id}"]
         if route.name == "findTickets":
-            queries = ["", "?q=TKT-", f"?q={CANARY}", "?unread=true", "?status=created,sent,received"]
+            queries = ["", "?q=TKT-", "?unread=true", "?status=created,sent,received"]
         for query in queries:
             body = {"json": BODIES.get(route.name, {})} if route.method != "GET" else {}
             answer = desk.ask(who, route.method, f"{path}{query}", **body)

@@ -141,8 +141,7 @@ def test_from_the_doctors_choice_to_the_patients_thanks(practice: Practice) -> N
         text = path.read_text(errors="replace").replace("=\n", "")
         assert number in text
         assert not [word for word in WRITTEN if word in text]
-    for process in ("worker", "sockets"):
-        assert process in practice.log.read_text() or practice.log.stat().st_size
+    assert practice.log.stat().st_size > 0
     assert not [word for word in WRITTEN if word in practice.log.read_text()]
 
 

@@ -19,10 +19,11 @@ from dispatchlog.cli import main
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.settings import Settings
 from dispatchlog.systems.tickets.backfill import BackfillReport, backfill, findings, standing
-from dispatchlog.systems.tickets.handling import open_ticket
+from dispatchlog.systems.tickets.handling import move_ticket, open_ticket
 from dispatchlog.systems.tickets.inputs import MessageInput, TicketError
 from dispatchlog.systems.tickets.messages import message_page, send_message
 from dispatchlog.systems.tickets.reading import find_thread, ticket_state
+from dispatchlog.systems.tickets.states import TicketStatus
 from tests.engine.lane import owner
 from tests.scenarios.processes import wait_for
 from tests.systems.ticket_rows import sent_ticket
@@ -225,6 +226,17 @@ def test_an_order_whose_ticket_was_opened_meanwhile_keeps_that_one(url: str, car
     thread = old_thread(url, order, (care.doctor.person_id,))
     assert backfill(url).tickets == 0
     assert left(url) == {prescription: "SECOND_PRESCRIPTION", thread: "SECOND_THREAD"}
+
+
+def test_what_was_cancelled_does_not_come_back_as_an_older_prescription(url: str, care: Care) -> None:
+    order = uuid4()
+    for _ in range(2):
+        old_prescription(url, care, order=order)
+    assert backfill(url).tickets == 1
+    ((ticket_id,),) = rows(url, "SELECT id FROM healthcare_tickets WHERE appointment_id = %s", order)
+    move_ticket(care.doctor, ticket_id, TicketStatus.CANCELLED, reason="allergic")
+    assert backfill(url).tickets == 0
+    assert rows(url, "SELECT status FROM healthcare_tickets WHERE appointment_id = %s", order) == [("cancelled",)]
 
 
 def test_a_party_that_is_reported_later_is_linked_by_the_next_run(url: str, care: Care) -> None:

@@ -15,7 +15,7 @@ from dispatchlog.systems.tickets.identity import Identity
 from dispatchlog.systems.tickets.states import TicketStatus
 from tests.engine.lane import application
 from tests.systems.ticket_samples import Care, care_database, seen
-from tests.systems.ticket_steps import at_once, notified, refused, ticket_at, timeline_of
+from tests.systems.ticket_steps import at_once, notified, refused, stored, ticket_at, timeline_of
 
 CREATED, SENT, RECEIVED, READY, COMPLETED, CANCELLED = TicketStatus
 
@@ -151,3 +151,13 @@ def test_what_a_ticket_is_about_never_changes(care: Care, settings_env: Settings
         for column in columns:
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(f"UPDATE healthcare_tickets SET {column} = NULL WHERE id = %s", (str(ticket["id"]),))
+
+
+def test_what_a_reason_says_stays_with_the_ticket(care: Care, settings_env: Settings) -> None:
+    """The log of dispatches is read by staff and services, and has no row-level security."""
+    for status in (READY, CANCELLED):
+        ticket = ticket_at(care, RECEIVED)
+        move_ticket(care.pharmacy, ticket["id"], status, reason="CANARY-REASON: allergic")
+    logged = stored(settings_env, "SELECT count(*) FROM dispatch_transitions WHERE reason LIKE '%%CANARY%%'")
+    kept = stored(settings_env, "SELECT count(*) FROM ticket_timeline WHERE reason LIKE '%%CANARY%%'")
+    assert (logged, kept) == ([(0,)], [(2,)])

@@ -245,8 +245,12 @@ def test_a_draft_is_kept_for_its_doctor_alone(care: Care) -> None:
     for draft in (DRAFT, {"items": [], "notes": 'né "quoted" 🩺'}):
         keep_draft(care.doctor, ticket["id"], draft)
         assert kept_draft(care.doctor, ticket["id"]) == draft
-    for other in (care.patient, care.pharmacy, care.doctor2):
-        assert kept_draft(other, ticket["id"]) is None
+    for other, code in (
+        (care.patient, "NOT_YOUR_TICKET"),
+        (care.pharmacy, "TICKET_NOT_FOUND"),
+        (care.doctor2, "TICKET_NOT_FOUND"),
+    ):
+        assert refused(kept_draft, other, ticket["id"]) == (code, "")
         assert seen(other, "SELECT * FROM prescription_drafts") == []
 
 
@@ -289,3 +293,13 @@ def test_the_pharmacy_sees_nothing_at_all_before_it_is_sent_and_then_everything(
     versions = seen(care.pharmacy, "SELECT version FROM ticket_changes")
     assert versions == [{"version": sent["version"]}]
     assert seen(care.pharmacy, "SELECT name FROM care_parties WHERE kind = 'patient'") == [{"name": "Sample Patient"}]
+
+
+def test_a_prescription_goes_to_whom_it_was_shown_to_go(care: Care, settings_env: Settings) -> None:
+    ticket = ticket_at(care, TicketStatus.CREATED)
+    shown = ticket["secondary_provider_id"]
+    choose_receiver(care.doctor, choice(care, receiver=care.pharmacy2, appointment_id=ticket["appointment_id"]))
+    given = partial(save_prescription, care.doctor, ticket["id"], MEDICINES)
+    assert refused(given, receiver_id=shown) == ("RECEIVER_CHANGED", "")
+    assert notified(settings_env, ticket["id"]) == []
+    assert given(receiver_id=care.pharmacy2.party_id)["status"] == "sent"

@@ -321,3 +321,43 @@ def test_a_draft_is_written_by_its_doctor_in_their_own_name(care: Care, settings
     assert session(settings_env, care.doctor).refusal(keep, begun["id"], care.doctor2.person_id) == "42501"
     for who in (care.pharmacy, care.patient, care.doctor2):
         assert session(settings_env, who).refusal(keep, begun["id"], who.person_id) == "42501"
+
+
+def test_another_services_role_keeps_its_own_policies_and_gets_none_of_ours(care: Care, settings_env: Settings) -> None:
+    """Of a service whose tables were adopted, or that just shares the database."""
+    ticket = ticket_at(care, TicketStatus.SENT)
+    role = f"upstream_{uuid4().hex}"
+    with owner(settings_env.database_url) as cursor:
+        cursor.execute(f"CREATE ROLE {role}")
+        try:
+            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+            cursor.execute(f"GRANT SELECT ON chat_threads TO {role}")
+            cursor.execute(f"CREATE POLICY upstream ON chat_threads FOR SELECT TO {role} USING (order_type <> 'other')")
+            cursor.execute(f"SET ROLE {role}")
+            cursor.execute("SELECT set_config('dispatchlog.person', %s, false)", (str(care.doctor.person_id),))
+            cursor.execute("SELECT count(*) FROM chat_threads WHERE ticket_id = %s", (str(ticket["id"]),))
+            assert cursor.fetchone() == (1,)
+            for call in (
+                "care_identity(NULL, 1)",
+                "care_party()",
+                "care_put_party(gen_random_uuid(), 'doctor', 'x', NULL, true)",
+                "care_put_person(gen_random_uuid(), gen_random_uuid(), 'x', NULL, true)",
+                "care_unlink_person(gen_random_uuid())",
+                "care_find_patient(NULL, 'sample.patient@example.org')",
+                "tickets_unread('-1 day', 10)",
+            ):
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="permission denied for function"):
+                    cursor.execute(f"SELECT * FROM {call}")
+        finally:
+            cursor.execute("RESET ROLE")
+            cursor.execute("DROP POLICY IF EXISTS upstream ON chat_threads")
+            cursor.execute(f"DROP OWNED BY {role}")
+            cursor.execute(f"DROP ROLE {role}")
+
+
+def test_who_takes_part_is_changed_on_the_record(care: Care, settings_env: Settings) -> None:
+    person, name = uuid4(), "Pharmacist New"
+    for given in (name, name, "Pharmacist Renamed"):
+        put_person(PersonInput(person, care.pharmacy.party_id, given), source="clinic")
+    sql = "SELECT actor, detail ->> 'person' FROM operator_actions WHERE action = 'put_person'"
+    assert stored(settings_env, sql) == [("service:clinic", str(person))] * 2

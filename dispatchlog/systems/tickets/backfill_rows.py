@@ -45,9 +45,8 @@ WHERE is_legacy AND order_id = ANY(%s) ORDER BY id
 """
 _MEMBERS = "SELECT thread_id, party_id FROM chat_thread_members WHERE thread_id = ANY(%s) ORDER BY party_id"
 _SENDERS = "SELECT DISTINCT thread_id, sender_id FROM chat_messages WHERE thread_id = ANY(%s)"
-_TICKETED = """
-SELECT appointment_id, ticket_type FROM healthcare_tickets WHERE appointment_id = ANY(%s) AND status <> 'cancelled'
-"""
+# Also cancelled ones: what was taken back must not come back in the shape of an older prescription.
+_TICKETED = "SELECT appointment_id, ticket_type FROM healthcare_tickets WHERE appointment_id = ANY(%s)"
 _NUMBERS = "SELECT ticket_number FROM healthcare_tickets WHERE ticket_number = ANY(%s)"
 
 _NEW_TICKETS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from dispatchlog.engine.database import execute
+from dispatchlog.engine.database import execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.finding import hold_ticket, side_of, visible_ticket
 from dispatchlog.systems.tickets.identity import Identity, acting_as
@@ -52,7 +52,9 @@ def move_ticket(who: Identity, ticket_id: UUID, status: TicketStatus, *, reason:
         _require_move(ticket, side, status, clean)
         execute(_MOVE, (status, ticket_id))
         moved = visible_ticket(ticket_id)
-        _tell(moved, side)
+        # The reason is the timeline's: what it says of a patient does not belong into the log of dispatches.
+        with transaction(who.actor):
+            _tell(moved, side)
         return moved, True
 
 

@@ -64,7 +64,8 @@ def _identity(person_id: UUID | None, user_id: int | None) -> Identity:
         party_id=row["party_id"],
         kind=PartyKind(row["kind"]),
         party_name=row["party_name"],
-        actor=row["email"] or f"person:{row['person_id']}",
+        # With a token of their own it is them, but not their account with its second factor.
+        actor=f"person:{row['person_id']}" if user_id is None else row["email"],
     )
 
 

@@ -11,7 +11,7 @@ from dispatchlog.systems.tickets.inputs import MOST_ATTACHMENTS, MOST_BODY, Atta
 
 MOST_BYTES = 1 << 30
 _MOST_NAME = 255
-_MOST_URL = 2_000
+MOST_URL = 2_000
 
 # C0 and C1 controls (a message may hold tabs and line breaks), and halves of characters, which no UTF-8 can carry.
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -88,8 +88,8 @@ def _objection_to_name(name: str) -> str:
 
 
 def _objection_to_url(url: str) -> str:
-    if len(url) > _MOST_URL or not _URL.fullmatch(url):
-        return f"an address has {_MOST_URL} characters at the most, all of them of RFC 3986"
+    if len(url) > MOST_URL or not _URL.fullmatch(url):
+        return f"an address has {MOST_URL} characters at the most, all of them of RFC 3986"
     try:
         parts = urlsplit(url)
         known = (parts.hostname, parts.port)

@@ -72,7 +72,11 @@ def _chosen_again(who: Identity, ticket: Row | None, given: TicketInput) -> Row:
     if ticket["secondary_provider_id"] == given.receiver_id:
         return ticket
     if ticket["status"] != TicketStatus.CREATED:
-        message = f"ticket {ticket['ticket_number']} was sent, so its receiver stays; cancel it to choose another one"
+        ended = ticket["status"] == TicketStatus.COMPLETED
+        advice = (
+            "was completed; a new appointment has a new one" if ended else "was sent; cancel it to choose another one"
+        )
+        message = f"ticket {ticket['ticket_number']} {advice}"
         raise TicketError(message, code="TICKET_ALREADY_SENT", field="receiver_id")
     _require_receiver(who, given)
     execute("UPDATE healthcare_tickets SET secondary_provider_id = %s WHERE id = %s", (given.receiver_id, ticket["id"]))

@@ -20,7 +20,8 @@ from dispatchlog.systems.tickets.texts import MOST_NAME, one_line
 
 _MOST_EMAIL = 320
 _MOST_FOUND = 200
-_PUT_PERSON = "SELECT * FROM care_put_person(%s, %s, %s, %s, %s)"
+_PUT_PARTY = "SELECT *, updated_at >= now() AS changed FROM care_put_party(%s, %s, %s, %s, %s)"
+_PUT_PERSON = "SELECT *, updated_at >= now() AS changed FROM care_put_person(%s, %s, %s, %s, %s)"
 _RECEIVERS = """
 SELECT id, name FROM care_parties
 WHERE kind = %(kind)s AND active AND (%(text)s = '' OR strpos(lower(name), lower(%(text)s)) > 0)
@@ -47,7 +48,10 @@ def put_party(given: PartyInput, *, source: str) -> Row:
     values = (given.party_id, given.kind, name, _email(given.email), given.active)
     try:
         with transaction(f"service:{source}"):
-            return fetch_dicts("SELECT * FROM care_put_party(%s, %s, %s, %s, %s)", values)[0]
+            party = fetch_dicts(_PUT_PARTY, values)[0]
+            if party["changed"]:
+                log_action(f"service:{source}", "put_party", detail={"party": party["id"], "kind": party["kind"]})
+            return party
     except peewee.DatabaseError as error:
         if sqlstate(error) != "DL005":
             raise
@@ -66,7 +70,11 @@ def put_person(given: PersonInput, *, source: str) -> Row:
     values = (given.person_id, given.party_id, name, given.user_id, given.active)
     try:
         with transaction(f"service:{source}"):
-            return fetch_dicts(_PUT_PERSON, values)[0]
+            person = fetch_dicts(_PUT_PERSON, values)[0]
+            if person["changed"]:
+                detail = {"person": person["id"], "party": person["party_id"], "active": person["active"]}
+                log_action(f"service:{source}", "put_person", detail=detail)
+            return person
     except peewee.DatabaseError as error:
         if sqlstate(error) == "DL005":
             message = f"person {given.person_id} acts for another party, which never changes; use another id"

@@ -58,20 +58,28 @@ def keep_draft(who: Identity, ticket_id: UUID, draft: Draft) -> None:
 
 
 def kept_draft(who: Identity, ticket_id: UUID) -> Draft | None:
-    """What was kept of it; None: nothing, or nothing of this doctor's."""
+    """What was kept of it; None: nothing.
+
+    Raises:
+        TicketError: TICKET_NOT_FOUND, NOT_YOUR_TICKET.
+    """
     with acting_as(who):
+        _require_own(who, visible_ticket(ticket_id))
         rows = fetch_all("SELECT document FROM prescription_drafts WHERE ticket_id = %s", (ticket_id,))
     return rows[0][0] if rows else None
 
 
-def save_prescription(who: Identity, ticket_id: UUID, given: PrescriptionInput) -> Row:
+def save_prescription(
+    who: Identity, ticket_id: UUID, given: PrescriptionInput, *, receiver_id: UUID | None = None
+) -> Row:
     """Store it, link it, send the ticket and tell its receiver, in one transaction; the ticket's row comes back. Saying the
-    same again changes nothing; something else after it was sent is refused.
+    same again changes nothing; something else after it was sent is refused. It goes to `receiver_id` or, where that is said
+    and another one was chosen meanwhile, to nobody.
 
     Raises:
         TicketError: TICKET_NOT_FOUND, NOT_YOUR_TICKET, PRESCRIPTION_FIXED (sent with other content), TICKET_ENDED,
             PRESCRIPTION_EMPTY, ITEM_INVALID (`field` is items[2].name, ...), INVALID_TEXT (notes), RECEIVER_NOT_FOUND (not
-            active any more).
+            active any more), RECEIVER_CHANGED.
     """
     with refusals(), acting_as(who):
         ticket = _own_ticket(who, ticket_id)
@@ -81,6 +89,9 @@ def save_prescription(who: Identity, ticket_id: UUID, given: PrescriptionInput) 
         if ticket["prescription_id"] is not None:
             _require_same(ticket, prescription)
             return ticket
+        if receiver_id not in (None, ticket["secondary_provider_id"]):
+            message = f"another receiver was chosen for ticket {ticket['ticket_number']} meanwhile; look at it again"
+            raise TicketError(message, code="RECEIVER_CHANGED")
         _require_receiver(ticket)
         _store(who, ticket, prescription)
         sent = visible_ticket(ticket_id)
@@ -89,11 +100,14 @@ def save_prescription(who: Identity, ticket_id: UUID, given: PrescriptionInput) 
 
 
 def _own_ticket(who: Identity, ticket_id: UUID) -> Row:
-    ticket = visible_ticket(ticket_id)
+    _require_own(who, visible_ticket(ticket_id))
+    return hold_ticket(ticket_id)
+
+
+def _require_own(who: Identity, ticket: Row) -> None:
     if side_of(who, ticket) is not Side.PRIMARY:
         message = f"ticket {ticket['ticket_number']} is written by its doctor alone"
         raise TicketError(message, code="NOT_YOUR_TICKET")
-    return hold_ticket(ticket_id)
 
 
 def _require_open(ticket: Row) -> None:
