@@ -15,6 +15,7 @@ from tests.dashboard.samples import form_in
 from tests.dashboard.second_factors import App, forget_used_codes, give_second_factor
 from tests.dashboard.test_browser import Site, chromium, site, violations
 from tests.dashboard.test_browser_doors import sign_in
+from tests.dashboard.ticket_accounts import link_accounts
 
 __all__ = ["chromium", "site"]  # fixtures
 
@@ -199,8 +200,9 @@ def test_an_administrator_links_an_account_to_whom_it_acts_for(site: Site) -> No
 @pytest.mark.parametrize("role", ["doctor", "patient"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_party_of_tickets_works_here_without_a_request_that_is_refused(site: Site, role: str, scheme: str) -> None:
+    link_accounts()
     page = site.visitor(scheme=scheme)
-    page.goto(f"{site.url}/sign-in")
+    page.goto(f"{site.url}/sign-in?next=/account")
     sign_in(page, f"{role}@example.org", PASSWORD)
     expect(page.get_by_role("button", name="Sign out", exact=True)).to_be_visible()
     refused: list[str] = []

@@ -32,13 +32,10 @@ from dispatchlog.systems import registry
 from dispatchlog.systems.courier import couriers
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import make_people, served
-from tests.dashboard.conftest import cheap_passwords, one_chromium
 from tests.dashboard.test_browser import Site
 from tests.ports import free_port
 from tests.scenarios.processes import mailbox, running, wait_for
 from tests.sockets.samples import kill, start_sockets
-
-__all__ = ["cheap_passwords", "one_chromium"]  # fixtures
 
 SECRET, TOKEN = "a-secret-of-the-webhooks-long-enough", "sandbox"
 # What a busy machine may need; without its socket a page asks every 60 s.

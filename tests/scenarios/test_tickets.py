@@ -26,15 +26,12 @@ from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import PASSWORD, make_people, served
-from tests.dashboard.conftest import cheap_passwords, one_chromium
 from tests.dashboard.test_browser import Site
 from tests.dashboard.ticket_accounts import link_accounts
 from tests.ports import free_port
 from tests.scenarios.processes import mailbox, running, wait_for
 from tests.sockets.samples import kill, start_sockets
 from tests.systems.ticket_samples import Care
-
-__all__ = ["cheap_passwords", "one_chromium"]  # fixtures
 
 # What a busy machine may need; without its socket a page asks every 60 s.
 SOON_MS, ASKED_MS = 60_000, 120_000
