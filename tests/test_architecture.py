@@ -29,7 +29,7 @@ STATUS_WRITERS = {f"dispatchlog/engine/{name}.py" for name in ("ledger", "claims
 # Modules of one system; everything else in dispatchlog/systems is a system of its own.
 ONE_SYSTEM = {"form_links"}
 KITS = re.compile(r"kits?(_|$)")
-SHARED = {"registry", "mail", ""}
+SHARED = {"registry", "mail", "mail_letter", ""}
 
 
 def files(*parts: str) -> list[Path]:

@@ -158,8 +158,11 @@ def join_what_they_may(everybody: Everybody, room: str) -> None:
 def no_word_too_many(everybody: Everybody, ticket: Placed, logged: str) -> None:
     """Events have ids, numbers and statuses, and nothing says a name, a medicine or what was written."""
     state = {"ticketId", "ticketNumber", "status", "version", "traceId", "updatedAt"}
-    assert fields(everybody.people["doctor"]) == {
-        "ticket.updated": {frozenset(state), frozenset(state | {"threadId", "lastNumber"})},
+    heard = fields(everybody.people["doctor"])
+    # On joining it has two fields more; a change that is quicker takes its place.
+    assert frozenset(state) in heard["ticket.updated"]
+    assert heard.pop("ticket.updated") <= {frozenset(state), frozenset(state | {"threadId", "lastNumber"})}
+    assert heard == {
         "message.created": {frozenset({"ticketId", "threadId", "number", "senderPartyId", "traceId"})},
         "message.read": {frozenset({"ticketId", "threadId", "partyId", "readNumber", "traceId"})},
     }
