@@ -14,13 +14,6 @@ from dispatchlog.systems.tickets.states import ENDED, OPEN, PartyKind, Side, Tic
 
 CREATED, SENT, RECEIVED, READY, COMPLETED, CANCELLED = TicketStatus
 
-TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        TicketType.PRESCRIPTION: "Prescription",
-        TicketType.LAB_REQUEST: "Lab request",
-        TicketType.REFERRAL: "Referral",
-    }
-)
 # What a completed prescription is called.
 _HANDED_OVER: Final = "Handed over"
 # What receives a ticket of each type, as a sentence names it.

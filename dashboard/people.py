@@ -16,7 +16,7 @@ from dashboard.account import browser
 from dashboard.audit_filter import name_of_actor
 from dashboard.context import acting_person
 from dashboard.people_queries import every_role
-from dashboard.person_links import KINDS, NEW, link_of, read_choice
+from dashboard.person_links import NEW, link_of, read_choice
 from dashboard.presentation import upper_first
 from dashboard.role_wording import in_words
 from dashboard.sessions import open_sessions, session_hash
@@ -24,6 +24,7 @@ from dashboard.sign_in import must_have_second_factor
 from dispatchlog import account_links, people, second_factor
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.people import Person
+from dispatchlog.systems.tickets.states import KIND_WORDS
 
 pages = Blueprint("people", __name__, url_prefix="/people")
 
@@ -99,7 +100,7 @@ def show(user_id: int) -> str:
         actor_name=name_of_actor(person.email),
         link=link_of(user_id),
         new_parties=NEW,
-        kinds=KINDS,
+        kinds=KIND_WORDS,
         takes_part=any(TICKETS in role.permissions for role in roles if role.name in person.roles),
     )
 

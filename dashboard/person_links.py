@@ -16,17 +16,9 @@ from dispatchlog.account_links import find_party
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.inputs import TicketError
 from dispatchlog.systems.tickets.parties import parties_to_choose, party_of_account
-from dispatchlog.systems.tickets.states import PartyKind
+from dispatchlog.systems.tickets.states import KIND_WORDS, PartyKind
 
 MOST_CHOICES = 200
-KINDS = MappingProxyType(
-    {
-        PartyKind.DOCTOR: "Doctor",
-        PartyKind.PHARMACY: "Pharmacy",
-        PartyKind.LABORATORY: "Laboratory",
-        PartyKind.PATIENT: "Patient",
-    }
-)
 # Patients are never listed: one who exists already is named by id.
 _LISTED = MappingProxyType(
     {
@@ -47,7 +39,7 @@ class Link:
 
     @property
     def kind(self) -> str:
-        return KINDS[PartyKind(self.party["kind"])] if self.party else ""
+        return KIND_WORDS[self.party["kind"]] if self.party else ""
 
     @property
     def is_active(self) -> bool:

@@ -216,4 +216,4 @@ def _leave(ticket_id: UUID, words: str) -> Response:
 
 
 def _ticket_address(ticket_id: UUID) -> str:
-    return f"{url_for('tickets.every_ticket')}/{ticket_id}"
+    return url_for("ticket.show", ticket_id=ticket_id)

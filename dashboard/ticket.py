@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from flask import Blueprint, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import TICKETS, needs
@@ -20,7 +20,7 @@ from dashboard.context import back_or, reason_given
 from dashboard.courier_order import safe_link
 from dashboard.courier_queries import as_uuid
 from dashboard.errors import wants_json
-from dashboard.ticket_words import KINDS, TYPES, happenings, move_words, refusal, size_words, spoken_of
+from dashboard.ticket_words import happenings, move_words, refusal, size_words, spoken_of
 from dashboard.ticket_words import ticket_state as state_words
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.handling import move_ticket, open_ticket
@@ -28,7 +28,7 @@ from dispatchlog.systems.tickets.identity import Identity
 from dispatchlog.systems.tickets.inputs import MOST_BODY, MessageInput, TicketError
 from dispatchlog.systems.tickets.messages import MessagePage, mark_read, message_page, send_message
 from dispatchlog.systems.tickets.reading import TicketState, ticket_state, ticket_timeline
-from dispatchlog.systems.tickets.states import Side, TicketStatus
+from dispatchlog.systems.tickets.states import KIND_WORDS, TYPE_WORDS, Side, TicketStatus
 
 pages = Blueprint("ticket", __name__, url_prefix="/tickets/<uuid:ticket_id>")
 
@@ -173,7 +173,7 @@ def _page(ticket_id: UUID, draft: Draft) -> str:
         **_shown(who, state, shown),
         draft=draft,
         most_body=MOST_BODY,
-        list_address=back_or(_address_of("tickets.every_ticket") or url_for("ticket.show", ticket_id=ticket_id)),
+        list_address=back_or(url_for("tickets.every_ticket")),
     )
 
 
@@ -186,8 +186,8 @@ def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, An
         "who": who,
         "ticket": ticket,
         "state": state_words(ticket["status"], ticket["ticket_type"]),
-        "type_words": TYPES[ticket["ticket_type"]],
-        "kind_words": KINDS,
+        "type_words": TYPE_WORDS[ticket["ticket_type"]],
+        "kind_words": KIND_WORDS,
         "side": state.side,
         "parties": [(side, state.parties[side]) for side in (Side.PRIMARY, Side.SECONDARY, Side.PATIENT)],
         "thread": state.thread,
@@ -195,7 +195,7 @@ def _shown(who: Identity, state: TicketState, page: MessagePage) -> dict[str, An
         "items": state.items,
         "moves": [(to, move_words(to, ticket["ticket_type"])) for to in state.moves],
         "may_receive": state.side is Side.SECONDARY and ticket["status"] == TicketStatus.SENT,
-        "write_address": _address_of("prescription_form.write", ticket_id=ticket["id"])
+        "write_address": url_for("prescription_form.write", ticket_id=ticket["id"])
         if TicketStatus.SENT in state.moves
         else "",
         "closed": ticket["status"] == TicketStatus.CANCELLED,
@@ -249,11 +249,6 @@ def _refused(ticket_id: UUID, error: TicketError) -> Response:
 
 def _back(ticket_id: UUID) -> Response:
     return redirect(url_for("ticket.show", ticket_id=ticket_id), 303)
-
-
-def _address_of(endpoint: str, **values: Any) -> str:
-    """The page's address; "" in an application without it."""
-    return url_for(endpoint, **values) if endpoint in current_app.view_functions else ""
 
 
 def _number(name: str) -> int | None:

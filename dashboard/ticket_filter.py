@@ -13,9 +13,9 @@ from werkzeug.datastructures import MultiDict
 from dashboard.days import BetweenDays, parse_day
 from dashboard.filters import LEAST_SEARCH_CHARACTERS, MOST_SEARCH_CHARACTERS, parse_position
 from dashboard.filters import Position as ListPosition
-from dashboard.party_wording import TYPES, Tab, tabs_of
+from dashboard.party_wording import Tab, tabs_of
 from dispatchlog.systems.tickets.reading import Position, TicketQuery
-from dispatchlog.systems.tickets.states import PartyKind, TicketType
+from dispatchlog.systems.tickets.states import TYPE_WORDS, PartyKind, TicketType
 
 # What carries a filter from the form to the address, besides the search.
 FIELDS = ("status", "type", "from", "to", "unread", "sort")
@@ -95,7 +95,7 @@ class TicketsFilter(BetweenDays):
     def in_words(self) -> str:
         """What it lets through, without what was searched for."""
         parts = [self.tab.label]
-        parts += [TYPES[self.ticket_type]] if self.ticket_type else []
+        parts += [TYPE_WORDS[self.ticket_type]] if self.ticket_type else []
         parts += [f"from {self.since}"] if self.since else []
         parts += [f"to {self.until}"] if self.until else []
         parts += ["unread"] if self.unread else []
@@ -142,9 +142,9 @@ def _tab(key: str, kind: PartyKind, problems: list[str]) -> Tab:
 
 
 def _type(value: str, problems: list[str]) -> TicketType | None:
-    if value and value not in TYPES:
-        problems.append(f"Type “{value[:40]}” is not known; it is one of {', '.join(TYPES)}.")
-    return TicketType(value) if value in TYPES else None
+    if value and value not in TYPE_WORDS:
+        problems.append(f"Type “{value[:40]}” is not known; it is one of {', '.join(TYPE_WORDS)}.")
+    return TicketType(value) if value in TYPE_WORDS else None
 
 
 def _search(text: str, problems: list[str]) -> str:

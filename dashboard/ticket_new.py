@@ -11,13 +11,13 @@ from dashboard.access import TICKETS, needs
 from dashboard.acting import acting_identity
 from dashboard.context import line_given
 from dashboard.courier_queries import as_uuid
-from dashboard.party_wording import RECEIVER_WORDS, TYPES
+from dashboard.party_wording import RECEIVER_WORDS
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.identity import Identity
 from dispatchlog.systems.tickets.inputs import TicketError, TicketInput
 from dispatchlog.systems.tickets.opening import choose_receiver
 from dispatchlog.systems.tickets.parties import find_patient, find_receivers
-from dispatchlog.systems.tickets.states import RECEIVERS, PartyKind, TicketStatus, TicketType
+from dispatchlog.systems.tickets.states import RECEIVERS, TYPE_WORDS, PartyKind, TicketStatus, TicketType
 
 pages = Blueprint("ticket_new", __name__, url_prefix="/tickets/new")
 
@@ -62,7 +62,7 @@ def begin() -> str | Response | tuple[str, int]:
         return _form(who, ticket_type, given, _refusal(error)), 409
     if ticket["status"] != TicketStatus.CREATED:
         flash("This appointment's ticket was sent before; here it is.", "warn")
-        return redirect(f"{url_for('tickets.every_ticket')}/{ticket['id']}", 303)
+        return redirect(url_for("ticket.show", ticket_id=ticket["id"]), 303)
     return redirect(url_for("prescription_form.write", ticket_id=ticket["id"]), 303)
 
 
@@ -81,7 +81,7 @@ def _doctor() -> Identity:
 
 
 def _type(value: str) -> TicketType:
-    return TicketType(value) if value in TYPES else TicketType.PRESCRIPTION
+    return TicketType(value) if value in TYPE_WORDS else TicketType.PRESCRIPTION
 
 
 def _read(
@@ -114,7 +114,7 @@ def _form(
     return render_template(
         "ticket_new.html",
         ticket_type=ticket_type,
-        types=TYPES,
+        types=TYPE_WORDS,
         receiver_word=RECEIVER_WORDS[ticket_type],
         given=given,
         problems=problems or {},

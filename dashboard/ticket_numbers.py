@@ -10,12 +10,9 @@ from flask import g
 
 from dashboard.acting import acting_identity
 from dispatchlog.systems.tickets.inputs import TicketError
-from dispatchlog.systems.tickets.reading import ticket_counts
+from dispatchlog.systems.tickets.listing import MOST_UNREAD
+from dispatchlog.systems.tickets.reading import MOST_COUNTED, ticket_counts
 from dispatchlog.systems.tickets.states import OPEN, TicketStatus
-
-# As far as the system of tickets counts.
-MOST_OF_STATUS = 1_000
-MOST_UNREAD = 100
 
 
 def own_counts() -> Mapping[str, int]:
@@ -31,7 +28,7 @@ def number_of(statuses: Sequence[TicketStatus]) -> str:
     if not statuses or any(status not in OPEN for status in statuses):
         return ""
     numbers = [own_counts().get(status, 0) for status in statuses]
-    return f"{sum(numbers):,}{'+' if any(number >= MOST_OF_STATUS for number in numbers) else ''}"
+    return f"{sum(numbers):,}{'+' if any(number >= MOST_COUNTED for number in numbers) else ''}"
 
 
 def number_unread() -> str:

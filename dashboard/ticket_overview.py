@@ -21,10 +21,8 @@ from dashboard.filters import Position as Place
 from dashboard.filters import parse_position
 from dashboard.ticket_overview_queries import access_until, notifications_of
 from dashboard.ticket_words import (
-    KINDS,
     NOTIFICATIONS,
     TICKET_STATES,
-    TYPES,
     happenings,
     size_words,
     spoken_of,
@@ -33,6 +31,7 @@ from dashboard.ticket_words import (
 from dispatchlog.systems.tickets.inputs import TicketError
 from dispatchlog.systems.tickets.overview import (
     EMERGENCY_MINUTES,
+    LEAST_REASON,
     OverviewQuery,
     TicketOverview,
     emergency_content,
@@ -41,12 +40,11 @@ from dispatchlog.systems.tickets.overview import (
 )
 from dispatchlog.systems.tickets.overview import ticket_overview as find_overview
 from dispatchlog.systems.tickets.reading import Position
-from dispatchlog.systems.tickets.states import TicketStatus, TicketType
+from dispatchlog.systems.tickets.states import KIND_WORDS, TYPE_WORDS, TicketStatus, TicketType
 
 pages = Blueprint("ticket_overview", __name__, url_prefix="/ticket-overview")
 
 PAGE_TICKETS = 50
-LEAST_REASON = 10
 # A beginning of a ticket's number. Anything else, such as a name, is looked up nowhere and stands in no address.
 _NUMBER = re.compile(r"TKT(?:-[0-9]{0,8}(?:(?<=[0-9]{8})-[A-Z0-9]{0,5})?)?")
 WHAT_IS_FOUND = (
@@ -80,7 +78,7 @@ def every_ticket() -> str:
         wanted=wanted,
         problems=problems,
         states=TICKET_STATES,
-        types=TYPES,
+        types=TYPE_WORDS,
         state_words=ticket_state,
         link=link,
         here=request.full_path,
@@ -159,8 +157,8 @@ def content(ticket_id: UUID) -> str | Response:
         "ticket_content.html",
         ticket=ticket,
         state=ticket_state(ticket["status"], ticket["ticket_type"]),
-        type_words=TYPES[ticket["ticket_type"]],
-        kind_words=KINDS,
+        type_words=TYPE_WORDS[ticket["ticket_type"]],
+        kind_words=KIND_WORDS,
         prescription=prescription,
         items=items,
         messages=messages,
@@ -208,8 +206,8 @@ def _page(found: TicketOverview, *, problem: str = "", reason: str = "") -> str:
         "ticket_overview_one.html",
         ticket=ticket,
         state=ticket_state(ticket["status"], ticket["ticket_type"]),
-        type_words=TYPES[ticket["ticket_type"]],
-        kind_words=KINDS,
+        type_words=TYPE_WORDS[ticket["ticket_type"]],
+        kind_words=KIND_WORDS,
         lines=happenings(found.timeline, ticket["ticket_type"]),
         reading=found.reading,
         messages=found.messages,

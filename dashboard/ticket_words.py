@@ -11,18 +11,8 @@ from typing import Final
 from dashboard.wording import State
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.inputs import MOST_BODY, TicketError
-from dispatchlog.systems.tickets.states import TicketStatus, TicketType
+from dispatchlog.systems.tickets.states import TYPE_WORDS, TicketStatus, TicketType
 
-TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        TicketType.PRESCRIPTION: "Prescription",
-        TicketType.LAB_REQUEST: "Lab request",
-        TicketType.REFERRAL: "Referral",
-    }
-)
-KINDS: Final[Mapping[str, str]] = MappingProxyType(
-    {"doctor": "Doctor", "pharmacy": "Pharmacy", "laboratory": "Laboratory", "patient": "Patient"}
-)
 # Who receives a ticket of each type, in a word.
 RECEIVER_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -87,7 +77,6 @@ class Happening:
     icon: str
     tone: str
     by: str
-    text: str = ""
     reason: str = ""
     is_status: bool = False
 
@@ -118,7 +107,7 @@ def _happening(entry: Row, ticket_type: str) -> Happening:
     else:
         usual = (str(entry["kind"]).replace("_", " ").capitalize(), "info", "off")
         words, icon, tone = _HAPPENED.get(entry["kind"], usual)
-        title = words.format(receiver=RECEIVER_WORDS[ticket_type], type=TYPES[ticket_type].lower())
+        title = words.format(receiver=RECEIVER_WORDS[ticket_type], type=TYPE_WORDS[ticket_type].lower())
     return Happening(
         id=entry["id"],
         at=entry["at"],

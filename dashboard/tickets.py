@@ -13,13 +13,13 @@ from dashboard.acting import acting_identity
 from dashboard.context import line_given
 from dashboard.dispatch_list import remember_search
 from dashboard.export import attachment
-from dashboard.party_wording import TYPES, patient_sentence, tabs_of, ticket_status, wait_of
+from dashboard.party_wording import patient_sentence, tabs_of, ticket_status, wait_of
 from dashboard.ticket_export import TicketsFile
 from dashboard.ticket_filter import FIELDS, SORTS, TicketsFilter, is_number, parse_tickets_filter
 from dashboard.ticket_numbers import number_of, number_unread
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.tickets.reading import ticket_page
-from dispatchlog.systems.tickets.states import PartyKind, Side, TicketStatus
+from dispatchlog.systems.tickets.states import TYPE_WORDS, PartyKind, Side, TicketStatus
 
 pages = Blueprint("tickets", __name__, url_prefix="/tickets")
 
@@ -41,7 +41,7 @@ def every_ticket() -> str:
         heading=_HEADINGS.get(who.kind, "Inbox"),
         wanted=wanted,
         tabs=tabs_of(who.kind),
-        types=TYPES,
+        types=TYPE_WORDS,
         sorts=SORTS,
         page=ticket_page(who, wanted.query(limit=PAGE_ROWS)),
         number_of=number_of,
@@ -87,4 +87,4 @@ def _ticket_page(row: Row) -> str:
     """Where a ticket is seen to: a doctor's unfinished one where it is written."""
     if row["status"] == TicketStatus.CREATED and row["side"] == Side.PRIMARY:
         return url_for("prescription_form.write", ticket_id=row["id"])
-    return f"{url_for('tickets.every_ticket')}/{row['id']}"
+    return url_for("ticket.show", ticket_id=row["id"])

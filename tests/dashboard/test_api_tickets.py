@@ -240,7 +240,9 @@ def test_only_a_persons_own_valid_token_lets_them_in(desk: TicketApi) -> None:
         return desk.api.error(desk.api.call("GET", "/tickets", token=token))[:2]
 
     assert desk.api.call("GET", "/tickets", token=good).status_code == 200
-    assert code(over) == code(good[:-1] + ("a" if good[-1] != "a" else "b")) == (401, "UNAUTHENTICATED")
+    content, _, signature = good.rpartition(".")  # the last character has bits that mean nothing, the first has none
+    forged = f"{content}.{'b' if signature[0] == 'a' else 'a'}{signature[1:]}"
+    assert code(over) == code(forged) == (401, "UNAUTHENTICATED")
     assert code(unknown) == (403, "PERSON_UNKNOWN")
     assert code(desk.api.token) == (403, "FORBIDDEN_SCOPE")
     with owner(settings.database_url) as cursor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from dispatchlog.systems.tickets.reading import ticket_state
 from tests.engine.lane import APPLICATION_ROLE, owner
 from tests.systems.ticket_rows import Placed, created_ticket, move, send, sent_ticket
 from tests.systems.ticket_samples import Care, care_database, seen
+from tests.systems.ticket_steps import at_once
 
 SCAN = AttachmentInput(
     "scan 1.pdf", "application/pdf", 48_213, "AB" * 32, "https://files.example.org/a/scan%201.pdf?v=1"
@@ -74,18 +74,6 @@ def mismarked(settings: Settings, thread_id: UUID) -> int:
     with owner(settings.database_url) as cursor:
         cursor.execute(_MISMARKED, (str(thread_id),))
         return int(cursor.fetchone()[0])
-
-
-def at_once(*jobs: Callable[[], Any]) -> list[Any]:
-    """What each job gives, all begun together on connections of their own."""
-    barrier = threading.Barrier(len(jobs))
-
-    def run(job: Callable[[], Any]) -> Any:
-        barrier.wait()
-        return job()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return [future.result() for future in [pool.submit(run, job) for job in jobs]]
 
 
 @contextmanager

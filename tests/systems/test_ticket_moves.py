@@ -15,7 +15,7 @@ from dispatchlog.systems.tickets.identity import Identity
 from dispatchlog.systems.tickets.states import TicketStatus
 from tests.engine.lane import application
 from tests.systems.ticket_samples import Care, care_database, seen
-from tests.systems.ticket_steps import at_once, notified, refused, stored, ticket_at, timeline_of
+from tests.systems.ticket_steps import at_once, notified, refused, statuses, stored, ticket_at
 
 CREATED, SENT, RECEIVED, READY, COMPLETED, CANCELLED = TicketStatus
 
@@ -35,10 +35,6 @@ def update(settings: Settings, who: Identity, ticket_id: UUID, status: TicketSta
         except psycopg2.Error as error:
             return str(error.pgcode)
         return "moved" if cursor.rowcount else "unseen"
-
-
-def statuses(settings: Settings, ticket_id: UUID) -> list[tuple[str | None, str | None]]:
-    return [(was, to) for kind, was, to in timeline_of(settings, ticket_id) if kind == "status"]
 
 
 def test_who_has_no_part_in_it_moves_nothing(care: Care, settings_env: Settings) -> None:

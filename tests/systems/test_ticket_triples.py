@@ -20,7 +20,7 @@ from dispatchlog.systems.tickets.states import MOVES, Side, TicketStatus
 from tests.engine.lane import APPLICATION_ROLE
 from tests.servers import Servers, fresh_database
 from tests.systems.ticket_samples import Care, care_database
-from tests.systems.ticket_steps import outcome, stored, ticket_at, timeline_of
+from tests.systems.ticket_steps import outcome, statuses, stored, ticket_at
 
 CREATED, SENT, RECEIVED, READY, COMPLETED, CANCELLED = TicketStatus
 DOCTOR, PHARMACY, PATIENT = Side
@@ -77,10 +77,6 @@ def update(settings: Settings, who: Identity, ticket_id: UUID, to: TicketStatus)
         except psycopg2.Error as error:
             return str(error.pgcode)
         return "moved" if cursor.rowcount else "unseen"
-
-
-def statuses(settings: Settings, ticket_id: UUID) -> list[tuple[str | None, str | None]]:
-    return [(was, to) for kind, was, to in timeline_of(settings, ticket_id) if kind == "status"]
 
 
 def test_the_rules_are_the_same_in_python_in_the_database_and_here(home: Home) -> None:

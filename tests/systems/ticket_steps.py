@@ -104,3 +104,8 @@ def notified(settings: Settings, ticket_id: UUID) -> list[tuple[str, str, UUID]]
         ticket_id,
     )
     return [(row[0], row[1], UUID(row[2])) for row in rows]
+
+
+def statuses(settings: Settings, ticket_id: UUID) -> list[tuple[str | None, str | None]]:
+    """From which status to which the ticket moved, oldest first."""
+    return [(was, to) for kind, was, to in timeline_of(settings, ticket_id) if kind == "status"]

@@ -16,7 +16,7 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.systems.tickets.identity import Identity, acting_as
 from dispatchlog.systems.tickets.inputs import MessageInput, TicketError
 from dispatchlog.systems.tickets.message_checks import checked_attachments, checked_body
-from dispatchlog.systems.tickets.refusals import is_refused_by_policy, sqlstate
+from dispatchlog.systems.tickets.refusals import sqlstate
 
 MOST_PAGE = 200
 MOST_NUMBER = (1 << 63) - 1
@@ -165,8 +165,6 @@ def _insert(who: Identity, client_message_id: UUID, told: Row) -> bool:
     except peewee.DatabaseError as error:
         if sqlstate(error) == "23505":
             return False
-        if sqlstate(error) == "42501" and not is_refused_by_policy(error):
-            raise
         raise _refusal(sqlstate(error), told["thread_id"]) or error from error
     return True
 

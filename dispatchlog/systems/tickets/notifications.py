@@ -17,7 +17,7 @@ from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.mail_letter import mail_letter
-from dispatchlog.systems.tickets.states import TicketType
+from dispatchlog.systems.tickets.states import TYPE_WORDS
 from models import TicketNotification
 
 LANE = "ticket_notification"
@@ -27,11 +27,6 @@ SENT, READY, CANCELLED, UNREAD = "SENT", "READY", "CANCELLED", "UNREAD"
 _UNREAD_USEFUL = timedelta(days=1)
 _MOST_UNREAD = 500
 
-_TYPES = {
-    TicketType.PRESCRIPTION: "Prescription",
-    TicketType.LAB_REQUEST: "Lab request",
-    TicketType.REFERRAL: "Referral",
-}
 _HEADLINES = {SENT: "sent to you", READY: "ready", CANCELLED: "cancelled", UNREAD: "unread messages"}
 _SENTENCES = {
     SENT: "It waits for you to open it.",
@@ -126,7 +121,7 @@ def _enqueue(
 
 def _compose(row: Row) -> Letter:
     context = {
-        "what": f"{_TYPES[TicketType(row['ticket_type'])]} {row['ticket_number']}",
+        "what": f"{TYPE_WORDS[row['ticket_type']]} {row['ticket_number']}",
         "headline": _HEADLINES[row["kind"]],
         "sentence": _SENTENCES[row["kind"]],
         "link": f"{get_settings().effective_public_url}/tickets/{row['ticket_id']}",

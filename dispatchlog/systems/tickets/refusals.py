@@ -23,14 +23,12 @@ _REFUSALS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
-def is_refused_by_policy(error: peewee.DatabaseError) -> bool:
-    """Whether row-level security refused it; a right that is missing is a fault of the installation."""
-    return sqlstate(error) == "42501" and "row-level security" in str(error)
-
-
 def sqlstate(error: peewee.DatabaseError) -> str:
-    """PostgreSQL's code of the error, or ""."""
-    return getattr(_cause(error), "pgcode", None) or ""
+    """PostgreSQL's code of the error, or "". Of those that miss a right only what row-level security refused has one: any
+    other right that is missing is a fault of the installation.
+    """
+    state = getattr(_cause(error), "pgcode", None) or ""
+    return "" if state == "42501" and "row-level security" not in str(error) else state
 
 
 def constraint(error: peewee.DatabaseError) -> str:
@@ -44,7 +42,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except peewee.DatabaseError as error:
-        if sqlstate(error) not in _REFUSALS or (sqlstate(error) == "42501" and not is_refused_by_policy(error)):
+        if sqlstate(error) not in _REFUSALS:
             raise
         code, message = _REFUSALS[sqlstate(error)]
         raise TicketError(message, code=code) from error

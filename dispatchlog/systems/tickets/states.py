@@ -46,6 +46,16 @@ class Side(StrEnum):
     PATIENT = "patient"
 
 
+# What each type and kind is called, wherever a person reads it.
+TYPE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        TicketType.PRESCRIPTION: "Prescription",
+        TicketType.LAB_REQUEST: "Lab request",
+        TicketType.REFERRAL: "Referral",
+    }
+)
+KIND_WORDS: Mapping[str, str] = MappingProxyType({kind: kind.value.capitalize() for kind in PartyKind})
+
 ENDED = frozenset({TicketStatus.COMPLETED, TicketStatus.CANCELLED})
 OPEN = tuple(status for status in TicketStatus if status not in ENDED)
 
