@@ -45,16 +45,18 @@ _NO_OLDER_FAILED = """ AND NOT EXISTS (
 
 
 @lru_cache(maxsize=256)
-def _plain_sql(lane: Lane, *, urgent: bool, suspects: bool, released: str = "") -> str:
+def _plain_sql(table: str, *, ordered: bool, routed: bool, urgent: bool, suspects: bool, released: str = "") -> str:
     where = _DUE + released
-    if lane.ordered:
+    if ordered:
         where += " AND t.ordering_key IS NULL"
+    if routed:
+        where += " AND t.route = %(route)s"
     if urgent:
         where += " AND t.priority > 0"
     where += _SUSPECT if suspects else _BATCHABLE
     return (
-        f"WITH due AS MATERIALIZED (SELECT t.id FROM {lane.table} t WHERE {where}"
-        " ORDER BY t.due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)" + _TAKE.format(table=lane.table)
+        f"WITH due AS MATERIALIZED (SELECT t.id FROM {table} t WHERE {where}"
+        " ORDER BY t.due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)" + _TAKE.format(table=table)
     )
 
 
@@ -273,22 +275,27 @@ def _is_busy(lane: Lane, route: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _due_routes_sql(table: str) -> str:
+def _due_routes_sql(table: str, *, in_turn: bool) -> str:
     next_route = f"SELECT o.route FROM {table} o WHERE o.status = 'PENDING'{{after}} ORDER BY o.route LIMIT 1"
     return (
         f"WITH RECURSIVE r AS (({next_route.format(after='')}) UNION ALL SELECT n.route FROM r CROSS JOIN LATERAL"
         f" ({next_route.format(after=' AND o.route > r.route')}) n) SELECT r.route FROM r"
         f" WHERE (SELECT min(o.due_at) FROM {table} o WHERE o.status = 'PENDING' AND o.route = r.route) <= now()"
-        f" AND NOT EXISTS (SELECT FROM {table} q WHERE q.route = r.route AND q.status = 'QUEUED')"
+        + (
+            f" AND NOT EXISTS (SELECT FROM {table} q WHERE q.route = r.route AND q.status = 'QUEUED')"
+            if in_turn
+            else ""
+        )
     )
 
 
 def due_routes(lane: Lane) -> list[str]:
-    """The names of the lane's routes by which something is due and nothing is on its way, in the order of their names.
+    """The names of the lane's routes by which something is due, in the order of their names; where rows leave in turn, of
+    those by which nothing is on its way.
 
     A loose index scan: one probe per route with waiting rows. A route all of whose due rows are held counts too.
     """
-    return [row[0] for row in fetch_all(_due_routes_sql(lane.table))]
+    return [row[0] for row in fetch_all(_due_routes_sql(lane.table, in_turn=lane.in_turn))]
 
 
 def _released(lane: Lane) -> tuple[str, ...]:
@@ -301,16 +308,18 @@ def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key:
 
     The caller makes the token first and keeps it, so a claim whose COMMIT reply was lost can be found again. An ordered
     lane gives the head of each key, searching keys greater than `after_key` first and then from the beginning. A lane
-    through a route gives that route's next run.
+    through a route gives that route's next run, or its due rows where they do not leave in turn.
 
     Raises:
         NotInTransaction: outside a transaction.
         peewee.IntegrityError: an ordering key is already held by another claim; roll back and try again.
     """
     require_transaction()
-    if lane.route is not None:
+    if lane.takes_turns:
         return claim_run(lane, token=token, worker_id=worker_id, limit=limit)
-    params = {"token": token, "worker_id": worker_id, "sweep_job": lane.sweep_job}
+    route = lane.route.name if lane.route else ""
+    params = {"token": token, "worker_id": worker_id, "sweep_job": lane.sweep_job, "route": route}
+    shape = {"ordered": lane.ordered, "routed": lane.route is not None}
     rows: list[Row] = []
     if lane.ordered:
         sql = _ordered_sql(lane, suspects=False)
@@ -320,11 +329,11 @@ def claim_due(lane: Lane, *, token: UUID, worker_id: int, limit: int, after_key:
     for urgent in (True, False):
         for released in _released(lane):
             if len(rows) < limit:
-                sql = _plain_sql(lane, urgent=urgent, suspects=False, released=released)
+                sql = _plain_sql(lane.table, **shape, urgent=urgent, suspects=False, released=released)
                 rows += fetch_dicts(sql, {**params, "limit": limit - len(rows)})
     for released in _released(lane):
         if not rows:
-            sql = _plain_sql(lane, urgent=False, suspects=True, released=released)
+            sql = _plain_sql(lane.table, **shape, urgent=False, suspects=True, released=released)
             rows += fetch_dicts(sql, {**params, "limit": 1})
     if not rows and lane.ordered:
         rows += fetch_dicts(_ordered_sql(lane, suspects=True), {**params, "limit": 1, "after": ""})

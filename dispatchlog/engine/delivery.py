@@ -156,7 +156,7 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> Drained:
             rows = _claim(lane, runtime, token, worker_id=worker_id, limit=granted) if granted else []
             if rows:
                 crash_point("claimed")
-                if len(rows) == granted and lane.route is None:
+                if len(rows) == granted and not lane.takes_turns:
                     runtime.waker.wake(lane)  # there may be more, for another slot to begin with while this one sends
                 batch.deliver(rows)
             return Drained(len(rows), batch.sent, 0.0 if granted else wait_seconds)
@@ -254,7 +254,7 @@ class _Batch:
 
     def _is_held(self, row: Row) -> bool:
         """Whether an earlier row of its run that must leave first has not left."""
-        if self.lane.route is None or not self._stuck:
+        if self.lane.route is None or not self.lane.in_turn or not self._stuck:
             return False
         return self.lane.route.in_line or row["ordering_key"] in self._stuck
 
@@ -269,11 +269,11 @@ class _Batch:
         ):
             return Result(row, outcome.key_expired(row))
         fence: Callable[[], None] = _no_fence
-        if gateway.kind is not GatewayKind.IDEMPOTENT:
+        if gateway.kind is not GatewayKind.IDEMPOTENT or self.lane.may_leave is not None:
             try:
                 self.runtime.presence.check(self.worker_id)
                 if not self._mark(row):
-                    return None  # rescued in the meantime: not ours any more, and nothing has left
+                    return None  # rescued in the meantime, or refused: not ours any more, and nothing has left
             except FenceLost as error:
                 return Result(row, self._judge(error, row))
             crash_point("marked")
@@ -308,7 +308,12 @@ class _Batch:
 
     def _mark_once(self, row: Row) -> bool:
         with transaction(f"worker:{self.worker_id}"):
-            return ledger.mark_sending(self.lane, row, worker_id=self.worker_id)
+            refusal = self.lane.may_leave(row) if self.lane.may_leave is not None else None
+            if refusal is None:
+                return ledger.mark_sending(self.lane, row, worker_id=self.worker_id)
+        with transaction(f"worker:{self.worker_id}", refusal.reason):
+            ledger.refuse(self.lane, row, refusal)
+        return False
 
     def _judge(self, error: DispatchlogError, row: Row) -> Verdict:
         gateway = self.lane.gateway

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -30,9 +31,18 @@ class Letter:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a claimed row must not leave now: it is put off `until` then, or, without such an instant, never leaves."""
+
+    code: str
+    reason: str
+    until: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Route:
-    """One endpoint among those a lane's rows go to: its rows leave in the order of their insertion, one run at a time.
+    """One endpoint among those a lane's rows go to; in what order they leave by it is said by the lane's `in_turn`.
 
     Attributes:
         name: what the rows' column `route` holds.
@@ -75,6 +85,10 @@ class Lane:
             on (ordering_key, seq) where status = 'FAILED' and ordering_key is not null.
         routes: the routes in force by name, where the rows are divided among endpoints by their column `route`; the lane's
             own gateway then only stands for all of them in words, and its table is a `routed_lane_table`.
+        in_turn: by each route rows leave in the order of their insertion, one run at a time; else as they become due, as
+            in a lane without routes.
+        may_leave: the last question before a row leaves, asked in the transaction that marks it as leaving, so that
+            nothing committed before is overlooked; a Refusal keeps it.
         goes_stale: a row that waits longer than its `stale_at` fails as TOO_OLD; a person's retry lifts that limit.
         route: the route that this lane is sent through; None for the lane as a whole.
         queue, actor: where a wake-up for this lane goes.
@@ -105,6 +119,8 @@ class Lane:
     ordered: bool = False
     failed_blocks: bool = False
     routes: Callable[[], Mapping[str, Route]] | None = None
+    in_turn: bool = True
+    may_leave: Callable[[Row], Refusal | None] | None = None
     goes_stale: bool = False
     route: Route | None = None
     queue: str = "dispatch"
@@ -141,6 +157,11 @@ class Lane:
             burst=route.burst,
             route=route,
         )
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether what it claims is a run, which leaves before the next one is claimed."""
+        return self.route is not None and self.in_turn
 
     def of(self, row: Row) -> Lane:
         """The lane as this row is sent: itself, or through the row's route where it has one that is known."""

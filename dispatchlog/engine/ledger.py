@@ -19,7 +19,7 @@ from psycopg2.extras import execute_values
 
 from dispatchlog.engine.database import database, execute, fetch_dicts, require_transaction
 from dispatchlog.engine.errors import NaiveInstant
-from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.engine.lanes import Lane, Refusal, Row
 from dispatchlog.engine.outcome import Verdict
 from dispatchlog.engine.states import Status
 from dispatchlog.engine.tables import new_id
@@ -303,6 +303,28 @@ def release(lane: Lane, token: UUID, ids: Sequence[UUID]) -> int:
     )
     prove_sent(lane, ids)
     return int(released.rowcount)
+
+
+def refuse(lane: Lane, row: Row, refusal: Refusal) -> bool:
+    """Give one claimed row back because it must not leave: until then, or for good; False: it is no longer ours.
+
+    A row that may have left at an earlier try cannot be cancelled, so it fails with the refusal's code.
+    """
+    require_transaction()
+    if not release(lane, row["claim_token"], [row["id"]]):
+        return False
+    change = (
+        "due_at = %s"
+        if refusal.until
+        else "status = CASE WHEN first_claimed_at IS NULL THEN 'CANCELLED' ELSE 'FAILED' END"
+    )
+    values = (refusal.until,) if refusal.until else ()
+    execute(
+        f"UPDATE {lane.table} SET {change}, last_error_code = %s, last_error = %s, updated_at = clock_timestamp()"
+        " WHERE id = %s AND status = 'PENDING'",
+        (*values, refusal.code, refusal.reason, row["id"]),
+    )
+    return True
 
 
 def expire_due(lane: Lane) -> int:

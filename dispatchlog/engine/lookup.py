@@ -47,7 +47,7 @@ WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt
 
 def look_up_due(lane: Lane, *, worker_id: int, limit: int = 10) -> int:
     """Ask about the lane's rows in doubt whose time has come; how many were settled comes back."""
-    if lane.gateway.kind is not GatewayKind.LOOKUP:
+    if not any(gateway.kind is GatewayKind.LOOKUP for gateway in lane.gateways()):
         return 0
     with transaction(f"look-up:{worker_id}"):
         rows = fetch_dicts(
@@ -62,6 +62,7 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
     Anybody may ask at any time, but "absent" proves something only if the sender's end was known, before the question,
     for as long as the provider may take to show an acceptance: what it wrote at its last moment is shown by then.
     """
+    lane = lane.of(row)
     ended = sender_ended_seconds_ago(row)
     conclusive = ended is not None and ended >= lane.gateway.indexing_delay.total_seconds()
     found = ask(lane, row)

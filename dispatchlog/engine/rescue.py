@@ -110,7 +110,8 @@ def _take_over(lane: Lane, rows: list[Held]) -> int:
                 "tokens": [row[1] for row in unmarked],
                 "most": MOST_RESCUES,
                 # An endpoint may have become another kind since the row was claimed.
-                "may_have_left": gateway.kind is GatewayKind.IDEMPOTENT or lane.route is not None,
+                "may_have_left": lane.may_leave is None
+                and (gateway.kind is GatewayKind.IDEMPOTENT or lane.route is not None),
             },
         ).rowcount
     if marked:
