@@ -21,6 +21,7 @@ from peewee import (
     IntegerField,
     SmallIntegerField,
     TextField,
+    TimeField,
     UUIDField,
     fn,
 )
@@ -266,7 +267,8 @@ class ServiceToken(Table):
         constraints=[
             Check(
                 "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
-                "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act,tickets:people}'"
+                "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act,tickets:people,"
+                "comm:write,comm:read,comm:contact,comm:manage}'"
                 " AND scopes <> '{}'"
             )
         ],
@@ -1272,6 +1274,555 @@ class TicketNotification(Dispatch):
         indexes = ((("ticket", "kind", "about", "party"), True),)
 
 
+_PURPOSES = "('appt_confirm', 'appt_reminder', 'no_show', 'rx_refill', 'lab_ready', 'campaign_education', 'urgent')"
+_CHANNELS = "channel IN ('email', 'sms', 'whatsapp')"
+_NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
+_FALSE = [SQL("DEFAULT false")]
+_EMPTY_OBJECT = [SQL("DEFAULT '{}'")]
+_EMPTY_LIST = [SQL("DEFAULT '[]'")]
+_ONE = [SQL("DEFAULT 1")]
+
+
+def _channel(*, null: bool = False) -> CharField:
+    return CharField(max_length=16, null=null, constraints=[Check(_CHANNELS)])
+
+
+def _country() -> CharField:
+    return _text(2, "", Check("country ~ '^([A-Z]{2})?$'"))
+
+
+class CommOrganization(Table):
+    """A clinic or group of clinics, as its name stands in messages to patients."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    phone = _text(32)
+    country = _country()
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_organizations"
+
+
+class CommProvider(Table):
+    """Somebody who treats patients, as the name stands in messages to them."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    organization = ForeignKeyField(CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT")
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_providers"
+
+
+class Patient(Table):
+    """A patient whom messages may reach. Name and contact data are sealed; `reported_at` says how new they are."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    organization = ForeignKeyField(CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT")
+    provider = ForeignKeyField(CommProvider, column_name="provider_id", null=True, on_delete="RESTRICT")
+    name_sealed = BlobField()
+    email_sealed = BlobField(null=True)
+    phone_sealed = BlobField(null=True)
+    country = _country()
+    region = _text(16)
+    active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    version = BigIntegerField(default=1, constraints=_ONE)
+    reported_at = DateTimeTZField(constraints=NOW)
+    source = _text(128)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "patients"
+        indexes = ((("created_at", "id"), False),)
+
+
+class PatientName(Table):
+    """A keyed hash of each word of a patient's name, by which pages find them."""
+
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT")
+    word_hash = BlobField()
+
+    class Meta:
+        table_name = "patient_names"
+        primary_key = CompositeKey("word_hash", "patient")
+
+
+class _PreferenceLevel(Table):
+    """What may be said at every level; null: not said here, so the next level's counts."""
+
+    timezone = CharField(max_length=50, null=True)
+    language = CharField(max_length=10, null=True)
+    quiet_start = TimeField(null=True)
+    quiet_end = TimeField(null=True)
+    work_start = TimeField(null=True)
+    work_end = TimeField(null=True)
+    best_hour = SmallIntegerField(null=True, constraints=[Check("best_hour BETWEEN 0 AND 23")])
+    allow_email = BooleanField(null=True)
+    allow_sms = BooleanField(null=True)
+    allow_whatsapp = BooleanField(null=True)
+    version = BigIntegerField(default=1, constraints=_ONE)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+
+class PatientCommPrefs(_PreferenceLevel):
+    """What one patient chose. An address here is sealed and goes before the patient's own; marketing needs their yes."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    patient = ForeignKeyField(Patient, column_name="patient_id", unique=True, on_delete="RESTRICT")
+    marketing_opt_in_email = BooleanField(default=False, constraints=_FALSE)
+    marketing_opt_in_sms = BooleanField(default=False, constraints=_FALSE)
+    marketing_opt_in_whatsapp = BooleanField(default=False, constraints=_FALSE)
+    email_address = BlobField(null=True)
+    sms_number = BlobField(null=True)
+    whatsapp_number = BlobField(null=True)
+
+    class Meta:
+        table_name = "patient_comm_prefs"
+
+
+class CommPrefDefaults(_PreferenceLevel):
+    """What holds for patients who chose nothing: of a provider, of an organisation, of all."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    level = CharField(max_length=16, constraints=[Check("level IN ('provider', 'organization', 'global')")])
+    owner_id = UUIDField(null=True)
+
+    class Meta:
+        table_name = "comm_pref_defaults"
+        constraints = [Check("(level = 'global') = (owner_id IS NULL)")]  # noqa: RUF012
+
+
+CommPrefDefaults.add_index(
+    CommPrefDefaults.index(
+        CommPrefDefaults.level, SQL(f"coalesce(owner_id, {_NOBODY})"), unique=True, name="comm_pref_defaults_of"
+    )
+)
+
+
+class CommAddress(Table):
+    """A keyed hash of the address by which a channel reaches a patient, to know who answers."""
+
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
+    channel = _channel()
+    address_hash = BlobField()
+
+    class Meta:
+        table_name = "comm_addresses"
+        primary_key = CompositeKey("patient", "channel")
+        indexes = ((("channel", "address_hash"), False),)
+
+
+class CommStop(Table):
+    """An address at which nothing may arrive by this channel, because whoever has it said so."""
+
+    channel = _channel()
+    address_hash = BlobField()
+    stopped_at = DateTimeTZField(constraints=_CLOCK)
+    source = CharField(max_length=32)
+
+    class Meta:
+        table_name = "comm_stops"
+        primary_key = CompositeKey("channel", "address_hash")
+
+
+class CommConsent(Table):
+    """Evidence of one yes or no, append-only: who said it, about what, in which words, where from."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    patient = ForeignKeyField(Patient, column_name="patient_id", null=True, on_delete="RESTRICT", index=False)
+    channel = _channel()
+    purpose_class = CharField(max_length=16, constraints=[Check("purpose_class IN ('all', 'marketing')")])
+    given = BooleanField()
+    address_hash = BlobField(null=True)
+    wording = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    wording_version = _text(64)
+    language = _text(10)
+    source = CharField(max_length=32)
+    actor = CharField(max_length=128)
+    evidence = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    ip_address = CharField(max_length=45, null=True)
+    user_agent = TextField(null=True)
+    at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_consents"
+        constraints = [Check("patient_id IS NOT NULL OR address_hash IS NOT NULL")]  # noqa: RUF012
+        indexes = ((("patient", "id"), False), (("channel", "address_hash", "id"), False))
+
+
+class CommTemplate(Table):
+    """What is said for a purpose by a channel in a language; the text is that of its present version."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    purpose = CharField(max_length=32, constraints=[Check(f"purpose IN {_PURPOSES}")])
+    channel = _channel()
+    language = _text(10, "en")
+    subject = CharField(max_length=255, null=True)
+    body = TextField()
+    variables = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    variants = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    is_marketing = BooleanField(default=False, constraints=_FALSE)
+    organization = ForeignKeyField(CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT")
+    provider = ForeignKeyField(CommProvider, column_name="provider_id", null=True, on_delete="RESTRICT")
+    is_active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    version = IntegerField(default=1, constraints=_ONE)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_templates"
+        constraints = [  # noqa: RUF012
+            Check("organization_id IS NULL OR provider_id IS NULL"),
+            Check("(channel = 'email') = (subject IS NOT NULL)"),
+        ]
+        indexes = ((("purpose", "channel"), False),)
+
+
+CommTemplate.add_index(
+    CommTemplate.index(
+        CommTemplate.purpose,
+        CommTemplate.channel,
+        CommTemplate.language,
+        SQL(f"coalesce(organization_id, {_NOBODY})"),
+        SQL(f"coalesce(provider_id, {_NOBODY})"),
+        unique=True,
+        where=CommTemplate.is_active,
+        name="comm_templates_active",
+    )
+)
+
+
+class CommTemplateVersion(Table):
+    """One version of a template, append-only."""
+
+    template = ForeignKeyField(CommTemplate, column_name="template_id", on_delete="RESTRICT", index=False)
+    version = IntegerField(constraints=[Check("version > 0")])
+    subject = CharField(max_length=255, null=True)
+    body = TextField()
+    variables = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    variants = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    note = _text(500)
+    written_by = CharField(max_length=128)
+    written_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_template_versions"
+        primary_key = CompositeKey("template", "version")
+
+
+class CommAppointment(Table):
+    """An appointment as the core platform reported it, and whether the patient confirmed it."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
+    provider = ForeignKeyField(CommProvider, column_name="provider_id", null=True, on_delete="RESTRICT")
+    starts_at = DateTimeTZField()
+    timezone = _text(50)
+    place = _text(255)
+    status = _text(
+        24,
+        "scheduled",
+        Check("status IN ('scheduled', 'confirmed', 'reschedule_requested', 'cancelled', 'completed', 'no_show')"),
+    )
+    confirmed_at = DateTimeTZField(null=True)
+    confirmed_by = CharField(max_length=128, null=True)
+    version = BigIntegerField(default=1, constraints=_ONE)
+    reported_at = DateTimeTZField(constraints=NOW)
+    source = _text(128)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_appointments"
+        indexes = ((("patient", "starts_at"), False), (("starts_at", "id"), False))
+
+
+class CommCoreEvent(Table):
+    """An event of the core platform that was taken in, once; what it led to stands in `effect`. Append-only."""
+
+    source = CharField(max_length=128)
+    event_id = CharField(max_length=128)
+    kind = CharField(max_length=64)
+    subject_id = UUIDField(null=True)
+    occurred_at = DateTimeTZField(null=True)
+    document_sha256 = BlobField()
+    effect = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    received_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_core_events"
+        primary_key = CompositeKey("source", "event_id")
+        indexes = ((("subject_id", "received_at"), False),)
+
+
+@lane_table
+class CommJob(Dispatch):
+    """Lane `comm_job`: one message to a patient by one channel. Its text is fixed when it is scheduled.
+
+    `decision` says why this channel and this time, or why it is not sent; `route` by which provider it leaves. What is
+    heard of it after it was sent stands in the columns from `delivered_at` on.
+    """
+
+    route = CharField(max_length=64)
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
+    template = ForeignKeyField(CommTemplate, column_name="template_id", on_delete="RESTRICT", index=False)
+    template_version = IntegerField()
+    campaign_id = UUIDField(null=True)
+    appointment = ForeignKeyField(
+        CommAppointment, column_name="appointment_id", null=True, on_delete="RESTRICT", index=False
+    )
+    organization_id = UUIDField(null=True)
+    provider_id = UUIDField(null=True)
+    purpose = CharField(max_length=50, constraints=[Check(f"purpose IN {_PURPOSES}")])
+    channel = _channel()
+    language = CharField(max_length=10)
+    is_marketing = BooleanField(default=False, constraints=_FALSE)
+    recipient = CharField(max_length=255)
+    recipient_hash = BlobField(null=True)
+    subject = CharField(max_length=255, null=True)
+    body = TextField()
+    provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    variables = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    scheduled_at = DateTimeTZField()
+    is_urgent = BooleanField(default=False, constraints=_FALSE)
+    ab_variant = CharField(max_length=50, null=True)
+    decision = BinaryJSONField(index=False)
+    asks = _text(24, "", Check("asks IN ('', 'confirmation')"))
+    answered_at = DateTimeTZField(null=True)
+    fallback_of = UUIDField(null=True)
+    fallback_decided_at = DateTimeTZField(null=True)
+    delivered_at = DateTimeTZField(null=True)
+    opened_at = DateTimeTZField(null=True)
+    clicked_at = DateTimeTZField(null=True)
+    replied_at = DateTimeTZField(null=True)
+    bounced_at = DateTimeTZField(null=True)
+    bounce_code = CharField(max_length=64, null=True)
+    unsubscribed_at = DateTimeTZField(null=True)
+    request_key = CharField(max_length=255, null=True, unique=True)
+    request_sha256 = BlobField(null=True)
+
+    class Meta:
+        table_name = "comm_jobs"
+        indexes = (
+            (("patient", "status"), False),
+            (("patient", "scheduled_at", "id"), False),
+            (("scheduled_at", "status"), False),
+        )
+
+
+for _index in (
+    CommJob.index(
+        CommJob.provider_message_id, where=CommJob.provider_message_id.is_null(False), name="comm_jobs_message"
+    ),
+    CommJob.index(CommJob.campaign_id, where=CommJob.campaign_id.is_null(False), name="comm_jobs_campaign"),
+    CommJob.index(CommJob.appointment, where=CommJob.appointment.is_null(False), name="comm_jobs_appointment"),
+    CommJob.index(CommJob.route, CommJob.due_at, where=CommJob.status == SQL("'PENDING'"), name="comm_jobs_routes"),
+    CommJob.index(
+        CommJob.channel,
+        CommJob.recipient_hash,
+        CommJob.sent_at,
+        where=CommJob.sent_at.is_null(False),
+        name="comm_jobs_recipient",
+    ),
+    CommJob.index(
+        CommJob.updated_at,
+        where=SQL("fallback_decided_at IS NULL AND NOT in_doubt AND (status = 'FAILED' OR bounced_at IS NOT NULL)"),
+        name="comm_jobs_undecided",
+    ),
+):
+    CommJob.add_index(_index)
+
+
+class CommEvent(Table):
+    """What a provider told of a message: stored once per event, applied by rank afterwards."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    provider = CharField(max_length=16, constraints=[Check("provider IN ('sendgrid', 'twilio', 'whatsapp')")])
+    event_key = CharField(max_length=128)
+    source = CharField(max_length=16, constraints=[Check("source IN ('native', 'generic')")])
+    provider_message_id = _text(255)
+    job_id = UUIDField(null=True)
+    raw_status = CharField(max_length=64)
+    status = CharField(max_length=16, null=True)
+    code = _text(64)
+    occurred_at = DateTimeTZField(null=True)
+    received_at = DateTimeTZField(constraints=_CLOCK)
+    body = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    trace_id = _text(64)
+    applied_at = DateTimeTZField(null=True)
+    effect = CharField(
+        max_length=16,
+        null=True,
+        constraints=[Check("effect IN ('MOVED', 'NOTED', 'BEHIND', 'UNKNOWN', 'UNMATCHED')")],
+    )
+
+    class Meta:
+        table_name = "comm_events"
+        constraints = [Check("(applied_at IS NULL) = (effect IS NULL)")]  # noqa: RUF012
+        indexes = ((("provider", "event_key"), True), (("provider", "received_at"), False))
+
+
+for _index in (
+    CommEvent.index(CommEvent.id, where=CommEvent.applied_at.is_null(), name="comm_events_open"),
+    CommEvent.index(
+        CommEvent.provider,
+        CommEvent.provider_message_id,
+        where=CommEvent.effect == SQL("'UNMATCHED'"),
+        name="comm_events_unmatched",
+    ),
+    CommEvent.index(CommEvent.job_id, CommEvent.id, where=CommEvent.job_id.is_null(False), name="comm_events_job"),
+):
+    CommEvent.add_index(_index)
+
+
+class CommInbound(Table):
+    """What a patient wrote back, what it was taken to mean, and what was done; unsure ones wait for a person."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    patient = ForeignKeyField(Patient, column_name="patient_id", null=True, on_delete="RESTRICT", index=False)
+    channel = _channel()
+    from_address = CharField(max_length=255)
+    to_address = CharField(max_length=255)
+    body = TextField()
+    intent = CharField(
+        max_length=16,
+        null=True,
+        constraints=[Check("intent IN ('confirm', 'reschedule', 'stop', 'start', 'help', 'other')")],
+    )
+    confidence = DoubleField(null=True)
+    language = CharField(max_length=10, null=True)
+    related_job = ForeignKeyField(CommJob, column_name="related_job_id", null=True, on_delete="RESTRICT", index=False)
+    provider = CharField(max_length=16)
+    provider_message_id = _text(255)
+    event_key = CharField(max_length=128)
+    source = CharField(max_length=16, constraints=[Check("source IN ('native', 'generic')")])
+    sent_at = DateTimeTZField(null=True)
+    parsed_at = DateTimeTZField(null=True)
+    action = _text(32)
+    waits_for_person = BooleanField(default=False, constraints=_FALSE)
+    processed = BooleanField(default=False, constraints=_FALSE)
+    processed_at = DateTimeTZField(null=True)
+    processed_by = CharField(max_length=128, null=True)
+    note = _text(500)
+    trace_id = _text(64)
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_inbound"
+        constraints = [Check("processed = (processed_at IS NOT NULL)")]  # noqa: RUF012
+        indexes = (
+            (("provider", "event_key"), True),
+            (("patient", "channel"), False),
+            (("patient", "created_at"), False),
+            (("processed", "created_at", "id"), False),
+            (("provider_message_id",), False),
+        )
+
+
+for _index in (
+    CommInbound.index(CommInbound.related_job, where=CommInbound.related_job.is_null(False), name="comm_inbound_job"),
+    CommInbound.index(CommInbound.created_at, where=CommInbound.parsed_at.is_null(), name="comm_inbound_open"),
+    CommInbound.index(
+        CommInbound.created_at,
+        CommInbound.id,
+        where=SQL("waits_for_person AND NOT processed"),
+        name="comm_inbound_waiting",
+    ),
+):
+    CommInbound.add_index(_index)
+
+
+class CommRescheduleRequest(Table):
+    """A patient asked for another time; one is open per appointment until somebody has dealt with it."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    appointment = ForeignKeyField(CommAppointment, column_name="appointment_id", on_delete="RESTRICT", index=False)
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT")
+    inbound = ForeignKeyField(CommInbound, column_name="inbound_id", null=True, on_delete="RESTRICT")
+    status = _text(16, "open", Check("status IN ('open', 'handled')"))
+    handled_by = CharField(max_length=128, null=True)
+    handled_at = DateTimeTZField(null=True)
+    note = _text(500)
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_reschedule_requests"
+        constraints = [Check("(status = 'handled') = (handled_at IS NOT NULL)")]  # noqa: RUF012
+        indexes = ((("status", "created_at"), False),)
+
+
+CommRescheduleRequest.add_index(
+    CommRescheduleRequest.index(
+        CommRescheduleRequest.appointment,
+        unique=True,
+        where=CommRescheduleRequest.status == SQL("'open'"),
+        name="comm_reschedule_requests_open",
+    )
+)
+
+
+class CommPortalToken(Table):
+    """A link that a patient opens without signing in: to read one message, or to choose how to be reached.
+
+    Only its hash is kept. `content_sealed` is the text that may not stand in the message itself.
+    """
+
+    id = UUIDField(primary_key=True, default=new_id)
+    token_hash = BlobField(unique=True)
+    kind = CharField(max_length=16, constraints=[Check("kind IN ('message', 'preferences')")])
+    patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
+    job_id = UUIDField(null=True)
+    channel = _channel(null=True)
+    marketing = BooleanField(default=False, constraints=_FALSE)
+    content_sealed = BlobField(null=True)
+    expires_at = DateTimeTZField()
+    revoked_at = DateTimeTZField(null=True)
+    first_opened_at = DateTimeTZField(null=True)
+    opens = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    created_at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_portal_tokens"
+        indexes = ((("patient", "created_at"), False),)
+
+
+CommPortalToken.add_index(
+    CommPortalToken.index(
+        CommPortalToken.job_id, where=CommPortalToken.job_id.is_null(False), name="comm_portal_tokens_job"
+    )
+)
+
+
+class CommAuditLog(Table):
+    """Who did what with a patient's communication, append-only."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    patient = ForeignKeyField(Patient, column_name="patient_id", null=True, on_delete="RESTRICT", index=False)
+    user_id = IntegerField(null=True)
+    action = CharField(
+        max_length=24,
+        constraints=[Check("action IN ('send', 'receive', 'opt_out', 'opt_in', 'preference_change', 'access')")],
+    )
+    actor = CharField(max_length=128)
+    details = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    ip_address = CharField(max_length=45, null=True)
+    user_agent = TextField(null=True)
+    created_at = DateTimeTZField(index=True, constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_audit_log"
+        indexes = ((("patient", "action"), False), (("patient", "id"), False))
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (
     KitRegistration,
     HealthInformationDispatchLog,
@@ -1280,6 +1831,7 @@ LANE_TABLES: tuple[type[Dispatch], ...] = (
     CourierCancellation,
     CourierMessage,
     TicketNotification,
+    CommJob,
 )
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
@@ -1310,7 +1862,25 @@ ALL_TABLES: tuple[type[Table], ...] = (
     TicketChange,
     TicketBackfillFinding,
     TicketMove,
+    CommOrganization,
+    CommProvider,
+    Patient,
+    PatientName,
+    PatientCommPrefs,
+    CommPrefDefaults,
+    CommAddress,
+    CommStop,
+    CommConsent,
+    CommTemplate,
+    CommTemplateVersion,
+    CommAppointment,
+    CommCoreEvent,
     *LANE_TABLES,
+    CommEvent,
+    CommInbound,
+    CommRescheduleRequest,
+    CommPortalToken,
+    CommAuditLog,
     Role,
     User,
     UserRoles,

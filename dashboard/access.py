@@ -31,6 +31,12 @@ TICKETS = "tickets"
 OVERSEE = "oversee"
 # Opening what was written in a ticket, for a reason that is kept.
 EMERGENCY = "emergency"
+# How patients may be reached, what was sent to them and what they answered.
+OUTREACH = "outreach"
+# Acting on that: settling what a patient wrote, changing preferences on their behalf, sending a test.
+REACH = "reach"
+# Writing the texts that patients get.
+TEMPLATES = "templates"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashboard.access import ACT, AUDIT, CONTROL, EMERGENCY, EXPORT, MANAGE, OVERSEE, READ, REVEAL, TICKETS
+from dashboard.access import (
+    ACT,
+    AUDIT,
+    CONTROL,
+    EMERGENCY,
+    EXPORT,
+    MANAGE,
+    OUTREACH,
+    OVERSEE,
+    REACH,
+    READ,
+    REVEAL,
+    TEMPLATES,
+    TICKETS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,17 @@ PERMISSIONS = (
         "Open a ticket in an emergency",
         "Read what was written in a ticket for a quarter of an hour. The reason is kept, and its parties see it.",
     ),
+    Permission(
+        OUTREACH,
+        "See messages to patients",
+        "How patients may be reached, what was sent to them and why, and what they answered; addresses are masked.",
+    ),
+    Permission(
+        REACH,
+        "Act on messages to patients",
+        "Settle what a patient wrote, change preferences on their behalf, cancel and send again.",
+    ),
+    Permission(TEMPLATES, "Write templates", "Write, try and turn on the texts that patients get."),
     Permission(AUDIT, "See who did what", "Everything that people and services did, and why."),
     Permission(
         MANAGE,

@@ -34,6 +34,10 @@ SCOPES = {
     "pharmacy:read": "read pharmacy orders and listen to their changes; patients are masked",
     "pharmacy:act": "cancel and repeat a courier's dispatch, and check delivery codes",
     "tickets:people": "say who takes part in tickets, and let them in: whoever has it can act as any of them",
+    "comm:write": "have messages sent to patients, and report what happens to patients and appointments",
+    "comm:read": "read how patients may be reached and what was sent to them; addresses are masked",
+    "comm:contact": "the same with addresses, for whoever has comm:read",
+    "comm:manage": "write templates, and change how patients may be reached on their behalf",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

@@ -79,6 +79,40 @@ class Settings(BaseSettings):
     # How long messages of a ticket wait to be read before a mail says so.
     ticket_unread_minutes: int = Field(15, ge=1, le=10_080)
 
+    # By whom messages to patients leave; "": not by this channel. One that is set up is still asked about what it has.
+    outreach_email: Literal["smtp", "sendgrid"] = "smtp"
+    outreach_sms: Literal["", "twilio"] = ""
+    outreach_whatsapp: Literal["", "cloud", "twilio"] = ""
+    outreach_mail_from: str = ""
+    # Messages per second to each provider; 0: as fast as it takes them.
+    outreach_rate_per_second: float = Field(0.0, ge=0)
+    sendgrid_url: str = "https://api.sendgrid.com"
+    sendgrid_api_key: SecretStr = SecretStr("")
+    # The public key of its event webhook, as its page shows it.
+    sendgrid_webhook_key: str = ""
+    twilio_url: str = "https://api.twilio.com"
+    twilio_account_sid: str = ""
+    twilio_auth_token: SecretStr = SecretStr("")
+    # A number such as +12025550123, or a messaging service (MG...).
+    twilio_from: str = ""
+    twilio_whatsapp_from: str = ""
+    whatsapp_url: str = "https://graph.facebook.com/v25.0"
+    whatsapp_token: SecretStr = SecretStr("")
+    whatsapp_phone_number_id: str = ""
+    whatsapp_app_secret: SecretStr = SecretStr("")
+    whatsapp_verify_token: SecretStr = SecretStr("")
+    # Signs what comes to /api/v1/comm/webhook/...; several with commas between them, while one replaces another.
+    comm_webhook_secret: SecretStr = SecretStr("")
+    # Where providers reach us, as their signatures have it; "": the public address.
+    webhook_url: str = ""
+    # How long before an appointment patients are reminded, in hours with commas between them.
+    outreach_reminder_hours: str = "24"
+    outreach_portal_days: int = Field(7, ge=1, le=90)
+    # A message that has waited so long behind a provider that does not work goes by another channel.
+    outreach_fallback_seconds: int = Field(300, ge=1, le=86_400)
+    # A provider that has told nothing of messages this old has fallen silent.
+    outreach_silence_seconds: int = Field(3_600, ge=10, le=604_800)
+
     # The process that tells open pages and apps of orders' changes, and how browsers reach it; "": the same host, its port.
     socket_port: int = Field(8001, ge=1, le=65535)
     socket_url: str = ""
@@ -152,7 +186,41 @@ class Settings(BaseSettings):
                 )
         return self
 
-    @field_validator("alert_webhook_url", "courier_url", "kwik_url")
+    @model_validator(mode="after")
+    def _channels_have_what_they_need(self) -> Settings:
+        needed = {
+            "twilio": ("twilio_account_sid", "twilio_auth_token"),
+            "cloud": ("whatsapp_token", "whatsapp_phone_number_id"),
+            "sendgrid": ("sendgrid_api_key",),
+        }
+        for channel in ("email", "sms", "whatsapp"):
+            provider = getattr(self, f"outreach_{channel}")
+            names = list(needed.get(provider, ()))
+            if provider == "twilio":
+                names.append("twilio_from" if channel == "sms" else "twilio_whatsapp_from")
+            missing = [f"DISPATCHLOG_{name.upper()}" for name in names if not _plain(getattr(self, name))]
+            if missing:
+                raise ValueError(f"DISPATCHLOG_OUTREACH_{channel.upper()}={provider} needs {', '.join(missing)}")
+        return self
+
+    @field_validator("outreach_reminder_hours")
+    @classmethod
+    def _hours(cls, text: str) -> str:
+        if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 720 for part in _listed(text)):
+            raise ValueError("must be hours from 1 to 720 with commas between them, such as 72,24")
+        return text
+
+    @property
+    def reminder_hours(self) -> tuple[int, ...]:
+        return tuple(sorted({int(part) for part in _listed(self.outreach_reminder_hours)}, reverse=True))
+
+    @property
+    def effective_webhook_url(self) -> str:
+        return (self.webhook_url or self.effective_public_url).rstrip("/")
+
+    @field_validator(
+        "alert_webhook_url", "courier_url", "kwik_url", "sendgrid_url", "twilio_url", "whatsapp_url", "webhook_url"
+    )
     @classmethod
     def _web_address(cls, url: str) -> str:
         if url and not url.startswith(("https://", "http://")):
@@ -220,6 +288,10 @@ class Settings(BaseSettings):
     @property
     def effective_mailbox_dir(self) -> Path:
         return self.mailbox_dir or self.var_dir / "mail"
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _listed(text: str) -> list[str]:
