@@ -1277,10 +1277,10 @@ class TicketNotification(Dispatch):
 _PURPOSES = "('appt_confirm', 'appt_reminder', 'no_show', 'rx_refill', 'lab_ready', 'campaign_education', 'urgent')"
 _CHANNELS = "channel IN ('email', 'sms', 'whatsapp')"
 _NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
-_FALSE = [SQL("DEFAULT false")]
-_EMPTY_OBJECT = [SQL("DEFAULT '{}'")]
-_EMPTY_LIST = [SQL("DEFAULT '[]'")]
-_ONE = [SQL("DEFAULT 1")]
+_FALSE: list[Any] = [SQL("DEFAULT false")]
+_EMPTY_OBJECT: list[Any] = [SQL("DEFAULT '{}'")]
+_EMPTY_LIST: list[Any] = [SQL("DEFAULT '[]'")]
+_ONE: list[Any] = [SQL("DEFAULT 1")]
 
 
 def _channel(*, null: bool = False) -> CharField:
