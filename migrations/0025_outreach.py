@@ -43,6 +43,8 @@ CREATE TABLE patients (
     phone_sealed bytea,
     country varchar(2) NOT NULL DEFAULT '' CHECK (country ~ '^([A-Z]{{2}})?$'),
     region varchar(16) NOT NULL DEFAULT '',
+    timezone varchar(50),
+    language varchar(10),
     active boolean NOT NULL DEFAULT true,
     version bigint NOT NULL DEFAULT 1,
     reported_at timestamptz NOT NULL DEFAULT now(),
@@ -243,6 +245,7 @@ CREATE INDEX ON comm_jobs (campaign_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX ON comm_jobs (appointment_id) WHERE appointment_id IS NOT NULL;
 CREATE INDEX ON comm_jobs (route, due_at) WHERE status = 'PENDING';
 CREATE INDEX ON comm_jobs (channel, recipient_hash, sent_at) WHERE sent_at IS NOT NULL;
+CREATE INDEX comm_jobs_open ON comm_jobs (channel, recipient_hash) WHERE status IN ('PENDING', 'QUEUED');
 CREATE INDEX comm_jobs_undecided ON comm_jobs (updated_at) WHERE fallback_decided_at IS NULL AND NOT in_doubt
     AND (status = 'FAILED' OR bounced_at IS NOT NULL);
 SELECT dispatchlog_install_lane('comm_jobs', 'comm_job',
