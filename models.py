@@ -1594,6 +1594,7 @@ class CommJob(Dispatch):
     body = TextField()
     provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
     variables = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    preferences_link = _text(512, "")
     scheduled_at = DateTimeTZField()
     is_urgent = BooleanField(default=False, constraints=_FALSE)
     ab_variant = CharField(max_length=50, null=True)

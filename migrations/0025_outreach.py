@@ -218,6 +218,7 @@ CREATE TABLE comm_jobs (
     body text NOT NULL,
     provider_template jsonb NOT NULL DEFAULT '{{}}',
     variables jsonb NOT NULL DEFAULT '{{}}',
+    preferences_link varchar(512) NOT NULL DEFAULT '',
     scheduled_at timestamptz NOT NULL,
     is_urgent boolean NOT NULL DEFAULT false,
     ab_variant varchar(50),
@@ -249,8 +250,8 @@ CREATE INDEX comm_jobs_undecided ON comm_jobs (updated_at) WHERE fallback_decide
     AND (status = 'FAILED' OR bounced_at IS NOT NULL);
 SELECT dispatchlog_install_lane('comm_jobs', 'comm_job',
     fixed => '{{patient_id,template_id,template_version,campaign_id,appointment_id,organization_id,provider_id,'
-        'purpose,channel,language,is_marketing,subject,body,provider_template,variables,scheduled_at,is_urgent,ab_variant,'
-        'decision,fallback_of,request_key,request_sha256}}',
+        'purpose,channel,language,is_marketing,subject,body,provider_template,variables,preferences_link,scheduled_at,is_urgent,'
+        'ab_variant,decision,fallback_of,request_key,request_sha256}}',
     mutable => '{{answered_at,fallback_decided_at,delivered_at,opened_at,clicked_at,replied_at,bounced_at,bounce_code,'
         'unsubscribed_at}}');
 

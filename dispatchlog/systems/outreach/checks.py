@@ -64,7 +64,7 @@ def language(value: str, *, field: str = "language") -> str:
     if not _LANGUAGE.fullmatch(value.strip().lower()):
         raise OutreachError("a language is written as en or pt-BR", code="INVALID_LANGUAGE", field=field)
     main, dash, place = value.strip().partition("-")
-    return f"{main.lower()}{dash}{place.upper() if len(place) == 2 else place.title()}"  # noqa: PLR2004  (a country)
+    return f"{main.lower()}{dash}{place.upper() if len(place) == 2 else place.title()}"
 
 
 def timezone(value: str, *, field: str = "timezone") -> str:
@@ -97,7 +97,7 @@ def hour(value: object, *, field: str) -> int:
     Raises:
         OutreachError: INVALID_HOUR.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 23:  # noqa: PLR2004  (hours)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 23:
         raise OutreachError("an hour is a whole number from 0 to 23", code="INVALID_HOUR", field=field)
     return value
 

@@ -103,8 +103,8 @@ Level = tuple[str, Mapping[str, Any]]
 
 
 def resolve(patient_id: UUID, *, lock: str = "") -> Preferences:
-    """The patient's preferences in one statement. `lock`: "FOR UPDATE" or "FOR SHARE" on the patient's own row, taken first;
-    whoever decides by them in a transaction that another change must not overtake asks for one.
+    """The patient's preferences in one statement. `lock`: "FOR UPDATE" or "FOR SHARE" on the patient's own row, taken
+    first; whoever decides by them in a transaction that another change must not overtake asks for one.
 
     Raises:
         OutreachError: PATIENT_NOT_FOUND.
