@@ -62,7 +62,7 @@ class PatientDocument(SnakeDocument):
 
 
 class AppointmentDocument(SnakeDocument):
-    """An appointment, as it is now. `timezone` is that of the place, in which its hour is told; the patient's unless told."""
+    """An appointment, as it is now. Its hour is told in `timezone`, that of its place; the patient's unless told."""
 
     id: Id
     patient_id: Id
