@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, request, url_for
 from flask_wtf import CSRFProtect
 
-from dashboard import api, errors, webhooks
+from dashboard import api, errors, patient_pages, webhooks
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.guide import KEYS
@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(check_access)
     app.teardown_request(close_connection)
     register_pages(app)
+    _register_patient_pages(app, csrf)
     _register_api(app, csrf)
     webhooks.mount(app, settings, https=https)
     install_presentation(app)
@@ -76,6 +77,12 @@ def _register_api(app: Flask, csrf: CSRFProtect) -> None:
     app.config["TOKEN_AUTHENTICATED_BLUEPRINTS"] = added
     for name in added:
         csrf.exempt(app.blueprints[name])
+
+
+def _register_patient_pages(app: Flask, csrf: CSRFProtect) -> None:
+    """Nobody signs in there and no cookie is sent: whoever has the link's token may act, and nobody can be made to."""
+    app.register_blueprint(patient_pages.pages)
+    csrf.exempt(patient_pages.pages)
 
 
 def _asset(name: str) -> str:
