@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from dispatchlog.systems.outreach.inputs import OutreachError, ScheduleInput
 from dispatchlog.systems.outreach.legal import legal_rules
@@ -18,7 +17,7 @@ from dispatchlog.systems.outreach.limits import first_within_limits
 from dispatchlog.systems.outreach.preferences import ChannelPreference, Preferences
 from dispatchlog.systems.outreach.reasons import CHANNEL, REFUSED, TIME, said_by
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
-from dispatchlog.systems.outreach.times import Hours, Moment, TimeRules, at_best_hour
+from dispatchlog.systems.outreach.times import Hours, Moment, TimeRules, at_best_hour, zone
 
 _CARE_ORDER = (Channel.SMS, Channel.WHATSAPP, Channel.EMAIL)
 _MARKETING_ORDER = (Channel.EMAIL, Channel.SMS, Channel.WHATSAPP)
@@ -67,6 +66,7 @@ class _Judged:
     channel: Channel
     code: str
     moment: Moment | None = None
+    law: str = ""
 
 
 def is_urgent(wanted: ScheduleInput) -> bool:
@@ -94,21 +94,21 @@ def decide(
     """
     judged = [_judge(wanted, preferences, channel, candidates, now=now) for channel in order_of(wanted, candidates)]
     chosen = next((one for one in judged if not one.code), None) if preferences.active else None
-    moment = chosen.moment if chosen and chosen.moment else Moment(_start(wanted, now))
     refused = "" if chosen else _refusal(preferences, judged)
     document = {
         "channel": {
             "chosen": str(chosen.channel) if chosen else None,
             "considered": [_considered(one, chosen, preferences) for one in judged],
         },
-        "time": _time(wanted, preferences, moment, now),
+        "time": _time(wanted, preferences, chosen or _nearest(judged), now),
         "refused": {"code": refused, "words": REFUSED[refused]} if refused else None,
         "urgent": is_urgent(wanted),
         "preferences_version": preferences.version,
         "decided_at": now.isoformat(),
     }
     template_id = candidates[chosen.channel].template_id if chosen else None
-    return Decision(chosen.channel if chosen else None, template_id, moment.at, refused, document)
+    at = chosen.moment.at if chosen and chosen.moment else _start(wanted, now)
+    return Decision(chosen.channel if chosen else None, template_id, at, refused, document)
 
 
 def codes(decision: Decision) -> dict[str, str]:
@@ -131,13 +131,13 @@ def _judge(
     if code:
         return _Judged(channel, code)
     try:
-        moment = _moment(wanted, preferences, candidate, now)
+        moment, law = _moment(wanted, preferences, candidate, now)
     except OutreachError as error:
         if error.code != "NEVER_LAWFUL":
             raise
         return _Judged(channel, error.code)
     late = wanted.expires_at is not None and moment.at >= wanted.expires_at
-    return _Judged(channel, "EXPIRES_BEFORE_LAWFUL" if late else "", moment)
+    return _Judged(channel, "EXPIRES_BEFORE_LAWFUL" if late else "", moment, law)
 
 
 def _objection(wanted: ScheduleInput, preference: ChannelPreference | None, candidate: Candidate) -> str:
@@ -156,27 +156,32 @@ def _objection(wanted: ScheduleInput, preference: ChannelPreference | None, cand
     return next((code for code, forbids in found if forbids), "")
 
 
-def _moment(wanted: ScheduleInput, preferences: Preferences, candidate: Candidate, now: datetime) -> Moment:
+def _moment(wanted: ScheduleInput, preferences: Preferences, candidate: Candidate, now: datetime) -> tuple[Moment, str]:
     start = _start(wanted, now)
     if is_urgent(wanted):
-        return Moment(start, ("URGENT",))
+        return Moment(start, ("URGENT",)), ""
     marketing = candidate.is_marketing or wanted.purpose is Purpose.CAMPAIGN_EDUCATION
-    law = legal_rules(
-        candidate.channel, country=preferences.country, region=preferences.region, marketing=marketing
-    )
+    law = legal_rules(candidate.channel, country=preferences.country, region=preferences.region, marketing=marketing)
     quiet = Hours(preferences.quiet_start.value, preferences.quiet_end.value)
     rules = TimeRules(preferences.timezone.value, quiet, law.hours, law.name)
     moment = first_within_limits(start, rules, law, candidate.texts_at)
     best = preferences.best_hour.value
     if best is None or wanted.send_at is not None or not (marketing or wanted.purpose in _CAN_WAIT):
-        return moment
+        return moment, law.name
     better = at_best_hour(moment.at, best, rules, latest=wanted.expires_at)
     limited = first_within_limits(better.at, rules, law, candidate.texts_at)
-    return Moment(better.at, (*moment.reasons, *better.reasons)) if limited.at == better.at else moment
+    if limited.at == better.at:
+        moment = Moment(better.at, (*moment.reasons, *better.reasons))
+    return moment, law.name
 
 
 def _start(wanted: ScheduleInput, now: datetime) -> datetime:
     return max(wanted.send_at, now) if wanted.send_at else now
+
+
+def _nearest(judged: Sequence[_Judged]) -> _Judged:
+    """Where none was chosen: the first that would only have come too late, else the first."""
+    return next((one for one in judged if one.moment is not None), judged[0])
 
 
 def _refusal(preferences: Preferences, judged: Sequence[_Judged]) -> str:
@@ -195,19 +200,23 @@ def _considered(one: _Judged, chosen: _Judged | None, preferences: Preferences) 
     return {"channel": str(one.channel), "chosen": is_chosen, "code": code, "words": words}
 
 
-def _time(wanted: ScheduleInput, preferences: Preferences, moment: Moment, now: datetime) -> dict[str, Any]:
-    zone = preferences.timezone.value
+def _time(wanted: ScheduleInput, preferences: Preferences, one: _Judged, now: datetime) -> dict[str, Any]:
     start = _start(wanted, now)
-    there = start.astimezone(ZoneInfo(zone))
-    law = {"clock": f"{there:%H:%M}", "zone": zone, "quiet": _quiet(preferences), "best": preferences.best_hour.value}
+    moment = one.moment or Moment(start)
+    place = zone(preferences.timezone.value)
+    facts = {
+        "clock": f"{start.astimezone(place):%H:%M}",
+        "zone": preferences.timezone.value,
+        "quiet": _quiet(preferences),
+        "best": preferences.best_hour.value,
+        "law": one.law,
+    }
     return {
         "wanted": start.isoformat(),
         "at": moment.at.isoformat(),
-        "zone": zone,
-        "local": moment.at.astimezone(ZoneInfo(zone)).isoformat(),
-        "reasons": [
-            {"code": code, "words": TIME[code].format(**law)} for code in dict.fromkeys(moment.reasons) if code in TIME
-        ],
+        "zone": preferences.timezone.value,
+        "local": moment.at.astimezone(place).isoformat(),
+        "reasons": [{"code": code, "words": TIME[code].format(**facts)} for code in dict.fromkeys(moment.reasons)],
     }
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from dispatchlog.systems.outreach.legal import LegalRules
-from dispatchlog.systems.outreach.times import Moment, TimeRules, lawful_instant
+from dispatchlog.systems.outreach.times import Moment, TimeRules, lawful_instant, zone
 
 WEEK_DAYS = 7
 # With any number of texts planned, some day of so many is free or nobody would read what comes.
@@ -21,17 +20,17 @@ def first_within_limits(wanted: datetime, rules: TimeRules, law: LegalRules, tex
     Raises:
         OutreachError: as `lawful_instant`.
     """
-    zone = ZoneInfo(rules.zone)
-    days = Counter(at.astimezone(zone).date() for at in texts_at)
+    place = zone(rules.zone)
+    days = Counter(at.astimezone(place).date() for at in texts_at)
     moment = lawful_instant(wanted, rules)
     reasons = list(moment.reasons)
     for _ in range(_MOST_DAYS):
-        day = moment.at.astimezone(zone).date()
+        day = moment.at.astimezone(place).date()
         full = _full(day, days, law)
         if not full:
             break
         reasons.append(full)
-        moment = lawful_instant(datetime.combine(day + timedelta(days=1), time.min, zone), rules)
+        moment = lawful_instant(datetime.combine(day + timedelta(days=1), time.min, place), rules)
     return Moment(moment.at, tuple(dict.fromkeys(reasons)))
 
 
