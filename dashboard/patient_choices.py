@@ -24,6 +24,14 @@ from dispatchlog.systems.outreach.states import Channel
 
 
 @dataclass(frozen=True, slots=True)
+class Clinic:
+    """Who writes to a patient; both are "" where nobody said."""
+
+    name: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """The sentences of one page: for one clinic, in one language."""
 

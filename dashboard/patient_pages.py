@@ -14,13 +14,13 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import PUBLIC, needs
 from dashboard.outreach_asking import PATIENT, patient_asker
-from dashboard.patient_choices import InvalidTime, Words, save
-from dashboard.patient_page_queries import Clinic, address_of_job, clinic_of
+from dashboard.patient_choices import Clinic, InvalidTime, Words, save
+from dashboard.patient_page_queries import address_of_job
 from dashboard.patient_texts import LANGUAGES, RIGHT_TO_LEFT, known_language
 from dashboard.proxies import client_address
 from dashboard.throttle import WINDOW_MINUTES, are_links_throttled, note_unknown_link
 from dispatchlog.engine.database import transaction
-from dispatchlog.systems.outreach import consents, portal, preferences
+from dispatchlog.systems.outreach import consents, patients, portal, preferences
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.portal import PortalLink
 from dispatchlog.systems.outreach.states import Channel
@@ -152,7 +152,8 @@ def _found(token: str, kind: str) -> PortalLink | Response:
 
 def _whose(link: PortalLink) -> tuple[Words, Clinic, preferences.Preferences]:
     known = preferences.resolve(link.patient_id)
-    clinic = clinic_of(link.patient_id)
+    record = patients.patient(link.patient_id)
+    clinic = Clinic(record.organization_name, record.organization_phone)
     return Words(known_language(known.language.value), clinic.name), clinic, known
 
 
