@@ -17,7 +17,7 @@ from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
-from dispatchlog.settings import Settings, get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach import gate
 from models import CommJob

@@ -100,11 +100,11 @@ def test_what_cannot_be_so_is_told_with_its_field_and_stores_nothing(
 
 
 def test_a_copy_of_the_tables_tells_no_address() -> None:
-    patient_id = builders.patient()
+    builders.patient()
     stored = [
         bytes(value)
         for table in ("patients", "comm_addresses", "patient_names", "comm_audit_log")
-        for row in builders.rows(f"SELECT * FROM {table}")  # noqa: S608  (names of tables)
+        for row in builders.rows(f"SELECT * FROM {table}")
         for value in row.values()
         if isinstance(value, memoryview)
     ]

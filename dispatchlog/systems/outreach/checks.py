@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import time
-from functools import lru_cache
-from zoneinfo import available_timezones
 
 from dispatchlog.systems.outreach.inputs import OutreachError
 
@@ -64,18 +62,7 @@ def language(value: str, *, field: str = "language") -> str:
     if not _LANGUAGE.fullmatch(value.strip().lower()):
         raise OutreachError("a language is written as en or pt-BR", code="INVALID_LANGUAGE", field=field)
     main, dash, place = value.strip().partition("-")
-    return f"{main.lower()}{dash}{place.upper() if len(place) == 2 else place.title()}"  # noqa: PLR2004  (a country)
-
-
-def timezone(value: str, *, field: str = "timezone") -> str:
-    """A zone of the IANA database by its name.
-
-    Raises:
-        OutreachError: INVALID_TIMEZONE.
-    """
-    if value not in _zones():
-        raise OutreachError("there is no such time zone", code="INVALID_TIMEZONE", field=field)
-    return value
+    return f"{main.lower()}{dash}{place.upper() if len(place) == 2 else place.title()}"
 
 
 def clock(value: str | time, *, field: str) -> time:
@@ -97,7 +84,7 @@ def hour(value: object, *, field: str) -> int:
     Raises:
         OutreachError: INVALID_HOUR.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 23:  # noqa: PLR2004  (hours)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 23:
         raise OutreachError("an hour is a whole number from 0 to 23", code="INVALID_HOUR", field=field)
     return value
 
@@ -106,8 +93,3 @@ def words_of(name: str) -> list[str]:
     """The words of a name as they are looked for: without case and accents, each once."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
     return list(dict.fromkeys(_WORD.findall(plain)))
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))
