@@ -14,7 +14,7 @@ from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.guide import KEYS
 from dashboard.headers import install_headers, is_https
-from dashboard.navigation import OFFICE, WORK, pages_by_key, visible
+from dashboard.navigation import OFFICE, PATIENTS, WORK, pages_by_key, visible
 from dashboard.pages import register_pages
 from dashboard.preferences import keys_are_on, theme
 from dashboard.presentation import install_presentation
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _register_api(app, csrf)
     webhooks.mount(app, settings, https=https)
     install_presentation(app)
-    app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
+    app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, PATIENTS=PATIENTS, OFFICE=OFFICE, visible=visible)
     app.jinja_env.globals.update(
         socket_address=lambda: socket_address(settings, host=request.host, https=is_https(https))
     )

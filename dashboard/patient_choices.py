@@ -16,7 +16,6 @@ from werkzeug.datastructures import MultiDict
 from dashboard.masking import mask
 from dashboard.outreach_asking import PATIENT
 from dashboard.patient_texts import LANGUAGES, WORDING_VERSION, texts_in
-from dispatchlog.engine.database import transaction
 from dispatchlog.systems.outreach import preferences
 from dispatchlog.systems.outreach.inputs import Asker, PreferenceChange
 from dispatchlog.systems.outreach.preferences import Preferences
@@ -55,19 +54,19 @@ class InvalidTime(ValueError):
     """A time of the form cannot be read."""
 
 
-def save(
-    patient_id: UUID, form: MultiDict[str, str], before: Preferences, words: Words, *, asker: Asker
-) -> bool:
-    """Store what differs from what the page showed, in one transaction; whether anything did.
+def save(patient_id: UUID, form: MultiDict[str, str], before: Preferences, words: Words, *, asker: Asker) -> bool:
+    """Store what differs from what the page showed, a no before a yes; whether anything did.
+
+    Each change is a transaction of its own: a later one needs locks that must be taken before those of an earlier one.
 
     Raises:
         InvalidTime: nothing was stored then.
-        OutreachError: as `preferences.change`; nothing was stored then either.
+        OutreachError: as `preferences.change`; what came before stays stored.
     """
-    changes = [*_of_hours(form, before), *_of_channels(form, before, words)]
-    with transaction(PATIENT, "the patient's own page"):
-        for values, wording in changes:
-            preferences.change(patient_id, _change(values, wording, words.language), asker=asker)
+    changes = [*_of_channels(form, before, words), *_of_hours(form, before)]
+    changes.sort(key=lambda change: False not in change[0].values())
+    for values, wording in changes:
+        preferences.change(patient_id, _change(values, wording, words.language), asker=asker)
     return bool(changes)
 
 
