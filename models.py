@@ -1647,6 +1647,25 @@ for _index in (
         where=SQL("fallback_decided_at IS NULL AND NOT in_doubt AND (status = 'FAILED' OR bounced_at IS NOT NULL)"),
         name="comm_jobs_undecided",
     ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.status,
+        CommJob.in_doubt,
+        CommJob.updated_at,
+        CommJob.id,
+        where=(CommJob.seq > SQL("0")) & (CommJob.status != SQL("'QUEUED'")),
+        name="comm_jobs_by_route",
+    ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.last_error_code,
+        CommJob.updated_at,
+        CommJob.id,
+        where=SQL("status = 'FAILED' AND NOT in_doubt"),
+        name="comm_jobs_failures",
+    ),
+    CommJob.index(CommJob.bounced_at, CommJob.id, where=CommJob.bounced_at.is_null(False), name="comm_jobs_bounced"),
+    CommJob.index(CommJob.fallback_of, where=CommJob.fallback_of.is_null(False), name="comm_jobs_fallback"),
 ):
     CommJob.add_index(_index)
 
