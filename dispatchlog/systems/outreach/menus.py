@@ -74,6 +74,10 @@ def _words() -> Mapping[str, Intent]:
 
 
 _CONFIRM = "confirm, confirmar, confirmer, تأكيد, للتأكيد, पुष्टि, pushti, confirm karne, jeri, jẹ́rìí"
-_RESCHEDULE = "reschedule, reprogramar, reagendar, remarcar, reporter, cambiar, changer, تغيير, لتغيير, تأجيل, बदलने, badalne, yi"
+_RESCHEDULE = (
+    "reschedule, reprogramar, reagendar, remarcar, reporter, cambiar, changer, تغيير, لتغيير, تأجيل, बदलने, badalne, yi"
+)
 # Words of answers that also stand in any sentence.
-_NAMES_NOTHING = frozenset({"para", "no", "na", "la", "later", "move", "en", "de", "end", "fim", "fin", "pe", "ha", "ah"})
+_NAMES_NOTHING = frozenset(
+    {"para", "no", "na", "la", "later", "move", "en", "de", "end", "fim", "fin", "pe", "ha", "ah"}
+)

@@ -7,7 +7,7 @@ sentence without a doubt, a question or a not: a wrong yes costs more than a per
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatchlog.systems.outreach.folding import fold
@@ -30,9 +30,11 @@ class Reading:
 SURE = 0.8
 WHOLE, WITH_OTHERS, CONTAINED, UNSURE = 1.0, 0.95, 0.85, 0.5
 CONFIRMATION = "confirmation"
+PERHAPS_STOP = "perhaps it is about ending messages:"
 # A message is read as far as this; who writes more has something to say to a person, unless it begins with an opt-out.
 _LONGEST = 500
 
+_CLAUSES = re.compile(r"[.,;:!?\n،؛؟।…–—]+")
 _QUESTION = re.compile("[?؟¿]")
 _YES_SIGNS = "👍👌✅✔☑🆗🙆💯"
 _NO_SIGNS = "👎❌❎✖🙅🚫"
@@ -66,6 +68,7 @@ class _Said:
         self.asked, self.menu = asked, menu
         self.text = fold(body[:_LONGEST])
         self.tokens = tuple(self.text.split())
+        self.clauses = tuple(filter(None, map(fold, _CLAUSES.split(body[:_LONGEST]))))
         self.is_long = len(body) > _LONGEST
         self.is_question = bool(_QUESTION.search(body))
         self.is_blank = not self.text
@@ -84,6 +87,13 @@ def _read(said: _Said) -> Reading:
     for step in (_number, _stop, _start, _help, _reschedule, _confirm):
         if (found := step(said)) is not None:
             return found
+    return _unknown(said)
+
+
+def _unknown(said: _Said) -> Reading:
+    for words in said.languages:
+        if word := next((each for each in said.tokens if each in words.stop), ""):
+            return Reading(Intent.OTHER, UNSURE, words.code, f"{PERHAPS_STOP} “{word}”")
     return Reading(Intent.OTHER, UNSURE, "", "no words that are known")
 
 
@@ -101,6 +111,8 @@ def _stop(said: _Said) -> Reading | None:
         stops = words.stop if said.asked else words.stop | words.cancel
         if (found := _whole(said, words, stops, Intent.STOP, besides=words.yes | words.confirm)) is not None:
             return found
+        if (clause := next((each for each in said.clauses if _is_stop(each, words)), "")) and len(said.clauses) > 1:
+            return Reading(Intent.STOP, CONTAINED + 0.05, words.code, f"“{clause}”")
         match = words.stop_pattern.search(said.text)
         if match is None:
             continue
@@ -109,6 +121,10 @@ def _stop(said: _Said) -> Reading | None:
             return Reading(Intent.STOP, CONTAINED + 0.05, words.code, f"“{match[0]}”")
         doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, with words that say otherwise")
     return doubtful
+
+
+def _is_stop(clause: str, words: Vocabulary) -> bool:
+    return len(clause) > 2 and covers(clause.split(), words.stop, polite_words())
 
 
 def _start(said: _Said) -> Reading | None:
@@ -158,6 +174,9 @@ def _confirm(said: _Said) -> Reading | None:
         if found_words is not None:
             return _certain(said, found_words)
     for words in said.languages:
+        among = polite_words() | words.beside_yes
+        if not said.is_long and covers(said.tokens, words.yes | words.confirm, among):
+            return _certain(said, Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{said.text}”"))
         match = words.confirm_pattern.search(said.text)
         if match is not None:
             contained = Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{match[0]}”")
@@ -186,10 +205,6 @@ def _whole(
     """The message consists of these phrases and of polite words, in this language or together with English ones."""
     if said.text in phrases:
         return Reading(intent, WHOLE, words.code, f"“{said.text}”")
-    if said.is_long or not _is_covered(said.tokens, phrases, besides):
+    if said.is_long or not covers(said.tokens, phrases, polite_words() | besides):
         return None
     return Reading(intent, WITH_OTHERS, words.code, f"“{said.text}”")
-
-
-def _is_covered(tokens: Sequence[str], phrases: frozenset[str], besides: frozenset[str]) -> bool:
-    return covers(tokens, phrases, polite_words() | besides)

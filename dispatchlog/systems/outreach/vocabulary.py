@@ -22,6 +22,7 @@ class Vocabulary:
     code: str
     yes: frozenset[str]
     confirm: frozenset[str]
+    beside_yes: frozenset[str]
     reschedule: frozenset[str]
     cancel: frozenset[str]
     stop: frozenset[str]
@@ -96,6 +97,7 @@ def _ready(language: Language) -> Vocabulary:
         code=language.code,
         yes=words("yes_words"),
         confirm=words("confirm_words"),
+        beside_yes=words("beside_yes"),
         reschedule=words("reschedule_words"),
         cancel=words("cancel_words"),
         stop=words("stop_words"),

@@ -6,7 +6,10 @@ from dispatchlog.systems.outreach.phrases.language import Language
 
 LANGUAGE = Language(
     code="fr",
-    yes_words="oui, ouais, oué, ui, wi, yes, oui oui, mais oui, oui monsieur, oui madame",
+    yes_words="""
+    oui, ouais, oué, ui, wi, yes, oui oui, mais oui, oui monsieur, oui madame,
+    voui, yep, ouep, wé, ouiii, oki
+    """,
     confirm_words="""
     ok, okay, okey, dac, d'acc, d'accord, daccord, bien sûr, entendu, c'est entendu, c'est bon, c bon, c ok, c'est ok, ça marche,
     sa marche, ça va, ça me va, ça me convient, cela me convient, parfait, très bien, super, nickel, impec, bien, confirmé,
@@ -14,7 +17,8 @@ LANGUAGE = Language(
     je confirme le rdv, je confirme le rendez vous, oui je confirme, j'y serai, je serai là, je serais là, je serai présent, je serai présente,
     nous serons là, on sera là, on y sera, je viens, je viendrai, on vient, nous viendrons, présent, présente, j'arrive, volontiers, c'est noté,
     bien noté, bien reçu, noté, à demain, à bientôt, à tout à l'heure, à lundi, à mardi, à mercredi, à jeudi, à vendredi, à samedi, c'est parfait,
-    sans faute, absolument, tout à fait, exact, c'est confirmé, pour moi, avec plaisir, validé, je valide, on se voit demain
+    sans faute, absolument, tout à fait, exact, c'est confirmé, pour moi, avec plaisir, validé, je valide, on se voit demain,
+    c'est bon, c'est parfait, pas de changement, je serai bien là, rdv confirmé, rendez vous confirmé, bien entendu, évidemment, certainement, on fait comme ça, compris, j'ai noté, je note, présence confirmée, c'est noté merci, à plus tard, comme prévu, cela me va, ok c'est noté, je maintiens, je suis dispo, je suis disponible, disponible, dispo
     """,
     confirm_patterns="""
     je confirme (?:ma|mon|le|la|notre|pour|que|bien)
@@ -37,13 +41,21 @@ LANGUAGE = Language(
     (?:je|on|nous) (?:ne )?(?:viens|vient|viendrai|viendra|viendrons|serai|sera|serons) (?:pas|plus|absent).*
     (?:autre|nouvelle|nouveau|nouvel|différente?) (?:jour|date|heure|horaire|créneau|rdv|rendez vous|moment|semaine)
     (?:chang|modifi|annul|boug)\\w* (?:\\w+ ){0,2}(?:heure|date|jour|rdv|rendez vous|rendez|horaire|consultation|lheure)
+
+    (?:auriez|avez|aurez|auriez vous|avez vous|y a t il|il y a) (?:vous )?(?:\\w+ ){0,2}(?:place|créneau|dispo\\w*|autre|horaire|rdv|disponibilité\\w*|chose)(?: .*)?
+    (?:ce )?(?:n )?(?:est|nest|sera) pas (?:possible|faisable|bon|dispo)(?: .*)?
+    (?:je )?(?:travaille|suis en (?:déplacement|vacances|voyage|congé)|ne suis pas (?:là|dispo\\w*)|suis pas (?:là|dispo\\w*)|suis absent\\w*)(?: .*)?
+    plutôt (?:le |la |un |en |l)?(?:matin|après midi|soir|lundi|mardi|mercredi|jeudi|vendredi|samedi|semaine).*
+    (?:dois|voudrais|souhaite|faut|aimerais|veux|vais devoir|peux|peut on|possible de|jaimerais|souhaiterais) (?:\\w+ )?(?:annuler|décaler|reporter|déplacer|changer|repousser|modifier|avancer)(?: .*)?
+    (?:ne me|me) (?:convient|va|arrange) pas
     """,
     cancel_words="annuler, annule, annulez, annulé, annulation",
     stop_words="""
     stop, arrêt, arrêter, arrêtez, arrête, arrêtes, désabonner, désabonnez moi, désabonnement, me désabonner, désinscrire,
     désinscription, désinscrivez moi, me désinscrire, fin, ça suffit, assez, supprimer, supprimez moi, retirez moi, enlevez moi,
     laissez moi tranquille, laisse moi tranquille, foutez moi la paix, fichez moi la paix, résilier, plus rien, stop sms, stop tout,
-    pas intéressé, pas intéressée, quitter, révoquer, bloquer, plus de sms, plus de messages
+    pas intéressé, pas intéressée, quitter, révoquer, bloquer, plus de sms, plus de messages,
+    lâchez moi, lâche moi, plus aucun message, plus de textos, plus de mails, foutez moi la paix, fermez la, assez de messages, stop aux messages, stop svp, plus jamais, ne plus recevoir, ne plus contacter, arretez tout
     """,
     stop_patterns="""
     (?:arrêt\\w*|cess\\w*|stopp?e?[rz]?|finiss\\w*) (?:tout de suite |donc |immédiatement |s il vous plait )?(?:de |d |avec )?(?:m'|me |nous |de m'|les |vos |ces |des |tous |tous les |l'|le |la |d')*(?:écri\\w*|envo[iy]\\w*|env\\w*|contact\\w*|harcel\\w*|messag\\w*|sms|texto\\w*|rappel\\w*|notification\\w*|spam\\w*|embêt\\w*|appel\\w*|mécri\\w*|menvo\\w*|mécrire|dénvo\\w*|spams)
@@ -60,6 +72,12 @@ LANGUAGE = Language(
     (?:foutez|fichez|fous|fiche|foutre) (?:moi|nous) la paix
     (?:annul|résili)\\w* (?:mon |l'|l |les )?(?:abonnement|inscription|messages|sms|labonnement|linscription)
     (?:je )?(?:retire|révoque) mon (?:consentement|accord)
+
+    (?:ne |de ne )?plus (?:jamais )?(?:m |me |nous |menvoyer|mécrire|recevoir|envoyer|contacter|être contacté|rien recevoir)(?:envoyer|écrire|contacter|déranger|solliciter|rien envoyer)?(?: .*)?
+    (?:plus|pas) (?:aucun|un seul|de) (?:\\w+ )?(?:messages?|sms|textos?|mails?|rappels?)(?: .*)?
+    lâche[zr]? moi(?: .*)?
+    (?:me|mon|mes) (?:retirer|supprimer|enlever|désinscrire|effacer)(?: .*)?
+    stop (?:aux |les |à |avec |les )?(?:\\w+ )?(?:messages|sms|textos|rappels)
     """,
     not_stop_patterns="""
     (?:n'arrêtez|n arrêtez|n'arrête|narrêtez|narrête|narrete) pas.*
@@ -86,6 +104,9 @@ LANGUAGE = Language(
     s'il vous plaît, s'il vous plait, s il vous plait, svp, stp, merci, merci beaucoup, merci bien, mille mercis, bonjour, bonsoir, salut,
     docteur, dr, madame, monsieur, désolé, désolée, pardon, excusez moi, cordialement, bonne journée, bonne soirée, pas de problème, pas de souci,
     sans problème, aucun problème, à vous, mon rdv, le rdv, rdv, rendez vous, mon rendez vous, pour moi, maintenant, immédiatement, et, alors, tout de suite
+    """,
+    beside_yes="""
+    le, la, mon, ma, rdv, rendez, vous, je, j, y, serai, serons, nous, on, est, c, ce, cest, pour, moi, à, demain, heure, lheure, bien, là, venue, présence, de, notre, mes, avec, et, parfait, bon, ok, tout, viens, viendrai, prévu, comme, très, noté, ça, sa, va, mon fils, mon mari, ma femme
     """,
     doubts="""
     mais, peut être, si, si possible, pas, ne, ou, retard, mal, douleur, quand, essaierai, essayerai, essaie, espère, dépend, avant, après, sauf,

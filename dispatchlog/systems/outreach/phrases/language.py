@@ -12,7 +12,8 @@ class Language:
     Both are written without accents or with them, as is plain: they are folded as answers are. `*_words` count where a
     message consists of them and of `polite` ones; `*_patterns` count wherever they stand. `cancel_words` end an appointment
     where one is asked about, and messages elsewhere. `yes_words` say yes to whatever was asked, also to messages after a stop.
-    With one of `doubts` nothing is confirmed, and with `asking` at the beginning neither.
+    A yes may stand among words of
+    `beside_yes`. With one of `doubts` nothing is confirmed, and with `asking` at the beginning neither.
     """
 
     code: str
@@ -30,6 +31,7 @@ class Language:
     help_words: str
     help_patterns: str
     polite: str
+    beside_yes: str
     doubts: str
     asking: str
     alternatives: str

@@ -13,7 +13,8 @@ LANGUAGE = Language(
     confirmo minha consulta, com certeza, claro, certeza, perfeito, ótimo, excelente, vou, vou sim, irei, irei sim, eu vou, estarei lá, estarei aí, estarei presente,
     estaremos lá, estaremos aí, vou estar lá, lá estarei, comparecerei, vou comparecer, até amanhã, até lá, até logo, até mais, até breve, até segunda, nos vemos lá,
     vejo vocês lá, de acordo, concordo, aceito, pode ser, presente, joia, jóia, show, isso, isso mesmo, bom, positivo, pode deixar, vamos, iremos,
-    sem falta, entendido, ciente
+    sem falta, entendido, ciente,
+    confirmadíssimo, está confirmado, está confirmadíssimo, tá confirmado, confirmadíssima, está confirmada, presença confirmada, consulta confirmada, claro que vou, vou com certeza, pode contar comigo, conte comigo, estarei, eu irei, eu confirmo, tô indo, a gente vai, iremos sim, ok confirmado, isso aí, bora, tamo junto, tranquilo, de boa, sem dúvida, show de bola, está marcado, marcado, confirmadinho, tudo ok, tudo certinho
     """,
     confirm_patterns="""
     confirmo (?:a|minha|o|que|presença|sim|nossa)
@@ -33,12 +34,21 @@ LANGUAGE = Language(
     (?:não|nao|num|n) (?:vou |irei |iremos |vamos |posso|podemos|poderei|poderemos|consigo|conseguirei|tenho como|dá pra|da pra|da para|estarei|comparecerei|vou) ?(?:mais )?(?:poder|conseguir|ir|comparecer|estar|chegar|dar|aí|lá|amanhã|hoje|nesse|neste|na|no)?.*
     (?:mud|troc|alter|cancel|pass)(?:ar|o|a|e|em) (?:\\w+ ){0,2}(?:consulta|horário|hora|data|dia|agendamento|segunda|terça|quarta|quinta|sexta|sábado|semana|exame)
     (?:outr[oa]|nov[oa]|diferente) (?:dia|data|horário|hora|semana|momento)
+
+    (?:tem|têm|teria|há|haveria|existe) (?:\\w+ )?(?:vaga|horário|algum|alguma|disponibilidade|encaixe|como|data)(?: .*)?
+    (?:pode|poderia|dá pra|da pra|daria pra|podemos|seria possível) (?:ser )?(?:mais tarde|mais cedo|outro|outra|na (?:segunda|terça|quarta|quinta|sexta)|segunda|terça|quarta|quinta|sexta|semana|mudar|trocar|remarcar|passar)(?: .*)?
+    (?:tenho|vou ter|estou com) (?:trabalho|que trabalhar|outro compromisso|viagem|um compromisso|reunião)(?: .*)?
+    (?:estarei|vou estar|tô|estou) (?:viajando|de viagem|trabalhando|ocupad\\w|fora)(?: .*)?
+    (?:ter que|preciso|tenho que|quero|gostaria de|queria|vou) (?:cancelar|mudar|trocar|adiar|remarcar|desmarcar|alterar)(?: .*)?
+    não vai (?:dar|rolar|ser possível)(?: .*)?
+    não me (?:serve|convém|atende)(?: .*)?
     """,
     cancel_words="cancelar, cancela, cancele, cancelem, cancelado, cancelada",
     stop_words="""
     parar, pare, parem, para, pára, sair, chega, basta, descadastrar, descadastre, descadastra, me descadastre, cancelar inscrição, remover, remova, me remova,
     me remove, me tire, me tira, me exclua, excluir, desinscrever, stop, fim, não perturbe, me deixe em paz, me deixa em paz, me deixem em paz, cancelar assinatura,
-    não quero mais, bloquear, encerrar, não enviar, não envie, não mande, não tenho interesse, sem mensagens, para com isso, parem com isso, revogar
+    não quero mais, bloquear, encerrar, não enviar, não envie, não mande, não tenho interesse, sem mensagens, para com isso, parem com isso, revogar,
+    me esquece, me esqueçam, me esqueça, parem!, vaza, some, sumam, não perturbem, chega!, me larga, sem sms, stop por favor, não enviem, não mandem
     """,
     stop_patterns="""
     (?:não|nao|nunca) (?:me |nos )?(?:mand|envi|escrev|contat|incomod|perturb|chat|amol|lig)\\w* (?:mais|nada|mensag\\w*|sms|isso|nunca|torpedo\\w*|de novo)
@@ -53,6 +63,12 @@ LANGUAGE = Language(
     descadastr\\w*
     sem mais (?:mensagens|sms|msgs?)
     (?:revogo|retiro) (?:meu |o )?(?:consentimento|autorização)
+
+    (?:para|pare|parem) (?:já )?de (?:encher|perturbar|incomodar|amolar|chatear|me|ficar)(?: .*)?
+    (?:quero|desejo|gostaria de|queria) (?:sair|me descadastrar|ser removid\\w|ser excluíd\\w|cancelar a inscrição|parar de receber)(?: .*)?
+    (?:cancel|bloque|suspend|par)\\w* (?:\\w+ ){0,2}(?:sms|mensagens|mensagem|msg|msgs|notificações|lembretes|envio|envios)
+    (?:tir|remov|exclu|apag|delet|retir)\\w* (?:o |meu |este |esse )*(?:número|numero|telefone|nome|contato|cadastro|celular)(?: .*)?
+    (?:nenhuma|mais nenhuma|nem mais uma) (?:mensagem|msg|sms)(?: .*)?
     """,
     not_stop_patterns="""
     (?:não|nao) (?:pare|parem|para|me tire|me remova|me descadastre)(?: .*)?
@@ -61,7 +77,8 @@ LANGUAGE = Language(
     """,
     start_words="""
     começar, iniciar, início, comece, inscrever, me inscrever, me inscreva, assinar, retomar, voltar, ativar, reativar, continuar, recomeçar, cadastrar,
-    me cadastre
+    me cadastre,
+    ativar mensagens, reativar mensagens, me cadastre de novo, me inscreva de novo, quero voltar, voltar a receber, ativar lembretes
     """,
     start_patterns="""
     (?:voltar|voltem|volte|volta) a (?:receber|mandar|enviar|me mandar|me enviar).*
@@ -77,6 +94,9 @@ LANGUAGE = Language(
     por favor, pfv, pf, pfvr, por gentileza, obrigado, obrigada, obg, brigado, brigada, muito obrigado, muito obrigada, valeu, vlw, grato, grata, agradeço, oi, olá, ola,
     bom dia, boa tarde, boa noite, doutor, doutora, dr, dra, senhor, senhora, desculpe, desculpa, sem problema, sem problemas, não tem problema, abraço, abraços, agora, já,
     a consulta, minha consulta, consulta, deus abençoe, então, gente, moça, moço, e
+    """,
+    beside_yes="""
+    a, o, minha, meu, consulta, lá, aí, vou, estarei, é, que, com, amanhã, para, pra, de, hora, horário, nesse, esse, dia, está, tá, bem, nos, vemos, tudo, presença, eu, estar, ir, irei, também, nós, até, no, na, às, pontualmente, com a, exame, confirmo, certo
     """,
     doubts="""
     mas, talvez, se, acho, não, nao, ou, atrasar, atraso, atrasado, atrasada, dor, doendo, quando, tentar, tentarei, depende, espero, antes, depois, porém, nunca, mudar,
