@@ -1277,14 +1277,14 @@ class TicketNotification(Dispatch):
 _PURPOSES = "('appt_confirm', 'appt_reminder', 'no_show', 'rx_refill', 'lab_ready', 'campaign_education', 'urgent')"
 _CHANNELS = "channel IN ('email', 'sms', 'whatsapp')"
 _NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
-_FALSE = [SQL("DEFAULT false")]
-_EMPTY_OBJECT = [SQL("DEFAULT '{}'")]
-_EMPTY_LIST = [SQL("DEFAULT '[]'")]
-_ONE = [SQL("DEFAULT 1")]
+_FALSE: list[Any] = [SQL("DEFAULT false")]
+_EMPTY_OBJECT: list[Any] = [SQL("DEFAULT '{}'")]
+_EMPTY_LIST: list[Any] = [SQL("DEFAULT '[]'")]
+_ONE: list[Any] = [SQL("DEFAULT 1")]
 
 
-def _channel(*, null: bool = False) -> CharField:
-    return CharField(max_length=16, null=null, constraints=[Check(_CHANNELS)])
+def _channel() -> CharField:
+    return CharField(max_length=16, constraints=[Check(_CHANNELS)])
 
 
 def _country() -> CharField:
@@ -1781,7 +1781,7 @@ class CommPortalToken(Table):
     kind = CharField(max_length=16, constraints=[Check("kind IN ('message', 'preferences')")])
     patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
     job_id = UUIDField(null=True)
-    channel = _channel(null=True)
+    channel = CharField(max_length=16, null=True, constraints=[Check(_CHANNELS)])
     marketing = BooleanField(default=False, constraints=_FALSE)
     content_sealed = BlobField(null=True)
     expires_at = DateTimeTZField()
