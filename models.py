@@ -1329,6 +1329,8 @@ class Patient(Table):
     phone_sealed = BlobField(null=True)
     country = _country()
     region = _text(16)
+    timezone = CharField(max_length=50, null=True)
+    language = CharField(max_length=10, null=True)
     active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
     version = BigIntegerField(default=1, constraints=_ONE)
     reported_at = DateTimeTZField(constraints=NOW)
@@ -1592,6 +1594,7 @@ class CommJob(Dispatch):
     body = TextField()
     provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
     variables = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    preferences_link = _text(512, "")
     scheduled_at = DateTimeTZField()
     is_urgent = BooleanField(default=False, constraints=_FALSE)
     ab_variant = CharField(max_length=50, null=True)
@@ -1632,6 +1635,12 @@ for _index in (
         CommJob.sent_at,
         where=CommJob.sent_at.is_null(False),
         name="comm_jobs_recipient",
+    ),
+    CommJob.index(
+        CommJob.channel,
+        CommJob.recipient_hash,
+        where=CommJob.status.in_([SQL("'PENDING'"), SQL("'QUEUED'")]),
+        name="comm_jobs_open",
     ),
     CommJob.index(
         CommJob.updated_at,

@@ -72,8 +72,8 @@ _BY_PLACE = {(place.country, place.region): place for place in PLACES}
 # Countries where regions have laws of their own: without a known region the strictest of them holds.
 _DIVIDED = frozenset(place.country for place in PLACES if place.region)
 _STATES = """
-AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN
-TX UT VT VA WA WV WI WY DC AS GU MP PR UM VI
+AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD
+TN TX UT VT VA WA WV WI WY DC AS GU MP PR UM VI
 """
 _REGIONS = {"US": frozenset(_STATES.split())}
 
@@ -92,8 +92,10 @@ def legal_rules(channel: Channel, *, country: str, region: str, marketing: bool)
         return LegalRules(_strictest(place.marketing for place in places), per_day, None, unknown or places[-1].source)
     caring = [place for place in places if place.care is not None]
     name = unknown or (caring[-1].source if caring else "no law known here sets hours for messages of care")
-    limits = (CARE_TEXTS_PER_DAY, CARE_TEXTS_PER_WEEK) if channel is Channel.SMS else (None, None)
-    return LegalRules(_strictest(place.care for place in caring), *limits, name)
+    hours = _strictest(place.care for place in caring)
+    if channel is not Channel.SMS:
+        return LegalRules(hours, None, None, name)
+    return LegalRules(hours, CARE_TEXTS_PER_DAY, CARE_TEXTS_PER_WEEK, name)
 
 
 def _where(country: str, region: str) -> tuple[tuple[Place, ...], str]:
