@@ -31,7 +31,7 @@ from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach import consents
-from dispatchlog.systems.outreach.hearing import COLUMNS, Effect, Event, accepted, event_of, fold
+from dispatchlog.systems.outreach.hearing import COLUMNS, Event, accepted, event_of, fold
 from dispatchlog.systems.outreach.inputs import Asker
 from dispatchlog.systems.outreach.provider_words import ROUTES
 from dispatchlog.systems.outreach.states import Channel, PurposeClass
@@ -75,12 +75,12 @@ _LOCK_JOBS = f"""
 SELECT id, status, trace_id, created_at, {", ".join(COLUMNS)} FROM comm_jobs WHERE id = ANY (%s::uuid[]) ORDER BY id
 FOR NO KEY UPDATE
 """
-_KINDS = {"bounce_code": "varchar"}
+_KINDS = ["varchar" if name == "bounce_code" else "timestamptz" for name in COLUMNS]
 _CHANGE = f"""
 UPDATE comm_jobs j SET {", ".join(f"{name} = v.{name}" for name in COLUMNS)}, updated_at = clock_timestamp()
 FROM (VALUES %s) AS v (id, {", ".join(COLUMNS)}) WHERE j.id = v.id
 """
-_CHANGE_TYPES = f"(%s::uuid, {', '.join(f'%s::{_KINDS.get(name, "timestamptz")}' for name in COLUMNS)})"
+_CHANGE_TYPES = f"(%s::uuid, {', '.join(f'%s::{kind}' for kind in _KINDS)})"
 _APPLIED = """
 UPDATE comm_events e SET job_id = v.job_id, applied_at = clock_timestamp(), effect = v.effect
 FROM (VALUES %s) AS v (id, effect, job_id) WHERE e.id = v.id AND (e.applied_at IS NULL OR e.effect = 'UNMATCHED')
@@ -234,7 +234,9 @@ def _apply(chunk: ByJob, *, wait: bool) -> tuple[int, Collection[UUID]]:
         if columns
     ]
     applied = [
-        (event_id, str(effect), job_id) for job_id, (_, effects) in folded.items() for event_id, effect in effects.items()
+        (event_id, str(effect), job_id)
+        for job_id, (_, effects) in folded.items()
+        for event_id, effect in effects.items()
     ]
     with database.connection().cursor() as cursor:
         if changed:

@@ -1,7 +1,7 @@
 """What providers' words mean, and what may be kept of what they say. Pure; reads no request and no table.
 
-Sources, read 2026-11-21: Twilio "Track outbound message status" and its error dictionary, SendGrid "Event Webhook Reference",
-WhatsApp Cloud API "Webhooks: status" and "Error codes".
+The words are those of Twilio's "Track outbound message status" and error dictionary, SendGrid's "Event Webhook Reference",
+and the WhatsApp Cloud API's webhooks and error codes.
 """
 
 from __future__ import annotations
