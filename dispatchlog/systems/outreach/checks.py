@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import time
-from functools import lru_cache
-from zoneinfo import available_timezones
 
 from dispatchlog.systems.outreach.inputs import OutreachError
 
@@ -67,17 +65,6 @@ def language(value: str, *, field: str = "language") -> str:
     return f"{main.lower()}{dash}{place.upper() if len(place) == 2 else place.title()}"
 
 
-def timezone(value: str, *, field: str = "timezone") -> str:
-    """A zone of the IANA database by its name.
-
-    Raises:
-        OutreachError: INVALID_TIMEZONE.
-    """
-    if value not in _zones():
-        raise OutreachError("there is no such time zone", code="INVALID_TIMEZONE", field=field)
-    return value
-
-
 def clock(value: str | time, *, field: str) -> time:
     """A time of day in whole minutes, as such or as "22:00".
 
@@ -106,8 +93,3 @@ def words_of(name: str) -> list[str]:
     """The words of a name as they are looked for: without case and accents, each once."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
     return list(dict.fromkeys(_WORD.findall(plain)))
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(zone for zone in available_timezones() if zone not in ("localtime", "Factory"))

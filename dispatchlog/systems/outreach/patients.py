@@ -14,6 +14,7 @@ from dispatchlog.engine.errors import NaiveInstant
 from dispatchlog.systems.outreach import audit, checks, contacts
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, OutreachError, PatientInput, ProviderInput
 from dispatchlog.systems.outreach.states import AuditAction, Channel
+from dispatchlog.systems.outreach.times import zone
 
 _NAME = 255
 _PHONE = re.compile(r"[0-9 ()+.-]{0,32}")
@@ -122,7 +123,7 @@ def _checked(patient: PatientInput) -> dict[str, Any]:
         "phone": contacts.normalise(Channel.SMS, patient.phone, country=near, field="phone") if patient.phone else None,
         "country": country,
         "region": checks.region(patient.region),
-        "timezone": checks.timezone(patient.timezone) if patient.timezone else None,
+        "timezone": zone(patient.timezone).key if patient.timezone else None,
         "language": checks.language(patient.language) if patient.language else None,
         "active": patient.active,
     }
@@ -265,11 +266,17 @@ FROM patients p JOIN patient_comm_prefs pr ON pr.patient_id = p.id WHERE p.id = 
 """
 
 
+def lock_preferences(patient_id: UUID, lock: str) -> None:
+    """Hold the patient's row of preferences ("FOR UPDATE", "FOR SHARE") until the transaction ends; a statement that begins
+    afterwards sees what others have changed before."""
+    execute(f"SELECT FROM patient_comm_prefs WHERE patient_id = %s {lock}", (patient_id,))
+
+
 def refresh_addresses(patient_id: UUID) -> None:
     """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction."""
     require_transaction()
     # Two who change different addresses of one patient take turns, so the later one sees both.
-    execute("SELECT FROM patient_comm_prefs WHERE patient_id = %s FOR UPDATE", (patient_id,))
+    lock_preferences(patient_id, "FOR UPDATE")
     (sealed,) = fetch_dicts(_ADDRESSES, (patient_id,))
     for channel in Channel:
         address = contacts.open_text(sealed[channel], patient_id)

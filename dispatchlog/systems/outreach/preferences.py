@@ -12,10 +12,10 @@ from datetime import datetime, time
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from dispatchlog.engine.database import execute, fetch_dicts
+from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.systems.outreach.contacts import open_text
 from dispatchlog.systems.outreach.inputs import Asker, PreferenceChange
-from dispatchlog.systems.outreach.patients import not_found
+from dispatchlog.systems.outreach.patients import lock_preferences, not_found
 from dispatchlog.systems.outreach.states import Channel
 
 T = TypeVar("T")
@@ -115,11 +115,6 @@ def resolve(patient_id: UUID, *, lock: str = "") -> Preferences:
     if not rows:
         raise not_found(patient_id)
     return _preferences(patient_id, rows[0])
-
-
-def lock_preferences(patient_id: UUID, lock: str) -> None:
-    """Hold the patient's row of preferences until the transaction ends; what is read afterwards is newer than the lock."""
-    execute(f"SELECT FROM patient_comm_prefs WHERE patient_id = %s {lock}", (patient_id,))
 
 
 def _preferences(patient_id: UUID, row: Mapping[str, Any]) -> Preferences:
