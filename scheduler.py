@@ -42,6 +42,7 @@ from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
+from dispatchlog.systems.outreach import fallback
 from dispatchlog.systems.tickets.notifications import notify_unread
 
 log = structlog.get_logger("scheduler")
@@ -106,6 +107,13 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             FOLLOW_UP_SECONDS,
             follow_up,
             "a booking that failed or a refused cancellation is told to whoever looks at the order",
+            recorded=False,
+        ),
+        Job(
+            "outreach-fallback",
+            FOLLOW_UP_SECONDS,
+            fallback.follow_up,
+            "what certainly did not reach a patient goes by another channel",
             recorded=False,
         ),
         Job("unread-messages", minutely, notify_unread, "whoever has not read a ticket's messages gets a mail"),

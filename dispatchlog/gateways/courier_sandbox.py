@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dispatchlog.gateways.courier_sandbox_control import Control
 from dispatchlog.gateways.courier_sandbox_generic import PROTOCOL, GenericSide
-from dispatchlog.gateways.courier_sandbox_http import SandboxServer, Side
 from dispatchlog.gateways.courier_sandbox_jobs import Event, Happened, Job, World
 from dispatchlog.gateways.courier_sandbox_kwik import KwikSide
 from dispatchlog.gateways.courier_sandbox_script import Script
 from dispatchlog.gateways.courier_sandbox_webhooks import Webhooks
+from dispatchlog.gateways.sandbox_http import SandboxServer, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Sandbox:
             tls.load_cert_chain(options.certificate, options.key)
         self.kwik = KwikSide(self.world, options)
         sides: dict[str, Side] = {"courier": self._generic, "kwik": self.kwik}
-        self._server = SandboxServer(self.world, sides, options.host, options.port, tls=tls)
+        self._server = SandboxServer(self.script, sides, Control(self.world), options.host, options.port, tls=tls)
         self.port = self._server.port
         self._clock = threading.Thread(
             target=self.world.run, args=(self._server.stopped,), name="sandbox-clock", daemon=True

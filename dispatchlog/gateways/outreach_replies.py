@@ -20,10 +20,10 @@ def refusal(
 ) -> GatewayError:
     """The error of an answer that is no success. `code`, `message`: the provider's own, where it gave them.
 
-    A 5xx proves nothing, 503 too: the provider takes no key, so what it began cannot be recognised later.
+    A 5xx proves nothing, 503 too, nor does a 409: the provider takes no key, so what it began cannot be recognised later.
     """
     told = f"{_short(who)}_{code}" if code is not None else f"HTTP_{reply.status}"
-    if reply.status >= 500:
+    if reply.status >= 500 or reply.status == 409:
         error: GatewayError = OutcomeUnknown(f"{who} answered HTTP {reply.status}, which proves nothing.", code=told)
     elif reply.status < 400:
         error = OutcomeUnknown(f"{who}'s answer makes no sense.", code="MALFORMED_REPLY")

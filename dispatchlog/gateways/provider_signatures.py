@@ -1,8 +1,8 @@
 """Owns how Twilio, SendGrid and WhatsApp sign their webhooks, and checking it. Pure; never judges how old one is.
 
 Twilio: base64 of HMAC-SHA1 over the URL and the sorted parameters (twilio.com/docs/usage/security). SendGrid: ECDSA P-256
-with SHA-256 over timestamp and raw body (its "Event Webhook security features"). WhatsApp: HMAC-SHA256 over the raw body, in
-hex (Meta's "Webhooks: validating payloads"). Each comparison takes the same time wherever two signatures differ.
+with SHA-256 over timestamp and raw body (its "Event Webhook security features"). WhatsApp: HMAC-SHA256 over the raw body,
+in hex (Meta's "Webhooks: validating payloads"). Each comparison takes the same time wherever two signatures differ.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _MONTHS = "January,February,March,April,May,June,July,August,September,October,N
 
 
 class _Policy(EmailPolicy):
-    """Whoever reads List-Unsubscribe looks for `<https://...>`, and the library would encode an address longer than a line."""
+    """Whoever reads List-Unsubscribe looks for `<https://...>`; the library would encode an address longer than a line."""
 
     def fold_binary(self, name: str, value: str) -> bytes:
         if name == "List-Unsubscribe":
@@ -121,7 +121,8 @@ def compose_mail(  # noqa: PLR0913  (as above)
 ) -> bytes:
     """The complete RFC 5322 message of the templates `name`: multipart/alternative, text and HTML, CRLF, 7-bit clean.
 
-    Their texts get `context`, and `contact_address`: the bare address of `reply_to`. `headers` are further ones. Else as `compose_health_information`.
+    Their texts get `context`, and `contact_address`: the bare address of `reply_to`. `headers` are further ones. Else as
+    `compose_health_information`.
 
     Raises:
         CannotCompose, NaiveInstant: as `compose_health_information`.

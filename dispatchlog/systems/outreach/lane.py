@@ -31,7 +31,7 @@ SLOTS = 4
 
 
 def comm_job_lane() -> Lane:
-    """Lane `comm_job`: a route per provider, retries after 1, 2, 4, 8 and 16 s, consent and hours asked before each send."""
+    """Lane `comm_job`: a route per provider, retries after 1, 2, 4, 8 and 16 s, consent and hours asked for each."""
     return Lane(
         name=LANE,
         title="Messages to patients",

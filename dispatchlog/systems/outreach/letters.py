@@ -1,4 +1,4 @@
-"""A stored text as its provider takes it: the same bytes each time, with the way out that the law asks for. Sends nothing."""
+"""A stored text as its provider takes it: the same bytes each time, with the way out that the law asks for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The sandbox courier's HTTP server: which side gets a request, and every misbehaviour of the script on the way back.
+"""A sandbox's HTTP server: which side gets a request, and every misbehaviour of the script on the way back.
 
-`/courier` speaks our own protocol, `/kwik` Kwik's. `/sandbox` is for tests: `POST /sandbox/script` (`Script.load`, and
-`speed`), `GET /sandbox/jobs`, `POST /sandbox/jobs/{id} {"stage"}`, `GET /sandbox/journal`.
+A side answers below the first part of the path that is its name; everything else is the sandbox's own affair.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from dispatchlog.gateways.courier_sandbox_jobs import Stage, World
-from dispatchlog.gateways.courier_sandbox_script import Operation, Play
+from dispatchlog.gateways.sandbox_plays import Play
 
-Answer = tuple[int, Any]
+# Status, document (a text is HTML) and, where there are any, headers.
+Answer = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
+Own = Callable[[str, str, bytes], Answer]
 _MOST_BODY = 1_000_000
 _HANDSHAKE_SECONDS = 5.0
 _GARBAGE = b"\x16\x03\x01 this is no answer\r\n\r\n"
@@ -29,28 +29,40 @@ _RESET = b"\x01\0\0\0\0\0\0\0"
 class Side(Protocol):
     """One protocol: what a request asks for, and the answer to it."""
 
-    def operation(self, method: str, path: str) -> Operation | None: ...
+    def operation(self, method: str, path: str) -> str | None: ...
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer: ...
 
 
+class Line(Protocol):
+    """What happens to the next request for an operation."""
+
+    def next(self, operation: str) -> Play: ...
+
+
 class SandboxServer(ThreadingHTTPServer):
-    """Serves each connection on a thread of its own, from construction to `close`."""
+    """Serves each connection on a thread of its own, from construction to `close`.
+
+    Args:
+        own: answers (method, path, body) of what is no side's.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(
         self,
-        world: World,
+        script: Line,
         sides: Mapping[str, Side],
+        own: Own,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.world = world
+        self.script = script
         self.sides = sides
+        self.own = own
         self.stopped = threading.Event()
         self._tls = tls
         super().__init__((host, port), _Requests)
@@ -101,56 +113,33 @@ class _Requests(BaseHTTPRequestHandler):
         name, _, path = self.path.lstrip("/").partition("/")
         side = self.server.sides.get(name)
         if side is None:
-            self._say(*self._control(name, path, body), Play())
+            self._say(self.server.own(self.command, self.path, body), Play())
             return
         operation = side.operation(self.command, f"/{path}".partition("?")[0])
         if operation is None:
-            self._say(404, {"code": "NO_SUCH_ADDRESS"}, Play())
+            self._say((404, {"code": "NO_SUCH_ADDRESS"}), Play())
             return
-        play = self.server.world.script.next(operation)
-        status: int = 500
-        document: Any = {"code": "SCRIPTED"}
+        play = self.server.script.next(operation)
+        answer: Answer = (500, {"code": "SCRIPTED"})
         if play.accept:
-            status, document = side.answer(self.command, f"/{path}", self._headers(), body)
+            answer = side.answer(self.command, f"/{path}", self._headers(), body)
         self.server.stopped.wait(play.delay_seconds)
         if play.do == "status":
-            status, document = play.status, play.body if play.body is not None else {"code": "SCRIPTED"}
+            answer = play.status, play.body if play.body is not None else {"code": "SCRIPTED"}
         if play.do == "envelope":
-            status, document = 200, {"message": "Scripted", "status": play.status, "data": play.body or {}}
-        self._say(status, document, play)
+            answer = 200, {"message": "Scripted", "status": play.status, "data": play.body or {}}
+        self._say(answer, play)
 
     def _headers(self) -> Mapping[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}
 
-    def _control(self, name: str, path: str, body: bytes) -> Answer:
-        if name != "sandbox":
-            return 404, {"code": "NO_SUCH_ADDRESS"}
-        try:
-            found = self._read(path) if self.command == "GET" else self._steer(path, json.loads(body))
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            return 400, {"code": "BAD_REQUEST", "message": str(error)}
-        return (404, {"code": "NO_SUCH_ADDRESS"}) if found is None else (200, found)
-
-    def _read(self, path: str) -> Any:
-        if path == "jobs":
-            return [job.as_json() for job in self.server.world.jobs()]
-        return self.server.world.journal() if path == "journal" else None
-
-    def _steer(self, path: str, said: Any) -> Any:
-        world = self.server.world
-        if path == "script":
-            speed = float(said.pop("speed", world.speed))
-            world.script.load(said)
-            world.speed = speed
-            return {}
-        job = world.move(path.removeprefix("jobs/"), Stage(said["stage"])) if path.startswith("jobs/") else None
-        return None if job is None else job.as_json()
-
-    def _say(self, status: int, document: Any, play: Play) -> None:
+    def _say(self, answer: Answer, play: Play) -> None:
+        status, document = answer[0], answer[1]
+        headers = answer[2] if len(answer) > 2 else {}
         text = isinstance(document, str)
         content = document.encode() if text else json.dumps(document).encode()
-        kind = "text/html" if text else "application/json"
-        self._write(status, {"Content-Type": kind, **play.headers}, content, play)
+        kind = "text/html; charset=utf-8" if text else "application/json"
+        self._write(status, {"Content-Type": kind, **headers, **play.headers}, content, play)
 
     def _write(self, status: int, headers: Mapping[str, str], content: bytes, play: Play) -> None:
         lines = [f"HTTP/1.1 {status} Sandbox", f"Content-Length: {len(content)}"]
