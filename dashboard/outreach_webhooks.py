@@ -1,7 +1,7 @@
 """Where providers tell what became of messages to patients, and what patients write. Owns the reception; applies nothing.
 
-Every request is asked in this order: is it the provider's, is it fresh, is there room for it, what does it say. A provider's
-rate is taken only from what it signed, so no stranger can use it up.
+Every request is asked in this order: is it the provider's, is it fresh, is there room for it, what does it say. A
+provider's rate is taken only from what it signed, so no stranger can use it up.
 """
 
 from __future__ import annotations

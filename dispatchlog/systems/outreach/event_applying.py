@@ -197,10 +197,15 @@ def _withdraw(job_id: UUID, event_ids: Sequence[int]) -> int:
         job = fetch_dicts(
             "SELECT patient_id, channel, recipient, recipient_hash FROM comm_jobs WHERE id = %s", (job_id,)
         )[0]
-        for event in _events_of({job_id: event_ids})[job_id]:
+        # An address is locked before a patient, so what concerns the address comes first.
+        for event in sorted(_events_of({job_id: event_ids})[job_id], key=_concerns_patient):
             if event.withdrawal is not None:
                 _note_withdrawal(job_id, job, event)
         return _apply({job_id: event_ids}, wait=True)[0]
+
+
+def _concerns_patient(event: Event) -> bool:
+    return event.withdrawal is not None and event.withdrawal.purposes is PurposeClass.MARKETING
 
 
 def _note_withdrawal(job_id: UUID, job: Mapping[str, Any], event: Event) -> None:
