@@ -57,7 +57,7 @@ NEXT_STEPS = {
     CREDENTIALS: "Correct the school's API key or certificate, try the endpoint, then retry what failed.",
     COURIER_APART: "Open the order and ask the courier. An administrator can set the status by hand.",
     DELIVERED_BEFORE: "Ask the patient what arrived, and stop the newer attempt if it is still possible.",
-    PROVIDER_SILENT: "Messages still leave; what becomes of them is not known. Check the webhook's address at the provider.",
+    PROVIDER_SILENT: "Messages still leave, but their fate is unknown. Check the webhook's address at the provider.",
     WEBHOOKS_REFUSED: "Compare the secret here with the provider's. If they are the same, a stranger sends them.",
     UNTAKEN: "Nothing is lost. Look whether a worker runs, then at its log.",
 }

@@ -239,8 +239,8 @@ def _silent(settings: Settings) -> list[Condition]:
         Condition(
             PROVIDER_SILENT,
             each.provider,
-            f"{WEBHOOK_SENDERS[each.provider]} has told nothing since {each.since:%Y-%m-%d %H:%M} UTC, of"
-            f" {each.messages} {'message' if each.messages == 1 else 'messages'} that it took over {_minutes(allowed)} ago.",
+            f"{WEBHOOK_SENDERS[each.provider]} has told nothing of what it took since {each.since:%Y-%m-%d %H:%M} UTC:"
+            f" {each.messages} {'message' if each.messages == 1 else 'messages'} over {_minutes(allowed)} ago.",
         )
         for each in silence.silent_providers(allowed_seconds=allowed)
     ]

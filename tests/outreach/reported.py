@@ -31,7 +31,7 @@ _ENDS = {
 
 def job(lane: Lane, patient_id: UUID, provider: str = "twilio", *, end: str = "SENT", message_id: str | None = None,
         **columns: Any) -> UUID:  # fmt: skip
-    """A message by this provider, as its sending ended; `end` "QUEUED": its sender has it still, "PENDING": it never left."""
+    """A message by this provider, as its sending ended; `end` "QUEUED": its sender has it, "PENDING": it never left."""
     made = builders.job(lane, patient_id, CHANNELS[provider], route=ROUTES[provider], **columns)
     if end == "PENDING":
         return made
