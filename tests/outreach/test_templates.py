@@ -11,7 +11,6 @@ import peewee
 import pytest
 
 from dispatchlog.engine.database import connected, execute, transaction
-from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach import templates
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.states import Channel, Purpose

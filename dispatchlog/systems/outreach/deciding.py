@@ -127,7 +127,7 @@ def _judge(
     candidate = candidates.get(channel)
     if candidate is None:
         return _Judged(channel, "NO_TEMPLATE")
-    code = _objection(wanted, preferences.channels.get(channel), candidate)
+    code = _objection(wanted, preferences.channels[channel], candidate)
     if code:
         return _Judged(channel, code)
     try:
@@ -140,11 +140,11 @@ def _judge(
     return _Judged(channel, "EXPIRES_BEFORE_LAWFUL" if late else "", moment, law)
 
 
-def _objection(wanted: ScheduleInput, preference: ChannelPreference | None, candidate: Candidate) -> str:
+def _objection(wanted: ScheduleInput, preference: ChannelPreference, candidate: Candidate) -> str:
     """The first thing that forbids the channel, "" where nothing does; no urgency passes any of these."""
     if candidate.channel in wanted.not_by:
         return "EXCLUDED"
-    if preference is None or not preference.address.value:
+    if not preference.address.value:
         return "NO_ADDRESS"
     marketing = candidate.is_marketing or wanted.purpose is Purpose.CAMPAIGN_EDUCATION
     found = (
@@ -193,10 +193,8 @@ def _refusal(preferences: Preferences, judged: Sequence[_Judged]) -> str:
 def _considered(one: _Judged, chosen: _Judged | None, preferences: Preferences) -> dict[str, Any]:
     is_chosen = chosen is not None and one.channel is chosen.channel
     code = "CHOSEN" if is_chosen else one.code or ("NOT_PREFERRED" if preferences.active else "PATIENT_INACTIVE")
-    words = CHANNEL[code].format(channel=CHANNEL_WORDS[one.channel])
-    preference = preferences.channels.get(one.channel)
-    if code == "CHANNEL_OFF" and preference is not None:
-        words += f" ({said_by(preference.enabled.source)})"
+    who = said_by(preferences.channels[one.channel].enabled.source)
+    words = CHANNEL[code].format(channel=CHANNEL_WORDS[one.channel], who=who)
     return {"channel": str(one.channel), "chosen": is_chosen, "code": code, "words": words}
 
 

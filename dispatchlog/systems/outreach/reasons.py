@@ -7,7 +7,7 @@ CHANNEL = {
     "NOT_PREFERRED": "Not by {channel}: it may be used, but another channel comes first.",
     "NO_TEMPLATE": "Not by {channel}: there is no text for it.",
     "NO_ADDRESS": "Not by {channel}: no address is known.",
-    "CHANNEL_OFF": "Not by {channel}: it is turned off",
+    "CHANNEL_OFF": "Not by {channel}: it is turned off ({who}).",
     "STOPPED": "Not by {channel}: whoever has this address asked that nothing more is sent there.",
     "NO_MARKETING_CONSENT": "Not by {channel}: the patient has not agreed to such messages by it.",
     "NOT_CONFIGURED": "Not by {channel}: no provider is set up for it.",
