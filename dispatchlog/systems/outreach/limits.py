@@ -10,6 +10,8 @@ from dispatchlog.systems.outreach.legal import LegalRules
 from dispatchlog.systems.outreach.times import Moment, TimeRules, lawful_instant, zone
 
 WEEK_DAYS = 7
+# Whoever lets it leave wants two minutes until the next span that forbids; one more is left for getting there.
+MARGIN_SECONDS = 180.0
 # With any number of texts planned, some day of so many is free or nobody would read what comes.
 _MOST_DAYS = 366
 
@@ -22,7 +24,7 @@ def first_within_limits(wanted: datetime, rules: TimeRules, law: LegalRules, tex
     """
     place = zone(rules.zone)
     days = Counter(at.astimezone(place).date() for at in texts_at)
-    moment = lawful_instant(wanted, rules)
+    moment = lawful_instant(wanted, rules, margin_seconds=MARGIN_SECONDS)
     reasons = list(moment.reasons)
     for _ in range(_MOST_DAYS):
         day = moment.at.astimezone(place).date()
@@ -30,7 +32,8 @@ def first_within_limits(wanted: datetime, rules: TimeRules, law: LegalRules, tex
         if not full:
             break
         reasons.append(full)
-        moment = lawful_instant(datetime.combine(day + timedelta(days=1), time.min, place), rules)
+        tomorrow = datetime.combine(day + timedelta(days=1), time.min, place)
+        moment = lawful_instant(tomorrow, rules, margin_seconds=MARGIN_SECONDS)
     return Moment(moment.at, tuple(dict.fromkeys(reasons)))
 
 

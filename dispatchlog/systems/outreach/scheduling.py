@@ -147,7 +147,7 @@ class _Request:
             decision.at,
             channel,
             decision.at + _ON_ITS_WAY[channel],
-            row_document(row),
+            json.loads(row["decision"]),
             refused=decision.refused,
         )
 
@@ -240,6 +240,8 @@ class _Request:
         document = {**decision.document, "withheld": list(rendered.withheld)}
         if wanted.fallback_of:
             document["instead_of"] = str(wanted.fallback_of)
+        if wanted.appointment_id:
+            document["appointment_starts_at"] = self.about["starts_at"].isoformat()
         address = "" if refused else self.preferences.channels[channel].address.value or ""
         return {
             "id": self.job_id,
@@ -305,12 +307,6 @@ class _Request:
             "urgent": is_urgent(self.wanted),
         }
         audit.note(AuditAction.SEND, self.wanted.patient_id, self.asker, details)
-
-
-def row_document(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A job's decision as it was stored."""
-    document: Mapping[str, Any] = json.loads(row["decision"])
-    return document
 
 
 def _about(wanted: ScheduleInput, key: str | None) -> About:
