@@ -7,11 +7,11 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID
 from dispatchlog.gateways.provider_signatures import new_sendgrid_key, sendgrid_public_key
 from dispatchlog.local.directory import choose_port, remember_secret, write_private
+from dispatchlog.local.outreach_sample import sandbox_script
 from dispatchlog.settings import Settings
 
 # A number of the range that is kept for fiction.
@@ -30,17 +30,6 @@ NAMING = (
 )
 
 
-def usual_script() -> dict[str, Any]:
-    """Texts arrive and WhatsApp's are read; who is asked for a YES says so in its language after a while."""
-    return {
-        "usual": {"ends": "read"},
-        "replies": [
-            {"asks": word, "answer": word, "after_seconds": 8}
-            for word in ("YES", "SÍ", "OUI", "SIM", "نعم", "हाँ", "BẸ́Ẹ̀NI")
-        ],
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class OutreachSandboxAt:
     """Its port, script and secrets."""
@@ -55,7 +44,7 @@ class OutreachSandboxAt:
         """The same port as the last time if it is free; a script that somebody changed stays as it is."""
         script, key = var / "outreach.json", var / "outreach_sendgrid.pem"
         if not script.exists():
-            script.write_text(json.dumps(usual_script(), indent=2, ensure_ascii=False) + "\n")
+            script.write_text(json.dumps(sandbox_script(), indent=2, ensure_ascii=False) + "\n")
         if not key.exists():
             write_private(key, new_sendgrid_key())
         return cls(choose_port(var / "outreach.port"), script, key, remember_secret(var / "outreach_secret"))
