@@ -48,7 +48,8 @@ ON CONFLICT (provider, event_key) DO NOTHING RETURNING event_key
 """
 
 _OPEN = """
-SELECT id, created_at FROM comm_inbound WHERE parsed_at IS NULL AND (created_at, id) > (%s, %s) ORDER BY created_at, id LIMIT %s
+SELECT id, created_at FROM comm_inbound WHERE parsed_at IS NULL AND (created_at, id) > (%s, %s)
+ORDER BY created_at, id LIMIT %s
 """
 _TAKE = "SELECT * FROM comm_inbound WHERE id = %s AND parsed_at IS NULL FOR UPDATE SKIP LOCKED"
 _READ = """
@@ -155,8 +156,8 @@ def _text(value: str) -> str:
 def process_all(*, limit: int = 200) -> int:
     """Understand and act on what is stored, each in a transaction of its own; how many.
 
-    Whatever another worker has in hand is passed over. What cannot be processed is logged as REPLY_NOT_PROCESSED, stays as it
-    is for the next time, and holds up nothing else.
+    Whatever another worker has in hand is passed over. What cannot be processed is logged as REPLY_NOT_PROCESSED, stays
+    as it is for the next time, and holds up nothing else.
     """
     waking.taken_up(waking.INBOUND)
     done, after = 0, (datetime.min.replace(tzinfo=UTC), UUID(int=0))
@@ -178,8 +179,8 @@ def settle(
     HELP means that the person has answered: nothing is sent. `appointment_id` says which of several that were asked about.
 
     Raises:
-        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT (none was asked about at this address, it is over,
-            or there are several and none is named), UNKNOWN_INTENT, INVALID_TEXT (the note).
+        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT (none was asked about at this address, it is
+            over, or there are several and none is named), UNKNOWN_INTENT, INVALID_TEXT (the note).
     """
     words = checks.text(note, field="note", most=500, needed=False)
     if intent is not None and intent not in _SETTLED_AS:
@@ -215,7 +216,7 @@ def _process_safely(inbound_id: UUID) -> int:
         return int(_process(inbound_id))
     except DATABASE_AWAY:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever a message does, the next one has its turn)
         code = error.code if isinstance(error, DispatchlogError) else type(error).__name__
         log.error("REPLY_NOT_PROCESSED", inbound_id=str(inbound_id), error=code)
         return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -30,12 +31,13 @@ WAITS = frozenset({UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED, UNKNOWN_SE
 
 # Twilio answers these by itself, where they are the whole text (its page on default opt-out keywords).
 _ANSWERED_BY_TWILIO = frozenset(
-    "stop stopall unsubscribe cancel end quit revoke optout start yes unstop help info".split()
+    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"}
+    | {"start", "yes", "unstop", "help", "info"}
 )
 _ANSWERED = """
 UPDATE comm_jobs SET answered_at = coalesce(answered_at, now()), replied_at = coalesce(replied_at, now())
-WHERE id = %s OR (appointment_id = %s AND channel = %s AND recipient_hash = (SELECT recipient_hash FROM comm_jobs WHERE id = %s)
-    AND asks = 'confirmation' AND answered_at IS NULL AND sent_at IS NOT NULL)
+WHERE id = %s OR (appointment_id = %s AND channel = %s
+    AND recipient_hash = (SELECT recipient_hash FROM comm_jobs WHERE id = %s) AND asks = 'confirmation' AND answered_at IS NULL AND sent_at IS NOT NULL)
 """
 
 
@@ -67,19 +69,13 @@ def received(row: Mapping[str, Any], *, provider_opt_out: str) -> Received:
 
 def act(intent: Intent, message: Received, context: Context, *, language: str, asker: Asker) -> str:
     """Do what follows from an intent that is certain; what came of it. Nothing is done where the answer is one of WAITS."""
-    if intent is Intent.STOP:
-        return _stop(message, context, language=language, asker=asker)
-    if intent is Intent.START:
-        return _start(message, context, language=language, asker=asker)
-    if intent is Intent.HELP:
-        return _help(message, context, language=language, asker=asker)
-    if intent in (Intent.CONFIRM, Intent.RESCHEDULE):
-        if len(context.asking) > 1:
-            return WHO
-        if context.asked is None:
-            return NOTHING_ASKED
-        return about_appointment(intent, message.id, context.asked, asker=asker)
-    return UNSURE
+    if intent in _ABOUT_MESSAGES:
+        return _ABOUT_MESSAGES[intent](message, context, language=language, asker=asker)
+    if intent is Intent.OTHER:
+        return UNSURE
+    if context.asked is None:
+        return WHO if context.asking else NOTHING_ASKED
+    return about_appointment(intent, message.id, context.asked, asker=asker)
 
 
 def about_appointment(intent: Intent, inbound_id: UUID, job: Mapping[str, Any], *, asker: Asker) -> str:
@@ -165,3 +161,8 @@ def is_answered_by_provider(message: Received) -> bool:
         and message.channel is Channel.SMS
         and fold(message.body).replace(" ", "") in _ANSWERED_BY_TWILIO
     )
+
+
+_ABOUT_MESSAGES: Mapping[Intent, Callable[..., str]] = MappingProxyType(
+    {Intent.STOP: _stop, Intent.START: _start, Intent.HELP: _help}
+)
