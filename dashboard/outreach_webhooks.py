@@ -27,7 +27,14 @@ from dispatchlog.gateways import courier_signature, provider_signatures
 from dispatchlog.gateways.courier import WebhookRefused
 from dispatchlog.order_documents import AnyDocument, DocumentError, read_document
 from dispatchlog.settings import Settings
-from dispatchlog.systems.outreach import events, inbound, sendgrid_webhooks, twilio_webhooks, whatsapp_webhooks
+from dispatchlog.systems.outreach import (
+    events,
+    inbound,
+    sendgrid_webhooks,
+    twilio_webhooks,
+    waking,
+    whatsapp_webhooks,
+)
 from dispatchlog.systems.outreach.events import Report
 from dispatchlog.systems.outreach.inbound import Message
 from dispatchlog.systems.outreach.provider_words import SENDGRID, TWILIO, WHATSAPP, WebhookMalformed
@@ -248,6 +255,8 @@ class Reception:
         """Store what was told and answer; the same news again is answered alike and stored once."""
         trace_id = current_trace_id()
         new = inbound.store_messages(messages, source=source, trace_id=trace_id, write=self._inbound.write)
+        if new:
+            waking.wake(waking.INBOUND)
         new += events.store_reports(reports, source=source, trace_id=trace_id, write=self._events.write)
         received = len(reports) + len(messages)
         log.info("OUTREACH_WEBHOOK_RECEIVED", provider=provider, received=received, new=new, trace_id=trace_id)

@@ -23,6 +23,7 @@ UPDATE comm_jobs SET status = 'QUEUED', claim_token = %s, claimed_by = 1, claime
 """
 _ENDS = {
     "SENT": "status = 'SENT', sent_at = clock_timestamp(), provider_message_id = %s",
+    "SENT BEFORE": "status = 'SENT', sent_at = clock_timestamp() - interval '2 hours', provider_message_id = %s",
     "DOUBT": "status = 'FAILED', in_doubt = true, provider_message_id = %s",
     "REFUSED": "status = 'FAILED', last_error_code = '21211', provider_message_id = %s",
     "RETRIED": "status = 'PENDING', provider_message_id = %s",
@@ -32,7 +33,7 @@ _ENDS = {
 def job(lane: Lane, patient_id: UUID, provider: str = "twilio", *, end: str = "SENT", message_id: str | None = None,
         **columns: Any) -> UUID:  # fmt: skip
     """A message by this provider, as its sending ended; `end` "QUEUED": its sender has it, "PENDING": it never left."""
-    made = builders.job(lane, patient_id, CHANNELS[provider], route=ROUTES[provider], **columns)
+    made = builders.job(lane, patient_id, CHANNELS[provider], **{"route": ROUTES[provider], **columns})
     if end == "PENDING":
         return made
     with transaction("test"):

@@ -7,7 +7,6 @@ How it is applied stands in `applying`, what comes of it in `folding`.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -31,7 +30,6 @@ EventRow = tuple[Any, ...]
 _OURS = ("booking:", "cancel:", "withdrawn:", "otp:", "without-code:", HAND)
 AT_ONCE = 500
 _LONGEST = 255
-_asked, _busy = threading.Event(), threading.Lock()
 _HEARABLE = frozenset(DispatchStatus) - {DispatchStatus.REQUESTED}
 _SAID = ("tracking_url", "driver_name", "driver_phone", "failure_code", "failure_reason")
 _LIMITS = {"tracking_url": 2048, "driver_name": 255, "driver_phone": 32, "failure_code": 64, "failure_reason": 2000}
@@ -123,15 +121,12 @@ def apply_all() -> None:
     """Apply whatever is open, for workers: one thread of a process at a time, which looks once more if it was asked to
     meanwhile.
     """
-    _asked.set()
-    while _asked.is_set() and _busy.acquire(blocking=False):
-        try:
-            _asked.clear()
-            waking.taken_up()
-            while apply_open(limit=AT_ONCE) >= AT_ONCE:
-                pass
-        finally:
-            _busy.release()
+    waking.take_up(_apply_whatever_is_open)
+
+
+def _apply_whatever_is_open() -> None:
+    while apply_open(limit=AT_ONCE) >= AT_ONCE:
+        pass
 
 
 def note_own(
