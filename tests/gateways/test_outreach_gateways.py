@@ -98,7 +98,7 @@ def seen_by_a_server(talk: Callable[[str], None]) -> tuple[str, str, dict[str, s
     answer = b'{"sid":"SM1","status":"queued"}'
     whole: list[bytes] = []
 
-    def serve(connection: socket.socket, _: RawServer) -> None:
+    def serve(connection: socket.socket, _server: RawServer) -> None:
         data = b""
         while b"\r\n\r\n" not in data:
             data += connection.recv(65_536)
