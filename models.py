@@ -1277,14 +1277,14 @@ class TicketNotification(Dispatch):
 _PURPOSES = "('appt_confirm', 'appt_reminder', 'no_show', 'rx_refill', 'lab_ready', 'campaign_education', 'urgent')"
 _CHANNELS = "channel IN ('email', 'sms', 'whatsapp')"
 _NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
-_FALSE = [SQL("DEFAULT false")]
-_EMPTY_OBJECT = [SQL("DEFAULT '{}'")]
-_EMPTY_LIST = [SQL("DEFAULT '[]'")]
-_ONE = [SQL("DEFAULT 1")]
+_FALSE: list[Any] = [SQL("DEFAULT false")]
+_EMPTY_OBJECT: list[Any] = [SQL("DEFAULT '{}'")]
+_EMPTY_LIST: list[Any] = [SQL("DEFAULT '[]'")]
+_ONE: list[Any] = [SQL("DEFAULT 1")]
 
 
-def _channel(*, null: bool = False) -> CharField:
-    return CharField(max_length=16, null=null, constraints=[Check(_CHANNELS)])
+def _channel() -> CharField:
+    return CharField(max_length=16, constraints=[Check(_CHANNELS)])
 
 
 def _country() -> CharField:
@@ -1329,6 +1329,8 @@ class Patient(Table):
     phone_sealed = BlobField(null=True)
     country = _country()
     region = _text(16)
+    timezone = CharField(max_length=50, null=True)
+    language = CharField(max_length=10, null=True)
     active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
     version = BigIntegerField(default=1, constraints=_ONE)
     reported_at = DateTimeTZField(constraints=NOW)
@@ -1592,6 +1594,7 @@ class CommJob(Dispatch):
     body = TextField()
     provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
     variables = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    preferences_link = _text(512, "")
     scheduled_at = DateTimeTZField()
     is_urgent = BooleanField(default=False, constraints=_FALSE)
     ab_variant = CharField(max_length=50, null=True)
@@ -1634,10 +1637,35 @@ for _index in (
         name="comm_jobs_recipient",
     ),
     CommJob.index(
+        CommJob.channel,
+        CommJob.recipient_hash,
+        where=CommJob.status.in_([SQL("'PENDING'"), SQL("'QUEUED'")]),
+        name="comm_jobs_open",
+    ),
+    CommJob.index(
         CommJob.updated_at,
         where=SQL("fallback_decided_at IS NULL AND NOT in_doubt AND (status = 'FAILED' OR bounced_at IS NOT NULL)"),
         name="comm_jobs_undecided",
     ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.status,
+        CommJob.in_doubt,
+        CommJob.updated_at,
+        CommJob.id,
+        where=(CommJob.seq > SQL("0")) & (CommJob.status != SQL("'QUEUED'")),
+        name="comm_jobs_by_route",
+    ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.last_error_code,
+        CommJob.updated_at,
+        CommJob.id,
+        where=SQL("status = 'FAILED' AND NOT in_doubt"),
+        name="comm_jobs_failures",
+    ),
+    CommJob.index(CommJob.bounced_at, CommJob.id, where=CommJob.bounced_at.is_null(False), name="comm_jobs_bounced"),
+    CommJob.index(CommJob.fallback_of, where=CommJob.fallback_of.is_null(False), name="comm_jobs_fallback"),
 ):
     CommJob.add_index(_index)
 
@@ -1673,12 +1701,7 @@ class CommEvent(Table):
 
 for _index in (
     CommEvent.index(CommEvent.id, where=CommEvent.applied_at.is_null(), name="comm_events_open"),
-    CommEvent.index(
-        CommEvent.provider,
-        CommEvent.provider_message_id,
-        where=CommEvent.effect == SQL("'UNMATCHED'"),
-        name="comm_events_unmatched",
-    ),
+    CommEvent.index(CommEvent.received_at, where=CommEvent.effect == SQL("'UNMATCHED'"), name="comm_events_unmatched"),
     CommEvent.index(CommEvent.job_id, CommEvent.id, where=CommEvent.job_id.is_null(False), name="comm_events_job"),
 ):
     CommEvent.add_index(_index)
@@ -1781,7 +1804,7 @@ class CommPortalToken(Table):
     kind = CharField(max_length=16, constraints=[Check("kind IN ('message', 'preferences')")])
     patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
     job_id = UUIDField(null=True)
-    channel = _channel(null=True)
+    channel = CharField(max_length=16, null=True, constraints=[Check(_CHANNELS)])
     marketing = BooleanField(default=False, constraints=_FALSE)
     content_sealed = BlobField(null=True)
     expires_at = DateTimeTZField()

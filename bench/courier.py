@@ -105,9 +105,9 @@ def load(address: str, secret: Path, *, count: int, rate: float, run: str) -> Ma
 def measure(url: str, address: str, secret: Path, *, name: str, count: int, rate: float, applies: bool) -> Taken:
     """One load, and the proof that each of its webhooks is stored."""
     run = name.replace(" ", "-")
-    before = _spent()
+    before = spent()
     found = load(address, secret, count=count, rate=rate, run=run)
-    dashboard, postgres = ((after - then) * 1000 / count for after, then in zip(_spent(), before, strict=True))
+    dashboard, postgres = ((after - then) * 1000 / count for after, then in zip(spent(), before, strict=True))
     mine = f"FROM courier_events WHERE event_id LIKE '{run}-%'"
     stored, applied = query(url, f"SELECT count(*), count(applied_at) {mine}")[0]
     if stored != count:
@@ -127,7 +127,7 @@ def measure(url: str, address: str, secret: Path, *, name: str, count: int, rate
     return Taken(name, count, *figures, applied / count, _seconds_until_applied(url))
 
 
-def _spent() -> tuple[float, float]:
+def spent() -> tuple[float, float]:
     """Seconds of processor time that the dashboard's and PostgreSQL's processes have taken until now."""
     dashboard = postgres = 0.0
     for child in psutil.Process().children(recursive=True):

@@ -10,7 +10,18 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from dashboard.api import care_people, chat, dispatches, hl7_messages, holds, orders, pharmacy_orders, tickets, visits
+from dashboard.api import (
+    care_people,
+    chat,
+    communications,
+    dispatches,
+    hl7_messages,
+    holds,
+    orders,
+    pharmacy_orders,
+    tickets,
+    visits,
+)
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
@@ -26,6 +37,7 @@ ROUTES = (
     *care_people.ROUTES,
     *tickets.ROUTES,
     *chat.ROUTES,
+    *communications.ROUTES,
 )
 BLUEPRINT = "api"
 _VALUE = re.compile(r"<\w+>")

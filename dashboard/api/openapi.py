@@ -142,7 +142,11 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         "description": "your trace id; one is made when it is absent",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     }
-    return [*in_path, *in_query, trace]
+    in_header: list[dict[str, Any]] = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in route.headers.items()
+    ]
+    return [*in_path, *in_query, *in_header, trace]
 
 
 def _path_schema(name: str) -> dict[str, str]:

@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app, request
+from pydantic import BaseModel
 
 from dashboard.access import TICKETS
 from dashboard.acting import acting_identity
-from dashboard.api.documents import Answer
 from dashboard.api.errors import ERRORS, ApiError
 from dashboard.api.signed_in import acting_person_with, is_signed_in
 from dashboard.person_tokens import read_person_token
@@ -34,7 +34,7 @@ class Call:
     """One authorised request: who calls, with which document and which query parameters.
 
     `source` is the name under which what is reported is kept, `actor` who is on record for what is done to a dispatch.
-    `person` is whoever asks on the routes of persons.
+    `person` is whoever asks on the routes of persons, `scopes` what the service's token allows.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Call:
     document: Any
     parameters: Mapping[str, str]
     person: Identity | None = None
+    scopes: frozenset[str] = frozenset()
 
     @property
     def who(self) -> Identity:
@@ -65,6 +66,7 @@ class Route:
         document: what the body must be; None where there is none.
         body_optional: an empty body stands for `{}`.
         parameters: query parameters and what they mean.
+        headers: headers that it reads, and what they mean.
         codes: the errors that are particular to this route.
         unversioned: a second address, or "".
         creates: whether an answer says that something was made, which is answered 201; None where nothing is.
@@ -77,11 +79,12 @@ class Route:
     name: str
     summary: str
     scope: str
-    view: Callable[..., Answer]
-    answer: type[Answer]
+    view: Callable[..., BaseModel]
+    answer: type[BaseModel]
     document: type[Document] | None = None
     body_optional: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
     unversioned: str = ""
     creates: Callable[[Any], bool] | None = None
@@ -89,25 +92,25 @@ class Route:
 
     def handle(self, **path: str) -> Response:
         """Flask's view function."""
-        source, actor, person = self._authorise()
+        source, actor, person, scopes = self._authorise()
         _refuse_unknown_parameters(self.parameters)
         document = self._read() if self.document else None
-        answer = self.view(Call(source, actor, document, request.args, person), **path)
+        answer = self.view(Call(source, actor, document, request.args, person, scopes), **path)
         response = _json(answer.model_dump_json(by_alias=True))
         if self.creates is not None and self.creates(answer):
             response.status_code = 201
         return response
 
-    def _authorise(self) -> tuple[str, str, Identity | None]:
-        """Who calls, as source, as actor and as person. Whoever sends a token is judged by that alone."""
+    def _authorise(self) -> tuple[str, str, Identity | None, frozenset[str]]:
+        """Who calls: source, actor, person and scopes. Whoever sends a token is judged by that alone."""
         if not self.scope:
             who = _asking_person()
-            return who.actor, who.actor, who
+            return who.actor, who.actor, who, frozenset()
         if self.permission and "Authorization" not in request.headers and is_signed_in():
             person = acting_person_with(self.permission)
-            return person, person, None
+            return person, person, None, frozenset()
         token = _token(self.scope)
-        return token.name, f"service:{token.name}", None
+        return token.name, f"service:{token.name}", None, frozenset(token.scopes)
 
     def _read(self) -> Document:
         assert self.document is not None  # noqa: S101  (for the type checker: handle asked)

@@ -308,7 +308,7 @@ def release(lane: Lane, token: UUID, ids: Sequence[UUID]) -> int:
 def refuse(lane: Lane, row: Row, refusal: Refusal) -> bool:
     """Give one claimed row back because it must not leave: until then, or for good; False: it is no longer ours.
 
-    A row that may have left at an earlier try cannot be cancelled, so it fails with the refusal's code.
+    A row that may have left at an earlier try cannot be cancelled, so it fails with the refusal's code, in doubt.
     """
     require_transaction()
     if not release(lane, row["claim_token"], [row["id"]]):
@@ -316,7 +316,8 @@ def refuse(lane: Lane, row: Row, refusal: Refusal) -> bool:
     change = (
         "due_at = %s"
         if refusal.until
-        else "status = CASE WHEN first_claimed_at IS NULL THEN 'CANCELLED' ELSE 'FAILED' END"
+        else "status = CASE WHEN first_claimed_at IS NULL THEN 'CANCELLED' ELSE 'FAILED' END,"
+        " in_doubt = first_claimed_at IS NOT NULL"
     )
     values = (refusal.until,) if refusal.until else ()
     execute(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from dispatchlog.engine.errors import CannotCompose, NaiveInstant
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_POLICY = SMTP.clone(cte_type="7bit")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _DEVELOPMENT_DOMAIN = re.compile(r"(^|\.)(?:localhost|test|local)$", re.IGNORECASE)
@@ -34,8 +33,20 @@ _DEVELOPMENT_DOMAIN = re.compile(r"(^|\.)(?:localhost|test|local)$", re.IGNORECA
 _MONTHS = "January,February,March,April,May,June,July,August,September,October,November,December".split(",")  # noqa: SIM905  (fits one line)
 
 
+class _Policy(EmailPolicy):
+    """Whoever reads List-Unsubscribe looks for `<https://...>`; the library would encode an address longer than a line."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name == "List-Unsubscribe":
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
+
+
 @dataclass(frozen=True, slots=True)
-class _Text:
+class MailText:
     """The three rendered templates."""
 
     subject: str
@@ -96,7 +107,7 @@ def compose_health_information(  # noqa: PLR0913  (a mail has this many parts, a
     )
 
 
-def compose_mail(
+def compose_mail(  # noqa: PLR0913  (as above)
     name: str,
     context: Mapping[str, str],
     *,
@@ -106,10 +117,12 @@ def compose_mail(
     date: datetime,
     reply_to: str = "",
     template_dir: Path | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """The complete RFC 5322 message of the templates `name`: multipart/alternative, text and HTML, CRLF, 7-bit clean.
 
-    Their texts get `context`, and `contact_address`: the bare address of `reply_to`. Else as `compose_health_information`.
+    Their texts get `context`, and `contact_address`: the bare address of `reply_to`. `headers` are further ones. Else as
+    `compose_health_information`.
 
     Raises:
         CannotCompose, NaiveInstant: as `compose_health_information`.
@@ -117,10 +130,11 @@ def compose_mail(
     if date.tzinfo is None:
         raise NaiveInstant("A mail's date must be aware.")
     _refuse_control_characters(recipient=recipient, sender=sender, reply_to=reply_to, message_id=message_id)
+    _refuse_control_characters(**(headers or {}))
     if not _MESSAGE_ID.fullmatch(message_id):
         raise CannotCompose("The Message-ID is malformed.", code="BAD_HEADER")
     answer_to = _mailbox(reply_to, what="reply-to") if reply_to else None
-    text = _render(name, {**context, "contact_address": answer_to.addr_spec if answer_to else ""}, template_dir)
+    text = render_mail(name, {**context, "contact_address": answer_to.addr_spec if answer_to else ""}, template_dir)
     message = EmailMessage(policy=_POLICY)
     message["From"] = _mailbox(sender, what="sender")
     message["To"] = recipient_address(recipient)
@@ -131,6 +145,8 @@ def compose_mail(
     message["Message-ID"] = f"<{message_id}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: holiday notes must not answer it
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange ([MS-OXCMAIL] section 2.2.3.2.14)
+    for header, value in (headers or {}).items():
+        message[header] = value
     message.set_content(text.plain, cte="quoted-printable")
     message.add_alternative(text.html, subtype="html", cte="quoted-printable")
     message.set_boundary("=_" + hashlib.sha256(message_id.encode()).hexdigest()[:32])
@@ -196,7 +212,12 @@ def _day(instant: datetime) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
-def _render(name: str, context: Mapping[str, str], template_dir: Path | None) -> _Text:
+def render_mail(name: str, context: Mapping[str, str], template_dir: Path | None) -> MailText:
+    """The texts of the templates `name`.
+
+    Raises:
+        CannotCompose: BAD_TEMPLATE, BAD_HEADER.
+    """
     environment = _environment(template_dir)
     try:
         subject, plain, html = (
@@ -206,7 +227,7 @@ def _render(name: str, context: Mapping[str, str], template_dir: Path | None) ->
         raise CannotCompose(f"The mail template cannot be rendered: {error}", code="BAD_TEMPLATE") from error
     subject = subject.strip()
     _refuse_control_characters(subject=subject)
-    return _Text(subject, plain, html)
+    return MailText(subject, plain, html)
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from dispatchlog.systems.courier.booking import courier_booking_lane
 from dispatchlog.systems.courier.cancellation_lane import courier_cancellation_lane
 from dispatchlog.systems.courier.messages import courier_message_lane
 from dispatchlog.systems.hl7.lane import hl7_lane
+from dispatchlog.systems.outreach.lane import comm_job_lane
 from dispatchlog.systems.tickets.notifications import ticket_notification_lane
 
 _FACTORIES = (
@@ -21,6 +22,7 @@ _FACTORIES = (
     courier_cancellation_lane,
     courier_message_lane,
     ticket_notification_lane,
+    comm_job_lane,
 )
 _extra: list[Lane] = []
 

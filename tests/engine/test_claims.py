@@ -421,6 +421,10 @@ def test_under_a_race_every_key_leaves_in_the_order_of_its_insertion(
 # --- plans
 
 
+def _plain(lane: Lane, **kind: Any) -> str:
+    return claims._plain_sql(lane.table, ordered=lane.ordered, routed=False, **kind)
+
+
 def plan_of(sql: str, params: dict[str, Any]) -> str:
     with transaction("test"):
         return "\n".join(row[0] for row in fetch_all(f"EXPLAIN {sql}", params))
@@ -432,11 +436,11 @@ PARAMS = {"token": uuid4(), "worker_id": 1, "sweep_job": "sweep:parcel", "limit"
 @pytest.mark.parametrize(
     ("options", "build"),
     [
-        ({}, lambda lane: claims._plain_sql(lane, urgent=False, suspects=False)),
-        ({}, lambda lane: claims._plain_sql(lane, urgent=True, suspects=False)),
-        ({}, lambda lane: claims._plain_sql(lane, urgent=False, suspects=True)),
+        ({}, lambda lane: _plain(lane, urgent=False, suspects=False)),
+        ({}, lambda lane: _plain(lane, urgent=True, suspects=False)),
+        ({}, lambda lane: _plain(lane, urgent=False, suspects=True)),
         *(
-            ({"waits_for_sweep": True}, partial(claims._plain_sql, urgent=False, suspects=False, released=released))
+            ({"waits_for_sweep": True}, partial(_plain, urgent=False, suspects=False, released=released))
             for released in (claims._SWEPT, claims._TRIED_BEFORE)
         ),
         ({"ordered": True}, lambda lane: claims._ordered_sql(lane, suspects=False)),
@@ -486,9 +490,9 @@ def test_what_was_tried_before_is_not_picked_out_of_all_that_wait_for_their_swee
             "SELECT indexname FROM pg_indexes WHERE tablename = 'parcels' AND indexdef LIKE '%%generation > 1%%'"
         )
     for kind in ({"urgent": False}, {"urgent": True}, {"urgent": False, "suspects": True}):
-        plan = plan_of(claims._plain_sql(lane, **{"suspects": False, **kind}, released=claims._TRIED_BEFORE), PARAMS)
+        plan = plan_of(_plain(lane, **{"suspects": False, **kind}, released=claims._TRIED_BEFORE), PARAMS)
         assert index in plan or "priority > 0" in plan, plan
-    swept = plan_of(claims._plain_sql(lane, urgent=False, suspects=False, released=claims._SWEPT), PARAMS)
+    swept = plan_of(_plain(lane, urgent=False, suspects=False, released=claims._SWEPT), PARAMS)
     assert re.search(r"Index Cond: .*due_at <= now\(\).*due_at <= \(InitPlan", swept), swept
     assert seconds_due(lane) is not None
     assert ids(claim(lane)) == [tried]

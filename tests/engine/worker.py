@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ def main() -> None:
     worker_id = presence.open()
     if order.get("kind"):
         lane = ledger_lane(GatewayKind(order["kind"]), Path(order["ledger"]), stop_at=order.get("stop_at", ""))
+        if order.get("asks"):
+            lane = replace(lane, may_leave=lambda row: None)
         waker = Waker(make_broker(order["redis_url"]), order["redis_url"])
         Watch(Runtime(presence, waker, Breaker(order["redis_url"])), lambda: [lane], order["redis_url"]).start()
     if order.get("fork"):

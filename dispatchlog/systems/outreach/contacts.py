@@ -44,7 +44,7 @@ def normalise(channel: Channel, address: str, *, country: str = "", field: str =
 
 
 def address_hash(channel: Channel, address: str) -> bytes:
-    """32 bytes by which a normalised address is found; the two text channels share one, for a number is a number."""
+    """32 bytes by which a normalised address is found; the text channels share one, for a number is a number."""
     kind = "email" if channel is Channel.EMAIL else "phone"
     text = address.lower() if channel is Channel.EMAIL else address
     return hmac.new(_hash_key(_secret()), f"{kind}:{text}".encode(), hashlib.sha256).digest()

@@ -1,14 +1,109 @@
 """The last question before a message leaves, in the transaction that marks it as leaving. Reads only.
 
 Consent, stops and the lawful window are asked again here: what was decided when the message was scheduled may be hours old.
+What is read is read under locks that whoever says no must have alone, so no no that is committed can be overlooked.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dispatchlog.engine.database import fetch_all
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
+from dispatchlog.systems.outreach.contacts import address_hash
+from dispatchlog.systems.outreach.legal import legal_rules
+from dispatchlog.systems.outreach.resolving import Preferences, resolve
+from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
+from dispatchlog.systems.outreach.stops import is_stopped, lock_address
+from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
+
+# A message that may leave now arrives within this time: no send takes longer, and a minute is left for the way.
+ARRIVES_WITHIN_SECONDS = 120.0
+# 47 CFR 64.1200(a)(12): one text that confirms a stop, within five minutes of it.
+CONFIRMS_STOP_WITHIN = timedelta(minutes=5)
+ASKED_AGAIN_AFTER = timedelta(hours=1)
+
+_OVER = frozenset({"cancelled", "completed", "no_show"})
 
 
 def may_leave(row: Row) -> Refusal | None:
-    """None: it may leave now. Codes: PATIENT_INACTIVE, CHANNEL_OFF, STOPPED, NO_MARKETING_CONSENT, APPOINTMENT_OVER (never);
-    QUIET_HOURS, LEGAL_WINDOW (until an instant)."""
-    raise NotImplementedError
+    """None: it may leave now. Codes: PATIENT_INACTIVE, CHANNEL_OFF, STOPPED, NO_MARKETING_CONSENT, APPOINTMENT_OVER
+    (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
+
+    What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
+    `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
+    for five minutes. `decision["appointment_starts_at"]` is when the appointment begins as the text has it.
+    """
+    now = datetime.now(UTC)
+    try:
+        return _judge(row, now)
+    except DispatchlogError as error:
+        return Refusal(error.code, str(error), now + ASKED_AGAIN_AFTER)
+
+
+def _judge(row: Row, now: datetime) -> Refusal | None:
+    channel = Channel(row["channel"])
+    # What counts is where it really goes, also where a person has corrected that.
+    going_to = address_hash(channel, row["recipient"])
+    lock_address(channel, going_to, shared=True)
+    preferences = resolve(row["patient_id"], lock="FOR SHARE")
+    if row["decision"].get("reply_to_stop") and now <= row["created_at"] + CONFIRMS_STOP_WITHIN:
+        return None
+    return (
+        _forbidden(row, channel, preferences, going_to)
+        or _appointment_over(row, now)
+        or (None if row["is_urgent"] else _wrong_hour(row, channel, preferences, now))
+    )
+
+
+def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: bytes) -> Refusal | None:
+    chosen = preferences.channels[channel]
+    words = CHANNEL_WORDS[channel]
+    if not preferences.active:
+        return Refusal("PATIENT_INACTIVE", "the patient is not active any more")
+    if is_stopped(channel, going_to):
+        return Refusal("STOPPED", f"whoever has this address wants nothing more by {words}")
+    if not chosen.enabled.value:
+        return Refusal("CHANNEL_OFF", f"{words} is turned off ({chosen.enabled.source})")
+    if row["is_marketing"] and not chosen.marketing_opt_in.value:
+        return Refusal("NO_MARKETING_CONSENT", f"the patient has not agreed to marketing by {words}")
+    return None
+
+
+def _appointment_over(row: Row, now: datetime) -> Refusal | None:
+    # A message about a missed appointment is about one that is over.
+    if row["appointment_id"] is None or row["purpose"] == Purpose.NO_SHOW:
+        return None
+    ((status, starts_at),) = fetch_all(
+        "SELECT status, starts_at FROM comm_appointments WHERE id = %s", (row["appointment_id"],)
+    )
+    if status in _OVER:
+        return Refusal("APPOINTMENT_OVER", f"the appointment is {status.replace('_', ' ')}")
+    if starts_at <= now:
+        return Refusal("APPOINTMENT_OVER", "the appointment has begun")
+    if _was_moved(row["decision"].get("appointment_starts_at"), starts_at):
+        return Refusal("APPOINTMENT_OVER", "the appointment was moved to another time")
+    return None
+
+
+def _was_moved(written: Any, starts_at: datetime) -> bool:
+    return bool(written) and datetime.fromisoformat(str(written)) != starts_at
+
+
+def _wrong_hour(row: Row, channel: Channel, preferences: Preferences, now: datetime) -> Refusal | None:
+    rules = time_rules(preferences, channel, marketing=row["is_marketing"])
+    code = is_lawful(now, rules, for_seconds=ARRIVES_WITHIN_SECONDS)
+    if code is None:
+        return None
+    until = lawful_instant(now, rules, margin_seconds=ARRIVES_WITHIN_SECONDS + 60).at
+    why = "the patient's quiet hours" if code == "QUIET_HOURS" else f"outside the lawful hours ({rules.why_legal})"
+    return Refusal(code, f"{why} in {rules.zone}", until)
+
+
+def time_rules(preferences: Preferences, channel: Channel, *, marketing: bool) -> TimeRules:
+    """Between which hours a patient may be reached by a channel: by law and by what was chosen."""
+    law = legal_rules(channel, country=preferences.country, region=preferences.region, marketing=marketing)
+    quiet = Hours(preferences.quiet_start.value, preferences.quiet_end.value)
+    return TimeRules(preferences.timezone.value, quiet, law.hours, law.name)

@@ -54,7 +54,8 @@ class ProviderInput:
 class PatientInput:
     """A patient as the core platform has them; `reported_at` orders reports, the newest wins.
 
-    `region`: a state or province as in ISO 3166-2 without its country ("FL"), or "".
+    `region`: a state or province as in ISO 3166-2 without its country ("FL"), or "". What the patient chose goes before
+    `timezone` and `language`.
     """
 
     id: UUID

@@ -5,12 +5,31 @@ A link names a random token of 256 bits whose hash alone is kept; it ends by its
 
 from __future__ import annotations
 
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from dispatchlog.systems.outreach.inputs import Asker
-from dispatchlog.systems.outreach.states import Channel
+from dispatchlog.engine.database import execute, fetch_dicts, require_transaction, transaction
+from dispatchlog.engine.tables import new_id
+from dispatchlog.sealing import CannotUnsealError, seal, unseal
+from dispatchlog.settings import get_settings
+from dispatchlog.systems.outreach import audit
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.states import AuditAction, Channel
+
+MESSAGE = "message"
+PREFERENCES = "preferences"
+# Whoever finds an old e-mail may still want to end them; the law of most places asks for a month at least.
+PREFERENCES_DAYS = 400
+
+_SEALED_FOR = "portal message"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_UNKNOWN = "this link is not known; it may have been copied incompletely"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +48,8 @@ class PortalLink:
 
 def issue_message_link(patient_id: UUID, job_id: UUID, text: str, *, expires_at: datetime) -> str:
     """A link to read `text`, in the caller's transaction: the whole address."""
-    raise NotImplementedError
+    token = _issue(MESSAGE, patient_id, job_id=job_id, text=text, expires_at=expires_at)
+    return f"{get_settings().effective_public_url}/p/{token}"
 
 
 def issue_preferences_link(
@@ -37,7 +57,9 @@ def issue_preferences_link(
 ) -> str:
     """A link to the patient's preferences, whose address ends in a token; with `channel`, the one-click address of RFC 8058
     is the same with "/one-click" behind it. In the caller's transaction."""
-    raise NotImplementedError
+    ends = datetime.now(UTC) + timedelta(days=PREFERENCES_DAYS)
+    token = _issue(PREFERENCES, patient_id, job_id=job_id, channel=channel, marketing=marketing, expires_at=ends)
+    return f"{get_settings().effective_public_url}/p/prefs/{token}"
 
 
 def open_link(token: str, *, kind: str, asker: Asker) -> PortalLink:
@@ -46,9 +68,86 @@ def open_link(token: str, *, kind: str, asker: Asker) -> PortalLink:
     Raises:
         OutreachError: LINK_UNKNOWN, LINK_EXPIRED, LINK_REVOKED.
     """
-    raise NotImplementedError
+    if not _TOKEN.fullmatch(token):
+        raise OutreachError(_UNKNOWN, code="LINK_UNKNOWN", field="token")
+    with transaction(asker.actor):
+        rows = fetch_dicts("SELECT * FROM comm_portal_tokens WHERE token_hash = %s AND kind = %s", (_hash(token), kind))
+        if not rows:
+            raise OutreachError(_UNKNOWN, code="LINK_UNKNOWN", field="token")
+        found = _opened(rows[0])
+        execute(
+            "UPDATE comm_portal_tokens SET opens = opens + 1, first_opened_at = coalesce(first_opened_at, %s)"
+            " WHERE id = %s",
+            (datetime.now(UTC), found.id),
+        )
+        details = {"portal_link": str(found.id), "kind": kind, "job_id": found.job_id and str(found.job_id)}
+        audit.note(AuditAction.ACCESS, found.patient_id, asker, details)
+    return found
 
 
 def revoke_links(patient_id: UUID) -> int:
     """End all the patient's links."""
-    raise NotImplementedError
+    return int(
+        execute(
+            "UPDATE comm_portal_tokens SET revoked_at = %s WHERE patient_id = %s AND revoked_at IS NULL",
+            (datetime.now(UTC), patient_id),
+        ).rowcount
+    )
+
+
+def _issue(
+    kind: str,
+    patient_id: UUID,
+    *,
+    expires_at: datetime,
+    job_id: UUID | None = None,
+    channel: Channel | None = None,
+    marketing: bool = False,
+    text: str | None = None,
+) -> str:
+    require_transaction()
+    link_id, token = new_id(), secrets.token_urlsafe(32)
+    sealed = None if text is None else seal(text, purpose=_SEALED_FOR, owner=str(link_id), secret_key=_secret())
+    execute(
+        "INSERT INTO comm_portal_tokens (id, token_hash, kind, patient_id, job_id, channel, marketing, content_sealed,"
+        " expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            *(link_id, _hash(token), kind, patient_id, job_id, str(channel) if channel else None, marketing),
+            *(sealed, expires_at),
+        ),
+    )
+    return token
+
+
+def _opened(row: Mapping[str, Any]) -> PortalLink:
+    if row["revoked_at"] is not None:
+        raise OutreachError("this link has been ended", code="LINK_REVOKED", field="token")
+    if row["expires_at"] <= datetime.now(UTC):
+        raise OutreachError("this link has ended", code="LINK_EXPIRED", field="token")
+    return PortalLink(
+        id=row["id"],
+        kind=row["kind"],
+        patient_id=row["patient_id"],
+        job_id=row["job_id"],
+        channel=Channel(row["channel"]) if row["channel"] else None,
+        marketing=row["marketing"],
+        text=_text(row),
+        expires_at=row["expires_at"],
+    )
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    if row["content_sealed"] is None:
+        return ""
+    try:
+        return unseal(bytes(row["content_sealed"]), purpose=_SEALED_FOR, owner=str(row["id"]), secret_key=_secret())
+    except CannotUnsealError as error:
+        raise OutreachError("this link cannot be opened any more", code="LINK_REVOKED", field="token") from error
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _secret() -> str:
+    return get_settings().secret_key.get_secret_value()

@@ -1,0 +1,73 @@
+"""Asks for messages to patients over the API, as a process of its own. The only line of output is one JSON object.
+
+Owns the requests; connections and clock are those of `courier_load`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.courier_load import Connections, at_once, at_rate
+
+
+def request(number: int, *, host: str, token: str, patients: Sequence[str], run: str, path: str) -> bytes:
+    """One request; the patients take turns. Without a body where `path` is a page to compare with."""
+    if path != "/api/v1/comm/schedule":
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        return head.encode()
+    wanted = {
+        "patient_id": patients[number % len(patients)],
+        "purpose": "lab_ready",
+        "preferred_channel": "email",
+        "variables": {},
+    }
+    body = json.dumps(wanted).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {token}\r\nIdempotency-Key: {run}-{number}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run(options: argparse.Namespace) -> dict[str, object]:
+    host, _, port = options.at.partition(":")
+    given = json.loads(Path(options.given).read_text())
+    messages = [
+        request(number, host=options.at, run=options.run, path=options.path, **given) for number in range(options.count)
+    ]
+    connections = Connections(host, int(port))
+    await connections.open(options.connections)
+    began = time.perf_counter()
+    if options.rate:
+        found = await at_rate(connections, messages, options.rate)
+    else:
+        found = await at_once(connections, messages, options.connections)
+    return {
+        "seconds": time.perf_counter() - began,
+        "answers": Counter(str(status) for status, _ in found),
+        "milliseconds": sorted(milliseconds for _, milliseconds in found),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.outreach_load", description=__doc__)
+    parser.add_argument("--at", required=True, help="host:port")
+    parser.add_argument("--path", required=True)
+    parser.add_argument("--given", required=True, help="a file with token and patients, as JSON")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--rate", type=float, default=0, help="a second; 0: as fast as answers come")
+    parser.add_argument("--connections", type=int, default=16)
+    print(json.dumps(asyncio.run(run(parser.parse_args()))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
