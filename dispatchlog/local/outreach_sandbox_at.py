@@ -30,15 +30,23 @@ NAMING = (
 )
 
 
+# How the standard texts ask for a confirmation, and what a patient says to it.
+ANSWERS = {
+    "Reply 1": "YES",
+    "otra hora": "SÍ",
+    "Répondez 1": "OUI",
+    "para mudar": "SIM",
+    "أرسل 1": "نعم",
+    "1 = पुष्टि": "हाँ",
+    "1 = bẹ́ẹ̀ni": "bẹ́ẹ̀ni",
+    "YES": "YES",
+}
+
+
 def usual_script() -> dict[str, Any]:
-    """Texts arrive and WhatsApp's are read; who is asked for a YES says so in its language after a while."""
-    return {
-        "usual": {"ends": "read"},
-        "replies": [
-            {"asks": word, "answer": word, "after_seconds": 8}
-            for word in ("YES", "SÍ", "OUI", "SIM", "نعم", "हाँ", "BẸ́Ẹ̀NI")
-        ],
-    }
+    """Texts arrive and WhatsApp's are read; who is asked to confirm does so in the same language after a while."""
+    replies = [{"asks": asks, "answer": answer, "after_seconds": 8} for asks, answer in ANSWERS.items()]
+    return {"usual": {"ends": "read"}, "replies": replies}
 
 
 @dataclass(frozen=True, slots=True)
