@@ -175,3 +175,36 @@ def _note_opt_out(row: Row) -> None:
         patient_id=row["patient_id"],
         evidence=evidence,
     )
+
+
+_OF_ONE = "SELECT * FROM comm_jobs WHERE id = %s FOR UPDATE"
+_IN_ITS_PLACE = "SELECT FROM comm_jobs WHERE fallback_of = %s AND status <> 'CANCELLED' LIMIT 1"
+
+
+def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
+    """The same on a person's word, whatever was decided before: a new job by another channel, linked to this one.
+
+    Raises:
+        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, or where the patient
+            did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
+            used; and those of `schedule`. Nothing is changed then.
+    """
+    with transaction(asker.actor, reason):
+        found = fetch_dicts(_OF_ONE, (job_id,))
+        if not found:
+            raise OutreachError(f"there is no message {job_id}", code="JOB_NOT_FOUND", field="job_id")
+        row = found[0]
+        if row["in_doubt"] or not (row["status"] == "FAILED" or row["bounced_at"] is not None):
+            raise OutreachError("it may have arrived, so it is not sent a second time", code="NOT_FAILED")
+        if not _is_followed(row):
+            raise OutreachError("such a message is not sent by another channel", code="NO_FALLBACK")
+        if fetch_all(_IN_ITS_PLACE, (job_id,)):
+            raise OutreachError("another message went in its place already", code="ALREADY_SENT_OTHERWISE")
+        made = schedule(_request(row), asker=asker, trace_id=row["trace_id"])
+        if made.refused:
+            raise OutreachError(made.decision["refused"]["words"], code=made.refused)
+        execute(_DECIDED, (job_id,))
+        if row["status"] == "FAILED":
+            with transaction(asker.actor, f"{_sent_by(made)}: {reason}"):
+                execute(_WITHDRAWN, (job_id,))
+    return made
