@@ -8,13 +8,14 @@ from uuid import UUID
 
 import structlog
 
-from dispatchlog.engine import ledger
+from dispatchlog.engine import ledger, operator
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents
-from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
+from dispatchlog.systems.outreach.inputs import Asker, ScheduleInput
 from dispatchlog.systems.outreach.lane import comm_job_lane, routes
 from dispatchlog.systems.outreach.scheduling import schedule
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
@@ -23,8 +24,9 @@ log = structlog.get_logger(__name__)
 
 ASKER = Asker("service:fallback")
 AT_ONCE = 200
-# What a gateway says where the provider will not bring anything to this address, since its owner told the provider so.
+# What a gateway says where the provider brings nothing, or no marketing, to this address: its owner told the provider so.
 OPTED_OUT = "OPTED_OUT"
+OPTED_OUT_MARKETING = "OPTED_OUT_MARKETING"
 
 # Whoever has the row's lock decides; another one at the same moment passes it over and finds it decided afterwards.
 _NEXT = """
@@ -43,10 +45,6 @@ _TRIED = """
 WITH RECURSIVE tried AS (SELECT id, channel, fallback_of FROM comm_jobs WHERE id = %s
     UNION SELECT j.id, j.channel, j.fallback_of FROM comm_jobs j JOIN tried t ON j.id = t.fallback_of)
 SELECT DISTINCT channel FROM tried
-"""
-_WITHDRAWN = """
-UPDATE comm_jobs SET status = 'CANCELLED', updated_at = clock_timestamp()
-WHERE id = %s AND status = 'FAILED' AND NOT in_doubt
 """
 
 
@@ -102,15 +100,16 @@ def _decide_next(sql: str, params: tuple[Any, ...]) -> bool | None:
             return None
         row = found[0]
         execute(_DECIDED, (row["id"],))
-        if row["last_error_code"] == OPTED_OUT:
+        if row["last_error_code"] in (OPTED_OUT, OPTED_OUT_MARKETING):
             _note_opt_out(row)
         return _is_followed(row) and _send_otherwise(row)
 
 
 def _is_followed(row: Row) -> bool:
-    """Marketing is not worth a second try, and whoever did something with a message has it."""
-    heard = ("answered_at", "replied_at", "clicked_at", "opened_at")
-    return not row["is_marketing"] and not any(row[name] is not None for name in heard)
+    """Marketing is not worth a second try, an answer belongs where the patient wrote, and whoever did something with a
+    message has it."""
+    heard = any(row[name] is not None for name in ("answered_at", "replied_at", "clicked_at", "opened_at"))
+    return not (row["is_marketing"] or "reply_to" in row["decision"] or heard)
 
 
 def _send_otherwise(row: Row) -> bool:
@@ -122,11 +121,15 @@ def _send_otherwise(row: Row) -> bool:
             if made.refused:
                 raise _NoOtherChannelError
             if row["status"] == "FAILED":
-                with transaction(ASKER.actor, _sent_by(made)):
-                    execute(_WITHDRAWN, (row["id"],))
-    except (_NoOtherChannelError, OutreachError) as error:
-        code = error.code if isinstance(error, OutreachError) else "NO_CHANNEL"
+                reason = f"sent by {CHANNEL_WORDS[made.channel]} instead"
+                operator.cancel(comm_job_lane(), [row["id"]], actor=ASKER.actor, reason=reason)
+    except (_NoOtherChannelError, DispatchlogError) as error:
+        code = error.code if isinstance(error, DispatchlogError) else "NO_CHANNEL"
         log.info("NO_FALLBACK", dispatch_id=str(row["id"]), code=code)
+        return False
+    except (ValueError, TypeError, LookupError):
+        # What one row holds must not keep all that come after it.
+        log.exception("FALLBACK_DEFECT", dispatch_id=str(row["id"]))
         return False
     return True
 
@@ -137,10 +140,6 @@ def _cancel_waiting(row: Row) -> None:
     ):
         if not ledger.cancel_waiting(comm_job_lane(), id=row["id"]):
             raise _NoOtherChannelError
-
-
-def _sent_by(made: Scheduled) -> str:
-    return f"sent by {CHANNEL_WORDS[made.channel]} instead"
 
 
 def _request(row: Row) -> ScheduleInput:
@@ -166,12 +165,10 @@ def _tried(job_id: UUID) -> frozenset[Channel]:
 def _note_opt_out(row: Row) -> None:
     """The provider's own word is law: a stop like any other, which also keeps what waits."""
     evidence: Mapping[str, Any] = {"job": str(row["id"]), "code": row["last_error_code"], "provider": row["provider"]}
-    channel = Channel(row["channel"])
-    consents.stop(
-        channel,
-        row["recipient"],
-        source="carrier",
-        asker=ASKER,
-        patient_id=row["patient_id"],
-        evidence=evidence,
-    )
+    channel, patient_id = Channel(row["channel"]), row["patient_id"]
+    if row["last_error_code"] == OPTED_OUT_MARKETING:
+        consents.note_marketing(patient_id, channel, given=False, source="carrier", asker=ASKER, evidence=evidence)
+    else:
+        consents.stop(
+            channel, row["recipient"], source="carrier", asker=ASKER, patient_id=patient_id, evidence=evidence
+        )
