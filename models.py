@@ -1647,6 +1647,25 @@ for _index in (
         where=SQL("fallback_decided_at IS NULL AND NOT in_doubt AND (status = 'FAILED' OR bounced_at IS NOT NULL)"),
         name="comm_jobs_undecided",
     ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.status,
+        CommJob.in_doubt,
+        CommJob.updated_at,
+        CommJob.id,
+        where=(CommJob.seq > SQL("0")) & (CommJob.status != SQL("'QUEUED'")),
+        name="comm_jobs_by_route",
+    ),
+    CommJob.index(
+        CommJob.route,
+        CommJob.last_error_code,
+        CommJob.updated_at,
+        CommJob.id,
+        where=SQL("status = 'FAILED' AND NOT in_doubt"),
+        name="comm_jobs_failures",
+    ),
+    CommJob.index(CommJob.bounced_at, CommJob.id, where=CommJob.bounced_at.is_null(False), name="comm_jobs_bounced"),
+    CommJob.index(CommJob.fallback_of, where=CommJob.fallback_of.is_null(False), name="comm_jobs_fallback"),
 ):
     CommJob.add_index(_index)
 
@@ -1682,12 +1701,7 @@ class CommEvent(Table):
 
 for _index in (
     CommEvent.index(CommEvent.id, where=CommEvent.applied_at.is_null(), name="comm_events_open"),
-    CommEvent.index(
-        CommEvent.provider,
-        CommEvent.provider_message_id,
-        where=CommEvent.effect == SQL("'UNMATCHED'"),
-        name="comm_events_unmatched",
-    ),
+    CommEvent.index(CommEvent.received_at, where=CommEvent.effect == SQL("'UNMATCHED'"), name="comm_events_unmatched"),
     CommEvent.index(CommEvent.job_id, CommEvent.id, where=CommEvent.job_id.is_null(False), name="comm_events_job"),
 ):
     CommEvent.add_index(_index)

@@ -42,6 +42,7 @@ from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
+from dispatchlog.systems.outreach import waking as outreach_waking
 from dispatchlog.systems.outreach import fallback
 from dispatchlog.systems.tickets.notifications import notify_unread
 
@@ -101,6 +102,9 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             _wake_courier,
             "what couriers told is applied, and those that tell nothing are asked",
         ),
+        Job(
+            "wake-outreach", minutely, _wake_outreach, "what providers and patients told is taken up, whatever was lost"
+        ),
         Job("open-gates", minutely, open_gates, "what waited for a courier is booked once there is one"),
         Job(
             "courier-follow-up",
@@ -144,6 +148,11 @@ def _wake_lanes() -> None:
 def _wake_courier() -> None:
     for actor in (waking.EVENTS, waking.POLLS):
         get_waker().hint(actor, queue=waking.EVENTS, actor=actor)
+
+
+def _wake_outreach() -> None:
+    for name in (outreach_waking.EVENTS, outreach_waking.INBOUND):
+        get_waker().hint(name, queue=name, actor=name)
 
 
 def _advance_replays() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from flask import Flask, request, url_for
 from flask_wtf import CSRFProtect
 
-from dashboard import api, errors, webhooks
+from dashboard import api, errors, patient_pages, webhooks
 from dashboard.access import check_access, may
 from dashboard.connection import close_connection, configure_database
 from dashboard.guide import KEYS
 from dashboard.headers import install_headers, is_https
-from dashboard.navigation import OFFICE, WORK, pages_by_key, visible
+from dashboard.navigation import OFFICE, PATIENTS, WORK, pages_by_key, visible
 from dashboard.pages import register_pages
 from dashboard.preferences import keys_are_on, theme
 from dashboard.presentation import install_presentation
@@ -57,10 +57,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(check_access)
     app.teardown_request(close_connection)
     register_pages(app)
+    _register_patient_pages(app, csrf)
     _register_api(app, csrf)
     webhooks.mount(app, settings, https=https)
     install_presentation(app)
-    app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, OFFICE=OFFICE, visible=visible)
+    app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, PATIENTS=PATIENTS, OFFICE=OFFICE, visible=visible)
     app.jinja_env.globals.update(
         socket_address=lambda: socket_address(settings, host=request.host, https=is_https(https))
     )
@@ -76,6 +77,12 @@ def _register_api(app: Flask, csrf: CSRFProtect) -> None:
     app.config["TOKEN_AUTHENTICATED_BLUEPRINTS"] = added
     for name in added:
         csrf.exempt(app.blueprints[name])
+
+
+def _register_patient_pages(app: Flask, csrf: CSRFProtect) -> None:
+    """Nobody signs in there and no cookie is sent: whoever has the link's token may act, and nobody can be made to."""
+    app.register_blueprint(patient_pages.pages)
+    csrf.exempt(patient_pages.pages)
 
 
 def _asset(name: str) -> str:

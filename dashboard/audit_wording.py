@@ -62,6 +62,9 @@ _ACTIONS = MappingProxyType(
         "person_token": "Let a person in",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
+        "change_patient_preferences": "Changed how a patient is reached",
+        "change_preference_defaults": "Changed how patients are reached",
+        "end_patient_links": "Ended a patient's links",
     }
 )
 

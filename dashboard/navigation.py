@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flask import current_app, request, url_for
 
-from dashboard.access import AUDIT, MANAGE, OVERSEE, READ, TICKETS, may
+from dashboard.access import AUDIT, MANAGE, OUTREACH, OVERSEE, READ, TICKETS, may
 from dashboard.doubt_queries import number_in_doubt
 from dashboard.ticket_numbers import number_unread
 
@@ -69,6 +69,12 @@ WORK = (
     Entry("pausing.show", "Pausing", "pause", key="p"),
     Entry("alerts.show", "Alerts", "bell", key="l"),
 )
+# Messages to patients.
+PATIENTS: tuple[Entry, ...] = (
+    Entry("comm_patients.every_patient", "Patients", "person", OUTREACH, key="v", also=("comm_patient_preferences",)),
+    Entry("comm_failed.show", "Failed messages", "alert", OUTREACH, key="x"),
+    Entry("comm_preferences.show", "Preferences", "clock", OUTREACH),
+)
 OFFICE: tuple[Entry, ...] = (
     Entry("hl7_messages.every_message", "HL7 Messages", "care", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),
     Entry("hl7_endpoints.every_school", "Schools", "server", MANAGE, key="c"),
@@ -86,4 +92,4 @@ def visible(entries: Sequence[Entry]) -> list[Entry]:
 
 def pages_by_key() -> dict[str, str]:
     """The addresses of the pages that a key opens, for whoever is signed in."""
-    return {entry.key: entry.address for entry in visible((*WORK, *OFFICE)) if entry.key}
+    return {entry.key: entry.address for entry in visible((*WORK, *PATIENTS, *OFFICE)) if entry.key}

@@ -10,6 +10,10 @@ from dashboard import (
     audit,
     bulk,
     code_page,
+    comm_failed,
+    comm_patient_preferences,
+    comm_patients,
+    comm_preferences,
     courier_actions,
     courier_analytics,
     courier_order,
@@ -62,6 +66,7 @@ def register_pages(app: Flask) -> None:
     modules += [courier_orders, courier_order, courier_actions, courier_analytics, pharmacies]
     modules += [tickets, ticket_new, prescription_form]
     modules += [ticket, ticket_overview]
+    modules += [comm_patients, comm_patient_preferences, comm_failed, comm_preferences]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -1,4 +1,4 @@
-"""Slowing down password guessing. Owns `sign_in_failures`; never locks an account: only the address that failed waits.
+"""Slowing down guessing of passwords and links. Owns `sign_in_failures`; locks no account: the address that failed waits.
 
 Counted per account *and* address (ten in 15 minutes), so nobody can shut a colleague out by failing in their name, and
 per address over all accounts (fifty). Accounts are stored as hashes, for people type passwords into the wrong field.
@@ -14,6 +14,10 @@ from dispatchlog.engine.database import execute, fetch_one
 WINDOW_MINUTES = 15
 MOST_PER_ACCOUNT_AND_ADDRESS = 10
 MOST_PER_ADDRESS = 50
+# Patients' links hold 256 random bits, so this keeps nobody from guessing; it keeps a broken robot from asking for ever. An
+# address is often that of a whole mobile network, so only links that nobody has count, apart from everybody's sign-ins.
+MOST_UNKNOWN_LINKS = 30
+_LINKS = hashlib.sha256(b"patient links").digest()
 
 
 def account_hash(email: str, *, secret: str) -> bytes:
@@ -52,3 +56,22 @@ def is_code_throttled(account: bytes, address: str) -> bool:
         (account, WINDOW_MINUTES),
     )
     return for_account >= MOST_PER_ACCOUNT_AND_ADDRESS or is_throttled(account, address)
+
+
+def are_links_throttled(address: str) -> bool:
+    """Whether this address has asked for too many links lately that nobody has."""
+    (asked,) = fetch_one(
+        "SELECT count(*) FROM sign_in_failures WHERE account_hash = %s AND address = %s"
+        " AND at > now() - %s * interval '1 minute'",
+        (_LINKS, _of_links(address), WINDOW_MINUTES),
+    )
+    return bool(asked >= MOST_UNKNOWN_LINKS)
+
+
+def note_unknown_link(address: str) -> None:
+    """Count one."""
+    note_failure(_LINKS, _of_links(address))
+
+
+def _of_links(address: str) -> str:
+    return f"link {address}"[:64]

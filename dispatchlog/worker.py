@@ -20,12 +20,14 @@ from dispatchlog.logs import configure_logs
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import waking
+from dispatchlog.systems.outreach import waking as outreach_waking
 
 
 def queues_of(lanes: str) -> list[str]:
     """Dramatiq's arguments for a worker of these lanes alone (`registry.chosen`): none where it works on all of them.
 
-    Bulk actions send nothing themselves, and every worker carries them out; the same with what couriers told.
+    Bulk actions send nothing themselves, and every worker carries them out; the same with what couriers, providers of
+    messages, patients and the core platform told.
 
     Raises:
         UnknownLane: there is none of a name.
@@ -33,10 +35,8 @@ def queues_of(lanes: str) -> list[str]:
     chosen = registry.chosen(lanes)
     if not lanes:
         return []
-    return [
-        "--queues",
-        *sorted({bulk.QUEUE, waking.EVENTS, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))}),
-    ]
+    everybodys = {bulk.QUEUE, waking.EVENTS, *outreach_waking.QUEUES}
+    return ["--queues", *sorted({*everybodys, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))})]
 
 
 class WorkerProcess:

@@ -248,6 +248,11 @@ CREATE INDEX ON comm_jobs (channel, recipient_hash, sent_at) WHERE sent_at IS NO
 CREATE INDEX comm_jobs_open ON comm_jobs (channel, recipient_hash) WHERE status IN ('PENDING', 'QUEUED');
 CREATE INDEX comm_jobs_undecided ON comm_jobs (updated_at) WHERE fallback_decided_at IS NULL AND NOT in_doubt
     AND (status = 'FAILED' OR bounced_at IS NOT NULL);
+CREATE INDEX comm_jobs_by_route ON comm_jobs (route, status, in_doubt, updated_at, id) WHERE seq > 0 AND status <> 'QUEUED';
+CREATE INDEX comm_jobs_failures ON comm_jobs (route, last_error_code, updated_at, id)
+    WHERE status = 'FAILED' AND NOT in_doubt;
+CREATE INDEX comm_jobs_bounced ON comm_jobs (bounced_at, id) WHERE bounced_at IS NOT NULL;
+CREATE INDEX comm_jobs_fallback ON comm_jobs (fallback_of) WHERE fallback_of IS NOT NULL;
 SELECT dispatchlog_install_lane('comm_jobs', 'comm_job',
     fixed => '{{patient_id,template_id,template_version,campaign_id,appointment_id,organization_id,provider_id,'
         'purpose,channel,language,is_marketing,subject,body,provider_template,variables,preferences_link,scheduled_at,is_urgent,'
@@ -275,7 +280,7 @@ CREATE TABLE comm_events (
     CHECK ((applied_at IS NULL) = (effect IS NULL))
 );
 CREATE INDEX comm_events_open ON comm_events (id) WHERE applied_at IS NULL;
-CREATE INDEX comm_events_unmatched ON comm_events (provider, provider_message_id) WHERE effect = 'UNMATCHED';
+CREATE INDEX comm_events_unmatched ON comm_events (received_at) WHERE effect = 'UNMATCHED';
 CREATE INDEX ON comm_events (job_id, id) WHERE job_id IS NOT NULL;
 CREATE INDEX ON comm_events (provider, received_at);
 CREATE TABLE comm_inbound (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -15,6 +16,9 @@ from dispatchlog.engine.runtime import Runtime
 from dispatchlog.settings import get_settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import events, polling, waking
+from dispatchlog.systems.outreach import events as outreach_events
+from dispatchlog.systems.outreach import inbound
+from dispatchlog.systems.outreach import waking as outreach_waking
 from dispatchlog.worker import WorkerProcess
 
 
@@ -44,7 +48,14 @@ class WorkerMiddleware(Middleware):
             threads=settings.worker_threads,
             alone=bool(settings.worker_lanes),
             errors_apart=True,
-            others={waking.EVENTS: events.apply_all, waking.POLLS: polling.poll_all},
+            others={
+                waking.EVENTS: events.apply_all,
+                waking.POLLS: polling.poll_all,
+                outreach_waking.EVENTS: partial(
+                    outreach_waking.take_up, outreach_waking.EVENTS, outreach_events.apply_all
+                ),
+                outreach_waking.INBOUND: partial(outreach_waking.take_up, outreach_waking.INBOUND, inbound.process_all),
+            },
         )
         self._process.start()
         self._alerts = AlertWatch(settings, registry.lanes, kind="worker")

@@ -93,8 +93,9 @@ ASSIGNS_STATUS = re.compile(r"(?<![\w.])status\s*=")
 
 
 def sql_writes_status(text: str) -> bool:
-    # An order's status is the upstream service's word and a ticket's is its parties', not a dispatch's.
-    return not any(other in text for other in ("orders_table", "healthcare_tickets")) and any(
+    # An order's or appointment's status is the upstream service's word and a ticket's is its parties', not a dispatch's.
+    others = ("orders_table", "healthcare_tickets", "comm_appointments", "comm_reschedule_requests")
+    return not any(other in text for other in others) and any(
         ASSIGNS_STATUS.search(found["clause"]) for found in SET_CLAUSE.finditer(text)
     )
 
@@ -271,8 +272,8 @@ def test_every_lane_s_wake_up_goes_to_an_actor_that_is_there(actors: dict[str, A
 def test_a_message_is_never_retried_or_delayed_by_the_broker(actors: dict[str, Any]) -> None:
     assert "Retries" not in actors["middleware"]
     for path in files("dispatchlog", "dashboard", "tasks", "scheduler.py"):
-        if name_of(path) == "tasks/courier.py":
-            continue  # it takes reports, not hints: until one is stored it is nowhere else
+        if name_of(path) == "tasks/reports.py":
+            continue  # reports, not hints: until one is stored it is nowhere else
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 late = node.func.attr in {"send_with_options", "enqueue"} and any(

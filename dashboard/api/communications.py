@@ -8,7 +8,10 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import request
@@ -30,6 +33,7 @@ from dashboard.api.comm_parts import (
 )
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
+from dashboard.together import Together
 from dispatchlog.comm_documents import (
     CoreEventDocument,
     PreferenceDocument,
@@ -37,7 +41,7 @@ from dispatchlog.comm_documents import (
     ScheduleDocument,
     TemplateDocument,
 )
-from dispatchlog.engine.database import transaction
+from dispatchlog.engine.database import connected, transaction
 from dispatchlog.pharmacy_documents import ReasonDocument
 from dispatchlog.systems.outreach import (
     audit,
@@ -49,20 +53,38 @@ from dispatchlog.systems.outreach import (
     scheduling,
     templates,
 )
-from dispatchlog.systems.outreach.inputs import Asker
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.scheduling import Asked
 from dispatchlog.systems.outreach.states import AuditAction
 from dispatchlog.tracing import current_trace_id
 
 KEY_HEADER = "Idempotency-Key"
+_TOGETHER = Together(scheduling.schedule_many)
 CONTACT_SCOPE = "comm:contact"
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def _on_one_connection(view: View) -> View:
+    """All that a request reads and writes goes over one connection."""
+
+    @wraps(view)
+    def run(*call: Any, **path: Any) -> Any:
+        with connected():
+            return view(*call, **path)
+
+    return run  # type: ignore[return-value]
 
 
 def schedule(call: Call) -> ScheduledAnswer:
     """Decide and store; the same key again gives the same answer."""
     document: ScheduleDocument = call.document
-    wanted = document.to_input(_request_key(call))
-    scheduled = scheduling.schedule(wanted, asker=_asker(call), trace_id=current_trace_id())
+    wanted = document.to_input(_request_key())
+    scheduled = _TOGETHER.ask(Asked(wanted, _asker(call), current_trace_id()))
+    if isinstance(scheduled, OutreachError):
+        raise scheduled
     if scheduled.refused:
         refused = scheduled.decision["refused"]["words"]
         present = {"job_id": str(scheduled.job_id), "decision": dict(scheduled.decision)}
@@ -70,6 +92,7 @@ def schedule(call: Call) -> ScheduledAnswer:
     return ScheduledAnswer.of(scheduled)
 
 
+@_on_one_connection
 def get_context(call: Call, patient_id: str) -> ContextAnswer:
     """How the patient may be reached."""
     wanted, in_clear = path_uuid(patient_id, "patientId"), CONTACT_SCOPE in call.scopes
@@ -79,6 +102,7 @@ def get_context(call: Call, patient_id: str) -> ContextAnswer:
     return ContextAnswer.of(found, jobs.activity(wanted), in_clear=in_clear)
 
 
+@_on_one_connection
 def change_preferences(call: Call, patient_id: str) -> PreferencesAnswer:
     """Change what the patient chose."""
     document: PreferenceDocument = call.document
@@ -86,6 +110,7 @@ def change_preferences(call: Call, patient_id: str) -> PreferencesAnswer:
     return PreferencesAnswer.of(found, in_clear=CONTACT_SCOPE in call.scopes)
 
 
+@_on_one_connection
 def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     """Every yes and no."""
     wanted = path_uuid(patient_id, "patientId")
@@ -95,12 +120,14 @@ def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     return EvidenceAnswer.of(consents.evidence_of(wanted))
 
 
+@_on_one_connection
 def get_job(call: Call, job_id: str) -> JobAnswer:
     """One message as it stands."""
     row = jobs.job(path_uuid(job_id, "jobId"))
     return JobAnswer(job=JobPart.of(row, in_clear=CONTACT_SCOPE in call.scopes))
 
 
+@_on_one_connection
 def find_jobs(call: Call, patient_id: str) -> JobListAnswer:
     """A page of a patient's messages."""
     wanted, limit, cursor = path_uuid(patient_id, "patientId"), read_limit(call), call.parameters.get("cursor", "")
@@ -113,6 +140,7 @@ def find_jobs(call: Call, patient_id: str) -> JobListAnswer:
     )
 
 
+@_on_one_connection
 def cancel_job(call: Call, job_id: str) -> CancelledAnswer:
     """Cancel what has not left."""
     wanted, document = path_uuid(job_id, "jobId"), call.document
@@ -120,6 +148,7 @@ def cancel_job(call: Call, job_id: str) -> CancelledAnswer:
     return CancelledAnswer(job_id=wanted, cancelled=cancelled, status=jobs.job(wanted)["status"])
 
 
+@_on_one_connection
 def report_event(call: Call) -> EventAnswer:
     """Take one event of the core platform in."""
     document: CoreEventDocument = call.document
@@ -128,23 +157,27 @@ def report_event(call: Call) -> EventAnswer:
     return EventAnswer(event_id=document.event_id, taken=bool(came["taken"]), effect=dict(came["effect"]))
 
 
+@_on_one_connection
 def find_templates(_: Call) -> TemplateListAnswer:
     """All templates."""
     found = templates.every_template()
     return TemplateListAnswer(templates=[TemplatePart.model_validate(template) for template in found])
 
 
+@_on_one_connection
 def create_template(call: Call) -> TemplateAnswer:
     """A new template."""
     document: TemplateDocument = call.document
     return TemplateAnswer.of(templates.create(document.to_input(), asker=_asker(call)))
 
 
+@_on_one_connection
 def get_template(_: Call, template_id: str) -> TemplateAnswer:
     """One template."""
     return TemplateAnswer.of(templates.template(path_uuid(template_id, "templateId")))
 
 
+@_on_one_connection
 def write_version(call: Call, template_id: str) -> TemplateAnswer:
     """The next version of a template."""
     wanted, document = path_uuid(template_id, "templateId"), call.document
@@ -154,6 +187,7 @@ def write_version(call: Call, template_id: str) -> TemplateAnswer:
     return TemplateAnswer.of(changed)
 
 
+@_on_one_connection
 def preview_template(call: Call, template_id: str) -> PreviewAnswer:
     """A template's text with these values, or with examples."""
     document: PreviewDocument = call.document
@@ -166,12 +200,11 @@ def _asker(call: Call) -> Asker:
     return Asker(actor=call.actor, ip_address=request.remote_addr, user_agent=agent or None)
 
 
-def _request_key(call: Call) -> str:
-    """Another service's key is another key."""
+def _request_key() -> str:
     key = request.headers.get(KEY_HEADER, "")
     if key and not _KEY.fullmatch(key):
         raise ApiError("INVALID_REQUEST_KEY", f"{KEY_HEADER} is 1 to 128 visible ASCII characters", field=KEY_HEADER)
-    return f"{call.source}:{key}" if key else ""
+    return key
 
 
 def _write_cursor(at: datetime, job_id: UUID) -> str:
@@ -330,6 +363,7 @@ ROUTES = (
             "PROVIDER_NOT_FOUND",
             "ORGANIZATION_NOT_FOUND",
             "APPOINTMENT_NOT_FOUND",
+            "APPOINTMENT_OF_ANOTHER",
             "UNKNOWN_STATUS",
             "UNKNOWN_VALUE",
             "INVALID_TEXT",

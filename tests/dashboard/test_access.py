@@ -30,6 +30,8 @@ MANAGING = ("admin",)
 TICKET_PARTIES = ("pharmacist", "doctor", "patient")
 OVERSEEING = ("viewer", "support", "auditor", "admin")
 EMERGENCY = ("support", "admin")
+READING_MESSAGES = ("viewer", "support", "auditor", "admin")
+REACHING = ("support", "admin")
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {
@@ -41,6 +43,11 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "probes.ready": EVERYBODY,
     "metrics.show": EVERYBODY,
     "form.show": EVERYBODY,
+    "patient.show_message": EVERYBODY,
+    "patient.show_preferences": EVERYBODY,
+    "patient.save_preferences": EVERYBODY,
+    "patient.ask_to_stop": EVERYBODY,
+    "patient.stop_with_one_click": EVERYBODY,
     "account.show": SIGNED_IN,
     "account.choose_password": SIGNED_IN,
     "account.sign_out_everywhere": SIGNED_IN,
@@ -173,6 +180,21 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "ticket_overview.show": OVERSEEING,
     "ticket_overview.open_content": EMERGENCY,
     "ticket_overview.content": EMERGENCY,
+    "comm_patients.every_patient": READING_MESSAGES,
+    "comm_patients.search": READING_MESSAGES,
+    "comm_patients.show": READING_MESSAGES,
+    "comm_patients.reveal": REACHING,
+    "comm_patients.record_stop": REACHING,
+    "comm_patients.cancel": REACHING,
+    "comm_patients.end_links": REACHING,
+    "comm_patient_preferences.ask": REACHING,
+    "comm_patient_preferences.change": REACHING,
+    "comm_failed.show": READING_MESSAGES,
+    "comm_failed.retry": REACHING,
+    "comm_failed.send_otherwise": REACHING,
+    "comm_failed.cancel": REACHING,
+    "comm_preferences.show": READING_MESSAGES,
+    "comm_preferences.change": REACHING,
     "mailbox.every_mail": ACTING,
     "mailbox.one_mail": ACTING,
     "mailbox.mail_html": ACTING,
@@ -184,6 +206,8 @@ VALUES = {
     "message_id": uuid4(),
     "order_id": uuid4(),
     "ticket_id": uuid4(),
+    "patient_id": uuid4(),
+    "job_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),
     "user_id": 0,

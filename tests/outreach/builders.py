@@ -22,6 +22,12 @@ PHONE = "+12025550123"
 DUE = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
 
 
+def zone_where_it_is(hour: int) -> str:
+    """A zone in which a clock shows this hour now."""
+    ahead = (hour - datetime.now(UTC).hour + 11) % 24 - 11
+    return f"Etc/GMT{-ahead:+d}"
+
+
 def organization(**values: Any) -> UUID:
     """A clinic."""
     made = OrganizationInput(**{"id": uuid4(), "name": "Sample Clinic", "phone": "+1 202 555 0100", **values})
@@ -39,7 +45,7 @@ def provider(organization_id: UUID | None = None, **values: Any) -> UUID:
 
 
 def patient(**values: Any) -> UUID:
-    """A patient of New York with an e-mail address and a telephone, who is asleep at no hour unless `values` say so."""
+    """A patient with an e-mail address and a telephone; it is about noon there unless `values` say otherwise."""
     given: dict[str, Any] = {
         "id": uuid4(),
         "name": "Jo Sample",
@@ -47,7 +53,7 @@ def patient(**values: Any) -> UUID:
         "phone": PHONE,
         "country": "US",
         "region": "NY",
-        "timezone": "America/New_York",
+        "timezone": zone_where_it_is(12),
     }
     made = PatientInput(**{**given, **values})
     with connected():

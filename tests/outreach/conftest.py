@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,16 +25,15 @@ from models import CommJob
 ROUTES = ("email-smtp", "sms-twilio", "whatsapp-cloud")
 
 
-def compose(row: Row) -> Letter:
-    """The text as it stands."""
-    return Letter(str(row["recipient"]), str(row["body"]).encode(), "text/plain")
-
-
 @dataclass
 class Desk:
-    """One in-process worker, the lane, and what its gateways were given."""
+    """One in-process worker, the lane, and what its gateways were given.
+
+    `before_mark` is called with each row that is claimed and not yet marked as leaving.
+    """
 
     runtime: Runtime
+    before_mark: Callable[[Row], None] = lambda _: None
     gateways: dict[str, FakeGateway] = field(
         default_factory=lambda: {name: FakeGateway(GatewayKind.LOOKUP, name=name) for name in ROUTES}
     )
@@ -49,12 +48,18 @@ class Desk:
             title="Messages to patients",
             model=CommJob,
             build_gateway=lambda: FakeGateway(name="outreach"),
-            compose=compose,
+            compose=self.compose,
+            slots=4,
             routes=lambda: self.routes,
             in_turn=False,
             may_leave=gate.may_leave,
             audience="outreach",
         )
+
+    def compose(self, row: Row) -> Letter:
+        """The text as it stands."""
+        self.before_mark(row)
+        return Letter(str(row["recipient"]), str(row["body"]).encode(), "text/plain")
 
     def drain(self) -> None:
         delivery.drain(self.lane, self.runtime)

@@ -335,3 +335,9 @@ def test_a_preview_needs_no_values() -> None:
     )
     assert preview(made).body == ("Example Clinic: Sam, Tuesday, March 3 at 10:30 AM: hi Reply STOP to opt out.")
     assert "no" in preview(made, {"it": "no"}).body
+
+
+def test_a_line_about_nothing_is_left_out() -> None:
+    made = template("Hello.\nPlace: {{ place }}\n{{ organization_phone }}\nBye.", PLACE, **EMAIL)
+    assert text_of(made, {"place": "room 4"}).body == "Hello.\nPlace: room 4\n+1 202 555 0100\nBye."
+    assert text_of(made, standing={**STANDING, "organization_phone": ""}).body == "Hello.\nBye."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents
-from dispatchlog.systems.outreach.inputs import Asker, ScheduleInput
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
 from dispatchlog.systems.outreach.lane import comm_job_lane, routes
 from dispatchlog.systems.outreach.scheduling import schedule
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
@@ -47,6 +48,9 @@ WITH RECURSIVE tried AS (SELECT id, channel, fallback_of FROM comm_jobs WHERE id
 SELECT DISTINCT channel FROM tried
 """
 
+_OF_ONE = "SELECT * FROM comm_jobs WHERE id = %s FOR UPDATE"
+_IN_ITS_PLACE = "SELECT FROM comm_jobs WHERE fallback_of = %s AND status <> 'CANCELLED' LIMIT 1"
+
 
 class _NoOtherChannelError(Exception):
     """It cannot go by another channel; what was begun for it is undone."""
@@ -62,6 +66,34 @@ def follow_up() -> int:
             break
         made += decided
     return made + sum(_follow_up_waiting(name) for name in _routes_that_do_not_work())
+
+
+def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
+    """The same on a person's word, whatever was decided before: a new job by another channel, linked to this one.
+
+    Raises:
+        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, or where the patient
+            did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
+            used; and those of `schedule`. Nothing is changed then.
+    """
+    with transaction(asker.actor, reason):
+        found = fetch_dicts(_OF_ONE, (job_id,))
+        if not found:
+            raise OutreachError(f"there is no message {job_id}", code="JOB_NOT_FOUND", field="job_id")
+        row = found[0]
+        if row["in_doubt"] or not (row["status"] == "FAILED" or row["bounced_at"] is not None):
+            raise OutreachError("it may have arrived, so it is not sent a second time", code="NOT_FAILED")
+        if not _is_followed(row):
+            raise OutreachError("such a message is not sent by another channel", code="NO_FALLBACK")
+        if fetch_all(_IN_ITS_PLACE, (job_id,)):
+            raise OutreachError("another message went in its place already", code="ALREADY_SENT_OTHERWISE")
+        made = schedule(replace(_request(row), request_key=""), asker=asker, trace_id=row["trace_id"])
+        if made.refused:
+            raise OutreachError(made.decision["refused"]["words"], code=made.refused)
+        execute(_DECIDED, (job_id,))
+        if row["status"] == "FAILED":
+            operator.cancel(comm_job_lane(), [job_id], actor=asker.actor, reason=f"{_sent_by(made)}: {reason}")
+    return made
 
 
 def _follow_up_waiting(route: str) -> int:
@@ -121,8 +153,7 @@ def _send_otherwise(row: Row) -> bool:
             if made.refused:
                 raise _NoOtherChannelError
             if row["status"] == "FAILED":
-                reason = f"sent by {CHANNEL_WORDS[made.channel]} instead"
-                operator.cancel(comm_job_lane(), [row["id"]], actor=ASKER.actor, reason=reason)
+                operator.cancel(comm_job_lane(), [row["id"]], actor=ASKER.actor, reason=_sent_by(made))
     except (_NoOtherChannelError, DispatchlogError) as error:
         code = error.code if isinstance(error, DispatchlogError) else "NO_CHANNEL"
         log.info("NO_FALLBACK", dispatch_id=str(row["id"]), code=code)
@@ -140,6 +171,10 @@ def _cancel_waiting(row: Row) -> None:
     ):
         if not ledger.cancel_waiting(comm_job_lane(), id=row["id"]):
             raise _NoOtherChannelError
+
+
+def _sent_by(made: Scheduled) -> str:
+    return f"sent by {CHANNEL_WORDS[made.channel]} instead"
 
 
 def _request(row: Row) -> ScheduleInput:

@@ -12,11 +12,11 @@ from typing import Any
 from dispatchlog.engine.database import fetch_all
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
-from dispatchlog.systems.outreach.consents import is_stopped, lock_address
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.legal import legal_rules
-from dispatchlog.systems.outreach.preferences import Preferences, resolve
+from dispatchlog.systems.outreach.resolving import Preferences, resolve
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
+from dispatchlog.systems.outreach.stops import is_stopped, lock_address
 from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
 
 # A message that may leave now arrives within this time: no send takes longer, and a minute is left for the way.

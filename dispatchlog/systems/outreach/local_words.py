@@ -48,9 +48,9 @@ LANGUAGES: dict[str, Words] = {
         "{day} de {month} de {year}",
         "{weekday} {day} de {month}",
         "{date} a las {time}",
-        "Tiene un mensaje nuevo. Ábralo aquí:",
+        "Tiene un mensaje nuevo. Para leerlo:",
         "Un mensaje para usted",
-        "Responda STOP para no recibir más.",
+        "STOP para darse de baja.",
     ),
     "fr": Words(
         "French",
@@ -61,7 +61,7 @@ LANGUAGES: dict[str, Words] = {
         "{date} à {time}",
         "Vous avez un nouveau message. Pour le lire :",
         "Un message pour vous",
-        "Répondez STOP pour ne plus en recevoir.",
+        "STOP pour ne plus en recevoir.",
     ),
     "ar": Words(
         "Arabic",
@@ -82,9 +82,9 @@ LANGUAGES: dict[str, Words] = {
         "{day} de {month} de {year}",
         "{weekday}, {day} de {month}",
         "{date} às {time}",
-        "Você tem uma nova mensagem. Leia aqui:",
+        "Chegou uma mensagem nova. Leia em:",
         "Uma mensagem para você",
-        "Responda STOP para sair.",
+        "STOP para sair.",
     ),
     "hi": Words(
         "Hindi",
@@ -106,7 +106,7 @@ LANGUAGES: dict[str, Words] = {
         "{date}, aago {time}",
         "Ẹ ní iṣẹ́ tuntun. Ẹ kà á níbí:",
         "Iṣẹ́ kan fún yín",
-        "Fi STOP ránṣẹ́ láti dáwọ́ dúró.",
+        "Fi STOP dáwọ́ dúró.",
     ),
 }
 

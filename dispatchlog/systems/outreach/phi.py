@@ -23,7 +23,7 @@ _UNITS = (
     r"|ml/min|kg/m2|bpm)"
 )
 _DOSE = re.compile(
-    r"\d\s*(?:mg|mcg|µg|μg|ug|ml|iu|ui|units?|unidades|unites|meq|مجم|ملجم|ملغ|مل|मिलीग्राम|एमजी|"
+    r"\d\s*(?:mg|mcg|µg|μg|ug|ml|iu|ui|units?|unidades|unites|meq|مجم|ملجم|ملغ|مل|मिलीगराम|एमजी|"
     r"tab(?:let)?s?|caps?(?:ule)?s?|pills?|puffs?|drops|injections?|comprimid\w*|compri\w*|capsul\w*|pastillas?|gelules?"
     r"|gouttes|gotas|حبة|حبات|أقراص|गोली|गोलियां)(?![\w])"
 )

@@ -35,7 +35,7 @@ hipertens infarto$ insonia leucemia obesidade pressao$-alta quimio transtorno tu
 मधुमेह कैंसर कैन्सर डायबिटीज एड्स एचआईवी टीबी$ क्षय$ गर्भ अवसाद दमा$ अस्थमा मिर्गी रक्तचाप हृदय$-रोग
 कीमोथेरेपी डिप्रेशन मलेरिया थायराइड हेपेटाइटिस सिज़ोफ्रेनिया बीमारी रोग$ ट्यूमर
 
-jejere itosugbe aisan oyun$ warapa eje$-riru ikofee
+jejere itosugbe aisan oyun$ warapa eje$-riru iko-fee
 """
 
 MEDICINES = """

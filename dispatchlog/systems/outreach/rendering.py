@@ -30,7 +30,8 @@ MOST_CHARACTERS = {Channel.EMAIL: 100_000, Channel.SMS: 1_600, Channel.WHATSAPP:
 MOST_IN_SUBJECT = 255
 
 # For looking at a text; whoever writes and whoever treats may be called after an illness without saying who has it.
-_NEUTRAL = {"organization_name": "", "provider_name": "", "organization_phone": ""}
+_NAMED = re.compile(r"\{\{-?\s*(\w+)")
+_NEUTRAL = {"organization_name": "-", "provider_name": "-", "organization_phone": "-"}
 EXAMPLES = {
     "patient_first_name": "Sam",
     "organization_name": "Example Clinic",
@@ -67,7 +68,8 @@ def render(
     """The text. `standing` are those that every template may use (patient_first_name, organization_name, provider_name,
     organization_phone, opt_out_hint); `bucket` (the patient's id) chooses the variant, always the same.
 
-    An SMS names its sender and says how to opt out, in front and behind where its text does not.
+    An SMS names its sender and says how to opt out, in front and behind where its text does not. A line of which no
+    variable has a value is left out.
 
     Raises:
         OutreachError: UNKNOWN_VARIABLE (not declared), MISSING_VARIABLE, INVALID_VARIABLE (not of its kind), TEXT_TOO_LONG,
@@ -158,13 +160,25 @@ def _subject(
 
 
 def _full_text(template: Template, body: str, values: Mapping[str, Any]) -> str:
-    text = fill(body, values).strip()
+    text = fill(_without_empty_lines(body, values), values).strip()
     if template.channel is not Channel.SMS:
         return text
     used, sender = names(body), str(values["organization_name"])
     if sender and "organization_name" not in used:
         text = f"{sender}: {text}"
-    return text if "opt_out_hint" in used else f"{text} {values['opt_out_hint']}"
+    if "opt_out_hint" in used:
+        return text
+    return "\n".join((text, values["opt_out_hint"])) if "\n" in text else f"{text} {values['opt_out_hint']}"
+
+
+def _without_empty_lines(body: str, values: Mapping[str, Any]) -> str:
+    """Without the lines of which no variable has a value, such as the one for a place that nobody has named."""
+    kept = []
+    for line in body.split("\n"):
+        used = _NAMED.findall(line)
+        if not used or any(str(values[name]) for name in used if name in values):
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _without_phi(

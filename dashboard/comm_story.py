@@ -1,0 +1,152 @@
+"""A patient's messages, answers, consents and who looked, as lines that a person reads. Reads no table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from dashboard.comm_words import (
+    AUDIT,
+    INTENTS,
+    SOURCES,
+    Told,
+    channel_words,
+    field_words,
+    heard,
+    message_state,
+    purpose_words,
+    told,
+    why_not,
+)
+from dashboard.masking import mask_text
+from dashboard.wording import actor
+from dispatchlog.engine.lanes import Row
+
+# What is told of somebody who opened a link; staff and services go by their names.
+_PATIENT = "patient"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the story. Texts are masked; `job` leads to the message's own page, `told` is its decision."""
+
+    at: datetime
+    title: str
+    icon: str
+    tone: str
+    text: str = ""
+    by: str = ""
+    mark: str = ""
+    job: UUID | None = None
+    told: Told | None = None
+    heard: Sequence[tuple[str, datetime]] = field(default_factory=tuple)
+    quote: str = ""
+    code: str = ""
+    waits: bool = False
+
+
+def tell(rows: Sequence[Row], texts: Mapping[UUID, str]) -> list[Line]:
+    """The lines in the order of the rows; `texts` are those of messages, where they may be shown."""
+    return [_TELL[row["kind"]](row, texts) for row in rows]
+
+
+def _message(row: Row, texts: Mapping[UUID, str]) -> Line:
+    state = message_state(row)
+    about = f" ({row['bounce_code']})" if row["bounce_code"] and row["bounced_at"] else ""
+    return Line(
+        row["at"],
+        f"{purpose_words(row['purpose'])} by {channel_words(row['channel'])}",
+        state.icon,
+        state.tone,
+        text=mask_text(why_not(row)) or ("In place of one that did not arrive." if row["fallback_of"] else ""),
+        mark=state.label + about,
+        job=row["id"],
+        told=told(row["decision"]),
+        heard=heard(row),
+        quote=texts.get(row["id"], ""),
+        code=row["last_error_code"] or "" if row["status"] in ("FAILED", "CANCELLED") else "",
+    )
+
+
+def _answer(row: Row, _: Mapping[UUID, str]) -> Line:
+    meaning = INTENTS.get(row["intent"] or "", "Not read yet")
+    if row["waits_for_person"] and not row["processed"]:
+        done = "It waits for a person."
+    else:
+        done = _sentence(row["action"].replace("_", " ")) if row["action"] else ""
+    note = f" “{mask_text(row['note'])}”" if row["note"] else ""
+    return Line(
+        row["at"],
+        f"The patient wrote by {channel_words(row['channel'])}",
+        "mail",
+        "doubt" if row["waits_for_person"] and not row["processed"] else "busy",
+        text=f"{done}{note}".strip(),
+        by=actor(row["processed_by"]) if row["processed_by"] else "",
+        mark=meaning,
+        job=row["related_job_id"],
+        quote=mask_text(row["body"]),
+        waits=bool(row["waits_for_person"] and not row["processed"]),
+    )
+
+
+def _consent(row: Row, _: Mapping[UUID, str]) -> Line:
+    what = "health education" if row["purpose_class"] == "marketing" else "messages"
+    title = f"{'Yes' if row['given'] else 'No'} to {what} by {channel_words(row['channel'])}"
+    version = f" ({row['wording_version']}, {row['language'] or 'en'})" if row["wording_version"] else ""
+    return Line(
+        row["at"],
+        title,
+        "check" if row["given"] else "ban",
+        "good" if row["given"] else "bad",
+        text=_sentence(SOURCES.get(row["source"], row["source"])) + version,
+        by=_who(row["actor"]),
+        quote=row["wording"],
+    )
+
+
+def _deed(row: Row, _: Mapping[UUID, str]) -> Line:
+    title, icon, tone = AUDIT[row["action"]]
+    if row["action"] == "access" and row["actor"] == _PATIENT:
+        title = "The patient opened a link"
+    return Line(row["at"], title, icon, tone, text=_details(row["details"]), by=_who(row["actor"]))
+
+
+def _request(row: Row, _: Mapping[UUID, str]) -> Line:
+    if row["status"] == "open":
+        return Line(row["at"], "Another time is wanted", "retry", "doubt", text="Somebody has to find one.")
+    note = f"“{mask_text(row['note'])}”" if row["note"] else ""
+    return Line(
+        row["at"], "Another time was wanted", "retry", "off", text=note, by=_who(row["handled_by"]), mark="Dealt with"
+    )
+
+
+def _details(details: Mapping[str, Any]) -> str:
+    """What the audit keeps: names of fields, codes and ids, never a text of a patient's."""
+    if fields := details.get("fields"):
+        return _sentence(field_words(list(fields)))
+    words = (
+        f"{name.replace('_', ' ')}: {value}"
+        for name, value in details.items()
+        if value not in (None, "", [], {}) and not isinstance(value, Mapping | list)
+    )
+    return mask_text(", ".join(words))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _who(name: str | None) -> str:
+    return "The patient" if name == _PATIENT else actor(name) if name else ""
+
+
+_TELL: Mapping[str, Callable[[Row, Mapping[UUID, str]], Line]] = {
+    "messages": _message,
+    "answers": _answer,
+    "consent": _consent,
+    "people": _deed,
+    "requests": _request,
+}

@@ -1,0 +1,235 @@
+"""What was allowed when a message was scheduled is asked again at the instant it leaves."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from time import sleep
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dispatchlog.engine.database import connected, execute, transaction
+from dispatchlog.engine.lanes import Row
+from dispatchlog.gateways.fake import Play
+from dispatchlog.systems.outreach import consents, gate, patients
+from dispatchlog.systems.outreach.inputs import PatientInput
+from dispatchlog.systems.outreach.states import Channel, Purpose
+from tests.outreach import builders
+from tests.outreach.conftest import Desk
+
+ROUNDS = 24
+
+
+def ends(desk: Desk, job_id: UUID) -> tuple[str, str | None]:
+    row = builders.read(desk.lane, job_id)
+    return row["status"], row["last_error_code"]
+
+
+def stop(address: str = builders.PHONE) -> None:
+    with connected():
+        consents.stop(Channel.SMS, address, source="reply", asker=builders.PATIENT)
+
+
+def deactivate(patient_id: UUID) -> None:
+    with connected():
+        patients.put_patient(PatientInput(patient_id, "Jo Sample", active=False), source="test", asker=builders.ASKER)
+
+
+AFTER_THE_CLAIM: dict[str, Callable[[UUID], None]] = {
+    "PATIENT_INACTIVE": deactivate,
+    "STOPPED": lambda _: stop(),
+    "CHANNEL_OFF": lambda patient_id: builders.says(patient_id, allow_sms=False),
+    "NO_MARKETING_CONSENT": lambda patient_id: builders.says(patient_id, marketing_opt_in_sms=False),
+}
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+@pytest.mark.parametrize("code", [*AFTER_THE_CLAIM])
+def test_a_no_after_the_claim_keeps_the_message_however_urgent(desk: Desk, code: str, urgent: bool) -> None:
+    patient_id = builders.patient()
+    builders.says(patient_id, marketing_opt_in_sms=True)
+    job_id = builders.job(desk.lane, patient_id, purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=urgent)
+    desk.before_mark = lambda _: AFTER_THE_CLAIM[code](patient_id)
+    desk.drain()
+    assert ends(desk, job_id) == ("CANCELLED", code)
+    assert desk.left == []
+
+
+def test_what_nothing_forbids_leaves(desk: Desk) -> None:
+    job_id = builders.job(desk.lane, builders.patient())
+    desk.drain()
+    assert ends(desk, job_id) == ("SENT", None)
+    assert desk.left == [builders.PHONE]
+
+
+def test_quiet_hours_that_begin_after_the_claim_put_the_message_off_until_they_end(desk: Desk) -> None:
+    zone = builders.zone_where_it_is(12)
+    patient_id = builders.patient(timezone=zone)
+    job_id = builders.job(desk.lane, patient_id, Channel.EMAIL)
+    desk.before_mark = lambda _: builders.says(patient_id, quiet_start=time(11), quiet_end=time(15, 30))
+    desk.drain()
+    assert ends(desk, job_id) == ("PENDING", "QUIET_HOURS")
+    row = builders.read(desk.lane, job_id)
+    assert row["due_at"].astimezone(ZoneInfo(zone)).time() == time(15, 30)
+    assert (row["attempts"], row["first_claimed_at"], desk.left) == (0, None, [])
+
+
+def test_a_text_that_would_arrive_within_quiet_hours_is_put_off_although_they_have_not_begun(desk: Desk) -> None:
+    patient_id = builders.patient(timezone="Etc/UTC")
+    soon = datetime.now(UTC) + timedelta(seconds=90)
+    # Whole minutes: it begins after 30 to 90 seconds, within the time that a message may take.
+    builders.says(patient_id, quiet_start=soon.time().replace(second=0, microsecond=0))
+    builders.says(patient_id, quiet_end=(soon + timedelta(hours=6)).time().replace(second=0, microsecond=0))
+    job_id = builders.job(desk.lane, patient_id, Channel.EMAIL)
+    desk.drain()
+    assert ends(desk, job_id) == ("PENDING", "QUIET_HOURS")
+
+
+def test_the_law_keeps_a_text_that_the_patient_would_take(desk: Desk) -> None:
+    patient_id = builders.patient(timezone=builders.zone_where_it_is(5))
+    builders.says(patient_id, quiet_start=time(0), quiet_end=time(0))
+    text, mail = (builders.job(desk.lane, patient_id, channel) for channel in (Channel.SMS, Channel.EMAIL))
+    desk.drain()
+    assert ends(desk, text) == ("PENDING", "LEGAL_WINDOW")
+    assert ends(desk, mail) == ("SENT", None)
+
+
+def test_what_is_urgent_leaves_at_night(desk: Desk) -> None:
+    job_id = builders.job(desk.lane, builders.patient(timezone=builders.zone_where_it_is(3)), is_urgent=True)
+    desk.drain()
+    assert ends(desk, job_id) == ("SENT", None)
+
+
+def test_hours_that_leave_no_minute_of_the_day_put_a_message_off(desk: Desk) -> None:
+    patient_id = builders.patient()
+    builders.says(patient_id, quiet_start=time(8), quiet_end=time(7, 59))
+    job_id = builders.job(desk.lane, patient_id)
+    desk.drain()
+    assert ends(desk, job_id) == ("PENDING", "NEVER_LAWFUL")
+
+
+@pytest.mark.parametrize(
+    ("columns", "begins_in", "said", "expected"),
+    [
+        ({}, 24, 24, ("SENT", None)),
+        ({}, 24, None, ("SENT", None)),
+        ({"status": "confirmed"}, 24, 24, ("SENT", None)),
+        ({"status": "cancelled"}, 24, 24, ("CANCELLED", "APPOINTMENT_OVER")),
+        ({"status": "completed"}, 24, 24, ("CANCELLED", "APPOINTMENT_OVER")),
+        ({}, -1, -1, ("CANCELLED", "APPOINTMENT_OVER")),
+        ({}, 48, 24, ("CANCELLED", "APPOINTMENT_OVER")),
+    ],
+)
+def test_a_reminder_of_an_appointment_that_is_not_so_any_more_stays(
+    desk: Desk, columns: dict[str, Any], begins_in: int, said: int | None, expected: tuple[str, str | None]
+) -> None:
+    now = datetime.now(UTC)
+    patient_id = builders.patient()
+    about = builders.appointment(patient_id, starts_at=now + timedelta(hours=begins_in), **columns)
+    decision = {} if said is None else {"appointment_starts_at": (now + timedelta(hours=said)).isoformat()}
+    job_id = builders.job(desk.lane, patient_id, appointment_id=about, is_urgent=True, decision=decision)
+    desk.drain()
+    assert ends(desk, job_id) == expected
+
+
+def test_a_message_about_a_missed_appointment_leaves_after_it(desk: Desk) -> None:
+    patient_id = builders.patient()
+    about = builders.appointment(patient_id, starts_at=datetime.now(UTC) - timedelta(hours=2), status="no_show")
+    job_id = builders.job(desk.lane, patient_id, purpose=Purpose.NO_SHOW, appointment_id=about)
+    desk.drain()
+    assert ends(desk, job_id) == ("SENT", None)
+
+
+def test_a_stop_holds_for_where_the_message_really_goes(desk: Desk) -> None:
+    patient_id = builders.patient()
+    job_id = builders.job(desk.lane, patient_id)
+    stop("+12025550177")
+    with connected():
+        execute("UPDATE comm_jobs SET recipient = '+12025550177' WHERE id = %s", (job_id,))
+    desk.drain()
+    assert ends(desk, job_id) == ("CANCELLED", "STOPPED")
+
+
+def test_the_one_text_that_confirms_a_stop_leaves_soon_or_never(desk: Desk) -> None:
+    patient_id = builders.patient(timezone=builders.zone_where_it_is(3))
+    stop()
+    job_id = builders.job(desk.lane, patient_id, decision={"reply_to_stop": "the inbound message"})
+    late = {**builders.read(desk.lane, job_id), "created_at": datetime.now(UTC) - timedelta(minutes=6)}
+    with transaction("test"):
+        refusal = gate.may_leave(late)
+    assert refusal is not None
+    assert (refusal.code, refusal.until) == ("STOPPED", None)
+    desk.drain()
+    assert ends(desk, job_id) == ("SENT", None)
+
+
+def an_instant() -> float:
+    return random.uniform(0, 0.01)  # noqa: S311  (nothing is secret about it)
+
+
+def say_stop(_: UUID, address: str) -> None:
+    stop(address)
+
+
+def say_no_to_marketing(patient_id: UUID, _: str) -> None:
+    with connected():
+        consents.note_marketing(patient_id, Channel.SMS, given=False, source="preference_page", asker=builders.PATIENT)
+
+
+@pytest.mark.parametrize(
+    ("say_no", "purpose"), [(say_stop, Purpose.APPT_REMINDER), (say_no_to_marketing, Purpose.CAMPAIGN_EDUCATION)]
+)
+def test_nothing_is_handed_over_after_a_no_is_committed(
+    desk: Desk, say_no: Callable[[UUID, str], None], purpose: Purpose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four workers drain while people say no at the very instant at which one of their messages is about to leave."""
+    monkeypatch.setattr(consents, "HANDING_OVER_SECONDS", 60.0)
+    desk.routes = {name: replace(route, batch=1) for name, route in desk.routes.items()}
+    ended = [status for _ in range(ROUNDS) for status in a_round(desk, say_no, purpose)]
+    assert set(ended) == {"SENT", "CANCELLED"}
+
+
+def a_round(desk: Desk, say_no: Callable[[UUID, str], None], purpose: Purpose) -> list[str]:
+    """Six people with four messages each, and how these ended. Each no knows the instant by which it was committed."""
+    people = {address: builders.patient(phone=address) for address in (f"+1202555{100 + n:04d}" for n in range(6))}
+    for patient_id in people.values():
+        builders.says(patient_id, marketing_opt_in_sms=purpose is Purpose.CAMPAIGN_EDUCATION)
+    jobs = [
+        builders.job(desk.lane, patient_id, recipient=address, purpose=purpose, is_urgent=True)
+        for _ in range(4)
+        for address, patient_id in people.items()
+    ]
+    gateway = desk.gateways["sms-twilio"]
+    gateway.script(*[Play(hang_seconds=an_instant()) for _ in jobs])
+    gateway.accepted.clear()
+    seen: Counter[str] = Counter()
+    saying: dict[str, Future[datetime]] = {}
+
+    def refuse(address: str) -> datetime:
+        sleep(an_instant())
+        say_no(people[address], address)
+        return datetime.now(UTC)
+
+    def about_to_leave(row: Row) -> None:
+        seen[row["recipient"]] += 1
+        if seen[row["recipient"]] == 2:
+            saying[row["recipient"]] = pool.submit(refuse, row["recipient"])
+
+    desk.before_mark = about_to_leave
+    with ThreadPoolExecutor(10) as pool:
+        for draining in [pool.submit(desk.drain) for _ in range(4)]:
+            draining.result()
+    desk.drain()
+    committed = {address: said.result() for address, said in saying.items()}
+    assert [entry for entry in gateway.accepted if entry.at > committed[entry.recipient]] == []
+    with connected():
+        execute("DELETE FROM comm_stops")
+        execute("DELETE FROM comm_addresses")
+    return [builders.read(desk.lane, each)["status"] for each in jobs]
