@@ -1701,12 +1701,7 @@ class CommEvent(Table):
 
 for _index in (
     CommEvent.index(CommEvent.id, where=CommEvent.applied_at.is_null(), name="comm_events_open"),
-    CommEvent.index(
-        CommEvent.provider,
-        CommEvent.provider_message_id,
-        where=CommEvent.effect == SQL("'UNMATCHED'"),
-        name="comm_events_unmatched",
-    ),
+    CommEvent.index(CommEvent.received_at, where=CommEvent.effect == SQL("'UNMATCHED'"), name="comm_events_unmatched"),
     CommEvent.index(CommEvent.job_id, CommEvent.id, where=CommEvent.job_id.is_null(False), name="comm_events_job"),
 ):
     CommEvent.add_index(_index)

@@ -20,7 +20,10 @@ from dispatchlog.alerts import (
     FAILURES,
     NO_SCHEDULER,
     NO_WORKER,
+    PROVIDER_SILENT,
     QUEUE_AGE,
+    UNTAKEN,
+    WEBHOOKS_REFUSED,
 )
 from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Row
@@ -40,6 +43,9 @@ TITLES = {
     CREDENTIALS: "Credentials refused",
     COURIER_APART: "Courier says two things",
     DELIVERED_BEFORE: "Perhaps delivered twice",
+    PROVIDER_SILENT: "Provider tells nothing",
+    WEBHOOKS_REFUSED: "Webhooks refused",
+    UNTAKEN: "Webhooks wait",
 }
 NEXT_STEPS = {
     QUEUE_AGE: "Open the oldest one: its page says what holds it.",
@@ -51,6 +57,9 @@ NEXT_STEPS = {
     CREDENTIALS: "Correct the school's API key or certificate, try the endpoint, then retry what failed.",
     COURIER_APART: "Open the order and ask the courier. An administrator can set the status by hand.",
     DELIVERED_BEFORE: "Ask the patient what arrived, and stop the newer attempt if it is still possible.",
+    PROVIDER_SILENT: "Messages still leave, but their fate is unknown. Check the webhook's address at the provider.",
+    WEBHOOKS_REFUSED: "Compare the secret here with the provider's. If they are the same, a stranger sends them.",
+    UNTAKEN: "Nothing is lost. Look whether a worker runs, then at its log.",
 }
 # One row per alert with what became of its notices; alerts are numbered as they started.
 _ALERTS = """
@@ -127,6 +136,13 @@ def thresholds(known: Settings) -> list[Threshold]:
         (CREDENTIALS, True, "as soon as an endpoint does not accept our key"),
         (COURIER_APART, True, "as soon as two answers in a row are not what was heard"),
         (DELIVERED_BEFORE, True, "as soon as a courier says that an attempt arrived which was given up"),
+        (
+            PROVIDER_SILENT,
+            known.outreach_silence_seconds,
+            f"nothing told of messages that it took {_minutes(known.outreach_silence_seconds)} ago",
+        ),
+        (WEBHOOKS_REFUSED, known.alert_webhooks_refused, f"{known.alert_webhooks_refused} in a row"),
+        (UNTAKEN, known.alert_untaken_seconds, f"stored and not looked at for {_minutes(known.alert_untaken_seconds)}"),
     ]
     return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
 

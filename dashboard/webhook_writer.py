@@ -1,5 +1,5 @@
 """Writes webhooks on a connection of its own: those that come while one statement is under way share the next. Owns the
-connection and whose turn it is; what is written is `events`'.
+connection and whose turn it is; what is written says the insertion.
 
 One statement and one commit for many is what lets a process that has fallen behind catch up. Asking first whether the
 connection still lives would be another round trip, so it is used and, where it had died meanwhile, made anew.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,32 +18,48 @@ import psycopg2
 from dashboard.connection import STATEMENT_TIMEOUT_MS
 from dispatchlog.engine.database import connect_arguments
 from dispatchlog.settings import Settings
-from dispatchlog.systems.courier.events import EventRow, insertion
 
 # A connection that died while nobody used it says so at once; whatever takes longer is not tried twice.
 AT_ONCE_SECONDS = 1.0
 _BROKEN = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """How rows of one kind are stored.
+
+    Attributes:
+        statement: rows into one statement with its parameters; it returns the keys of those that are new.
+        key_of: a row's key, as the statement returns it.
+    """
+
+    statement: Callable[[Sequence[Row]], tuple[str, Sequence[Any]]]
+    key_of: Callable[[Row], Hashable]
+
+
 @dataclass(slots=True)
 class _Webhook:
-    rows: Sequence[EventRow]
-    new: Collection[str] | None = None
+    rows: Sequence[Row]
+    new: Collection[Hashable] | None = None
     error: Exception | None = None
 
 
 class WebhookWriter:
-    """One per process. Thread-safe; connects when first needed."""
+    """One per process and kind of rows. Thread-safe; connects when first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, insertion: Insertion) -> None:
         self._settings = settings
+        self._insertion = insertion
         self._guard = threading.Lock()
         self._waiting: list[_Webhook] = []
         self._turn = threading.Lock()
         self._connection: Any = None
 
-    def write(self, rows: Sequence[EventRow]) -> int:
-        """Store the events of one webhook and commit; how many were new.
+    def write(self, rows: Sequence[Row]) -> int:
+        """Store the rows of one webhook and commit; how many were new.
 
         Raises:
             psycopg2.Error: nothing of it is known to be stored; it may be written again.
@@ -56,7 +72,7 @@ class WebhookWriter:
                 self._write_all()
         if webhook.new is None:
             raise webhook.error or psycopg2.OperationalError("nobody wrote it")
-        return len({row[3] for row in rows} & set(webhook.new))
+        return len({self._insertion.key_of(row) for row in rows} & set(webhook.new))
 
     def _write_all(self) -> None:
         with self._guard:
@@ -78,7 +94,7 @@ class WebhookWriter:
             webhook.error = error
 
     def _write(self, together: Sequence[_Webhook]) -> None:
-        sql, params = insertion([row for webhook in together for row in webhook.rows])
+        sql, params = self._insertion.statement([row for webhook in together for row in webhook.rows])
         began = time.monotonic()
         try:
             new = self._run(sql, params)
@@ -89,13 +105,13 @@ class WebhookWriter:
         for webhook in together:
             webhook.new = new
 
-    def _run(self, sql: str, params: Sequence[Any]) -> Collection[str]:
+    def _run(self, sql: str, params: Sequence[Any]) -> Collection[Hashable]:
         try:
             if self._connection is None:
                 self._connection = self._connect()
             with self._connection.cursor() as cursor:
                 cursor.execute(sql, params)
-                return {event_id for (event_id,) in cursor.fetchall()}
+                return set(cursor.fetchall())
         except _BROKEN:
             if self._connection is not None:
                 self._connection.close()

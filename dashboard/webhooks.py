@@ -1,85 +1,66 @@
-"""Where couriers tell what became of their jobs: `POST /webhooks/courier/<name>`. Owns the answers; applies nothing.
+"""The door of webhooks: `/webhooks/...` and `/api/v1/comm/webhook/...`. Owns what is answered where something goes wrong.
 
-The signature over the raw body is the whole authentication. So the door is an application of its own before the
-dashboard's, with a connection of its own: no session, no cookie, no account is looked for. What is answered with 200 is on
-the disk, and what is refused was not stored, so a courier that sends again until it hears 200 loses nothing.
+A signature over the raw body is the whole authentication. So the door is an application of its own before the
+dashboard's, with connections of its own: no session, no cookie, no account is looked for. What is answered with 200 is on
+the disk, and what is refused was not stored, so whoever sends again until it hears 200 loses nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from dashboard import courier_webhooks, outreach_webhooks
 from dashboard.api.errors import error_answer
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.headers import install_headers
-from dashboard.webhook_writer import WebhookWriter
-from dispatchlog.gateways.courier import WebhookRefused
 from dispatchlog.settings import Settings
-from dispatchlog.systems.courier import couriers, events
 from dispatchlog.tracing import current_trace_id
 
 log = structlog.get_logger(__name__)
 
-MOST_BYTES = 256 * 1024
-_MALFORMED = "WEBHOOK_MALFORMED"
+GENERIC = "/api/v1/comm/webhook"
+MOST_BYTES = courier_webhooks.MOST_BYTES
 _WORDS = {
     404: ("NOT_FOUND", "no such route"),
     405: ("METHOD_NOT_ALLOWED", "webhooks are sent with POST"),
-    413: ("BODY_TOO_LARGE", "the body is larger than 256 KiB"),
+    413: ("BODY_TOO_LARGE", "the body is too large"),
 }
 
 
 def mount(app: Flask, settings: Settings, *, https: bool) -> None:
-    """Answer what is under /webhooks/ here, and all else by the dashboard."""
-    door = make_door(settings, https=https)
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/webhooks": door})  # type: ignore[method-assign]
+    """Answer what is under the door's addresses here, and all else by the dashboard."""
+    native = make_door(settings, https=https)
+    generic = make_door(settings, https=https, receptions=(outreach_webhooks.install_generic,))
+    app.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
+        app.wsgi_app, {"/webhooks": native, GENERIC: generic}
+    )
 
 
-def make_door(settings: Settings, *, https: bool) -> Flask:
-    """The application behind /webhooks."""
+def make_door(
+    settings: Settings,
+    *,
+    https: bool,
+    receptions: tuple[Callable[[Flask, Settings], None], ...] = (courier_webhooks.install, outreach_webhooks.install),
+) -> Flask:
+    """The application behind one address, with the routes of these receptions."""
     door = Flask("dashboard.webhooks", static_folder=None)
-    door.extensions["writer"] = WebhookWriter(settings)
-    # A chunked body that is too long is cut off silently by Werkzeug, so one byte more than the limit is asked for.
-    door.config["MAX_CONTENT_LENGTH"] = MOST_BYTES + 1
+    # No route without a limit of its own; this one is for what has no route.
+    door.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     install_headers(door, settings, https=https)
     door.before_request(begin_trace)
     door.after_request(finish_answer)
     door.teardown_request(end_trace)
-    door.add_url_rule("/courier/<courier_name>", view_func=receive, methods=["POST"], provide_automatic_options=False)
+    for install in receptions:
+        install(door, settings)
     door.register_error_handler(HTTPException, _http)
     door.register_error_handler(Exception, _fault)
     return door
-
-
-def receive(courier_name: str) -> Response:
-    """Verify, store, answer; the same news again is answered alike and stored once."""
-    courier = couriers.couriers().get(courier_name)
-    if courier is None:
-        return error_answer("UNKNOWN_COURIER", "no courier of this name is configured", status=404)
-    body = request.get_data(cache=False)
-    if len(body) > MOST_BYTES:
-        return error_answer(*_WORDS[413], status=413)
-    try:
-        reports = courier.read_webhook(dict(request.headers), body)
-    except (WebhookRefused, RecursionError) as error:
-        code = error.code if isinstance(error, WebhookRefused) else _MALFORMED
-        log.warning("WEBHOOK_REFUSED", courier=courier.name, code=code, trace_id=current_trace_id())
-        return error_answer(code, _words(code), status=400 if code == _MALFORMED else 401)
-    writer: WebhookWriter = current_app.extensions["writer"]
-    new = events.store_reports(courier.name, "webhook", reports, trace_id=current_trace_id(), write=writer.write)
-    log.info("WEBHOOK_RECEIVED", courier=courier.name, received=len(reports), new=new, trace_id=current_trace_id())
-    return jsonify(received=len(reports), traceId=current_trace_id())
-
-
-def _words(code: str) -> str:
-    """What a stranger may know: not what in the body or the signature was wrong."""
-    if code == _MALFORMED:
-        return "the body is not a webhook of this courier"
-    return "the signature does not fit the body, or is too old"
 
 
 def _http(error: HTTPException) -> Response:

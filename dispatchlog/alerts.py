@@ -17,6 +17,8 @@ from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import disagreements
+from dispatchlog.systems.outreach import silence
+from dispatchlog.systems.outreach.refusals import Refusals
 
 QUEUE_AGE: Final = "queue_age"
 FAILURES: Final = "failure_rate"
@@ -27,6 +29,9 @@ BREAKER: Final = "breaker_open"
 CREDENTIALS: Final = "credentials_refused"
 COURIER_APART: Final = "courier_apart"
 DELIVERED_BEFORE: Final = "delivered_before"
+PROVIDER_SILENT: Final = "provider_silent"
+WEBHOOKS_REFUSED: Final = "webhooks_refused"
+UNTAKEN: Final = "webhooks_untaken"
 
 # What a gateway says of an endpoint that does not take our key.
 REFUSED_CREDENTIALS: Final = "ENDPOINT_REFUSED_CREDENTIALS"
@@ -34,6 +39,13 @@ REFUSED_CREDENTIALS: Final = "ENDPOINT_REFUSED_CREDENTIALS"
 # More than this in a window is counted as this: the share of failures says the same.
 MOST_COUNTED = 10_000
 MAIL, WEBHOOK = "mail", "webhook"
+WEBHOOK_SENDERS: Final[Mapping[str, str]] = {
+    "sendgrid": "SendGrid",
+    "twilio": "Twilio",
+    "whatsapp": "WhatsApp",
+    "generic": "Whoever sends webhooks in our own form",
+}
+_TOLD: Final[Mapping[str, str]] = {"events": "what providers told", "answers": "what patients wrote"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +94,17 @@ def look_if_due(
 def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, BreakerState], *, up_seconds: float) -> Look:
     """What is as it should not be now; a threshold of 0 turns its kind off, and ends its alerts."""
     found: list[Condition] = []
-    kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS, COURIER_APART, DELIVERED_BEFORE}
+    kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS, COURIER_APART, DELIVERED_BEFORE, PROVIDER_SILENT, UNTAKEN}
     for lane in lanes:
         found += [*_queue_age(lane, settings), *_failures(lane, settings), *_doubts(lane, settings)]
         found += _credentials(lane) if lane.is_routed else []
     found += [Condition(COURIER_APART, courier, words) for courier, words in disagreements.apart()]
     found += [Condition(DELIVERED_BEFORE, number, words) for number, words in disagreements.delivered_before()]
+    found += [*_silent(settings), *_untaken(settings)]
+    refused = Refusals(settings.effective_redis_url).in_a_row()
+    if refused is not None:
+        kinds.add(WEBHOOKS_REFUSED)
+        found += _refused_webhooks(refused, settings)
     if not settings.alert_missing_seconds or up_seconds >= settings.alert_missing_seconds:
         kinds |= {NO_WORKER, NO_SCHEDULER}
         found += _missing("worker", NO_WORKER, "No worker is running, so nothing is being sent.", settings)
@@ -211,6 +228,43 @@ def _breakers(breakers: Mapping[str, BreakerState], settings: Settings) -> list[
         Condition(BREAKER, gateway, f"Calls to {gateway} are paused by the program: it keeps failing.")
         for gateway, state in breakers.items()
         if state.state in ("open", "probing")
+    ]
+
+
+def _silent(settings: Settings) -> list[Condition]:
+    allowed = settings.outreach_silence_seconds
+    if not allowed:
+        return []
+    return [
+        Condition(
+            PROVIDER_SILENT,
+            each.provider,
+            f"{WEBHOOK_SENDERS[each.provider]} has told nothing of what it took since {each.since:%Y-%m-%d %H:%M} UTC:"
+            f" {each.messages} {'message' if each.messages == 1 else 'messages'} over {_minutes(allowed)} ago.",
+        )
+        for each in silence.silent_providers(allowed_seconds=allowed)
+    ]
+
+
+def _refused_webhooks(refused: Mapping[str, int], settings: Settings) -> list[Condition]:
+    least = settings.alert_webhooks_refused
+    return [
+        Condition(
+            WEBHOOKS_REFUSED,
+            sender,
+            f"{WEBHOOK_SENDERS[sender]}: {number} webhooks in a row had a signature that does not fit; none was taken.",
+        )
+        for sender, number in refused.items()
+        if least and number >= least
+    ]
+
+
+def _untaken(settings: Settings) -> list[Condition]:
+    allowed = settings.alert_untaken_seconds
+    return [
+        Condition(UNTAKEN, what, f"The oldest of {_TOLD[what]} has waited for {_minutes(seconds)} to be looked at.")
+        for what, seconds in silence.waiting_seconds().items()
+        if allowed and seconds > allowed
     ]
 
 

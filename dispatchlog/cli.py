@@ -584,6 +584,34 @@ def courier_sandbox(webhook_secret: str, **options: Any) -> None:
         fail(f"The sandbox cannot start ({error}).", code="CANNOT_LISTEN")
 
 
+@main.group()
+def outreach() -> None:
+    """Messages to patients."""
+
+
+@outreach.command("sandbox")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65_535), default=2590, show_default=True, help="0 takes a free one.")
+@click.option("--webhook-url", default="", help="Where the product is reached; without it no answers come back.")
+@click.option("--twilio-account-sid", envvar="DISPATCHLOG_TWILIO_ACCOUNT_SID", default="AC" + "5a" * 16)
+@click.option("--twilio-auth-token", envvar="DISPATCHLOG_TWILIO_AUTH_TOKEN", default="", help="Lets in, and signs.")
+@click.option("--sendgrid-api-key", envvar="DISPATCHLOG_SENDGRID_API_KEY", default="", help="Lets in.")
+@click.option("--sendgrid-key-file", type=_file, help="The private key (PEM) that signs SendGrid's events.")
+@click.option("--whatsapp-token", envvar="DISPATCHLOG_WHATSAPP_TOKEN", default="", help="Lets in.")
+@click.option("--whatsapp-phone-number-id", envvar="DISPATCHLOG_WHATSAPP_PHONE_NUMBER_ID", default="100000000000001")
+@click.option("--whatsapp-app-secret", envvar="DISPATCHLOG_WHATSAPP_APP_SECRET", default="", help="Signs webhooks.")
+@click.option("--script", type=_file, help='How it goes, as JSON: {"replies": [{"asks": "YES", "answer": "YES"}]}.')
+def outreach_sandbox(sendgrid_key_file: Path | None, **options: Any) -> None:
+    """Stand in for Twilio (/twilio), SendGrid (/sendgrid) and WhatsApp (/whatsapp); /messages shows the texts."""
+    from dispatchlog.gateways.outreach_sandbox import Options, run
+
+    try:
+        key = sendgrid_key_file.read_text() if sendgrid_key_file else ""
+        run(Options(sendgrid_signing_key=key, **options), say=click.echo)
+    except (OSError, ValueError) as error:
+        fail(f"The sandbox cannot start ({error}).", code="CANNOT_LISTEN")
+
+
 @hl7.command("send-now")
 @click.argument("messages", metavar="[MESSAGE_ID]...", nargs=-1, type=click.UUID)
 @click.option("--pending", is_flag=True, help="Every message that waits.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -29,6 +30,7 @@ class Hint:
         self._guard = threading.Lock()
         self._wanted = threading.Event()
         self._pid = 0
+        self._asked, self._busy = threading.Event(), threading.Lock()
 
     def send(self) -> None:
         """Have workers take up what is stored; comes back at once, whatever the broker does."""
@@ -42,6 +44,17 @@ class Hint:
     def taken_up(self) -> None:
         """Forget that a hint is on its way; before looking, or one sent in between would be lost."""
         get_waker().clear_hint(self._name)
+
+    def take_up(self, work: Callable[[], object]) -> None:
+        """Do what waits, for workers: one thread of a process at a time, which looks once more if asked to meanwhile."""
+        self._asked.set()
+        while self._asked.is_set() and self._busy.acquire(blocking=False):
+            try:
+                self._asked.clear()
+                self.taken_up()
+                work()
+            finally:
+                self._busy.release()
 
     def _run(self, wanted: threading.Event) -> None:
         while True:

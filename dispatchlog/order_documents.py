@@ -229,6 +229,7 @@ _PLAIN = {
     "greater_than_equal": ("INVALID_VALUE", "is too small"),
     "less_than_equal": ("INVALID_VALUE", "is too large"),
     "model_type": ("WRONG_TYPE", "must be an object"),
+    "dict_type": ("WRONG_TYPE", "must be an object"),
     "is_instance_of": ("INVALID_UUID", "must be a UUID in a string"),
     "uuid_type": ("INVALID_UUID", "must be a UUID in a string"),
 }

@@ -105,13 +105,15 @@ class Settings(BaseSettings):
     comm_webhook_secret: SecretStr = SecretStr("")
     # Where providers reach us, as their signatures have it; "": the public address.
     webhook_url: str = ""
+    # Webhooks per second that each provider may send; more is answered with 429. 0: as many as come.
+    webhook_rate_per_second: float = Field(500.0, ge=0)
     # How long before an appointment patients are reminded, in hours with commas between them.
     outreach_reminder_hours: str = "24"
     outreach_portal_days: int = Field(7, ge=1, le=90)
     # A message that has waited so long behind a provider that does not work goes by another channel.
     outreach_fallback_seconds: int = Field(300, ge=1, le=86_400)
-    # A provider that has told nothing of messages this old has fallen silent.
-    outreach_silence_seconds: int = Field(3_600, ge=10, le=604_800)
+    # A provider that has told nothing of messages this old has fallen silent; 0: it may.
+    outreach_silence_seconds: int = Field(3_600, ge=0, le=604_800)
 
     # The process that tells open pages and apps of orders' changes, and how browsers reach it; "": the same host, its port.
     socket_port: int = Field(8001, ge=1, le=65535)
@@ -142,6 +144,9 @@ class Settings(BaseSettings):
     alert_in_doubt: int = Field(1, ge=0)
     alert_missing_seconds: int = Field(60, ge=0)
     alert_breaker: bool = True
+    # Webhooks in a row whose signature does not fit, and for how long what providers and patients told may wait.
+    alert_webhooks_refused: int = Field(10, ge=0)
+    alert_untaken_seconds: int = Field(300, ge=0)
 
     mailbox_dir: Path | None = None
 

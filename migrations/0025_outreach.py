@@ -280,7 +280,7 @@ CREATE TABLE comm_events (
     CHECK ((applied_at IS NULL) = (effect IS NULL))
 );
 CREATE INDEX comm_events_open ON comm_events (id) WHERE applied_at IS NULL;
-CREATE INDEX comm_events_unmatched ON comm_events (provider, provider_message_id) WHERE effect = 'UNMATCHED';
+CREATE INDEX comm_events_unmatched ON comm_events (received_at) WHERE effect = 'UNMATCHED';
 CREATE INDEX ON comm_events (job_id, id) WHERE job_id IS NOT NULL;
 CREATE INDEX ON comm_events (provider, received_at);
 CREATE TABLE comm_inbound (

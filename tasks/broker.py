@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -50,8 +51,10 @@ class WorkerMiddleware(Middleware):
             others={
                 waking.EVENTS: events.apply_all,
                 waking.POLLS: polling.poll_all,
-                outreach_waking.EVENTS: outreach_events.apply_all,
-                outreach_waking.INBOUND: inbound.process_all,
+                outreach_waking.EVENTS: partial(
+                    outreach_waking.take_up, outreach_waking.EVENTS, outreach_events.apply_all
+                ),
+                outreach_waking.INBOUND: partial(outreach_waking.take_up, outreach_waking.INBOUND, inbound.process_all),
             },
         )
         self._process.start()

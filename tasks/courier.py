@@ -76,10 +76,9 @@ def mark_pharmacy_order_ready(order: object = None, source: object = "queue", tr
 
 def _opened(said: object) -> tuple[UUID, object]:
     """The order's id and its report."""
-    if not isinstance(said, Mapping):
-        raise reports.NotSealedError("a report goes over the broker sealed")
-    order_id = _order_id(said.get("orderId"))
-    return order_id, reports.opened(said.get("sealed"), owner=str(order_id), purpose=_SEALED_FOR)
+    message, sealed = reports.sealed_part(said)
+    order_id = _order_id(message.get("orderId"))
+    return order_id, reports.opened(sealed, owner=str(order_id), purpose=_SEALED_FOR)
 
 
 def _order_id(value: object) -> UUID:

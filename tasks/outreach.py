@@ -79,13 +79,13 @@ def schedule_communication(request: object = None, tries: object = 0) -> None:
 @dramatiq.actor(broker=broker, queue_name=waking.EVENTS, actor_name=waking.EVENTS)
 def outreach_events(_name: object = "") -> None:
     """Providers' events were stored: apply them."""
-    events.apply_all()
+    waking.take_up(waking.EVENTS, events.apply_all)
 
 
 @dramatiq.actor(broker=broker, queue_name=waking.INBOUND, actor_name=waking.INBOUND)
 def outreach_inbound(_name: object = "") -> None:
     """Patients' answers were stored: understand them and act."""
-    inbound.process_all()
+    waking.take_up(waking.INBOUND, inbound.process_all)
 
 
 def _sealed(said: Mapping[str, Any], *, source: str, report_id: str, purpose: str) -> dict[str, str]:
@@ -95,10 +95,9 @@ def _sealed(said: Mapping[str, Any], *, source: str, report_id: str, purpose: st
 
 def _opened(said: object, *, purpose: str) -> tuple[str, str, object]:
     """A report's id, who reports it, and what it says."""
-    if not isinstance(said, Mapping):
-        raise reports.NotSealedError("a report goes over the broker sealed")
-    report_id = _id(str(said.get("id", "")))
-    report = reports.opened(said.get("sealed"), owner=report_id, purpose=purpose)
+    message, sealed = reports.sealed_part(said)
+    report_id = _id(str(message.get("id", "")))
+    report = reports.opened(sealed, owner=report_id, purpose=purpose)
     return report_id, report["source"], report["said"]
 
 

@@ -44,14 +44,23 @@ def sealed(report: Mapping[str, Any], *, owner: str, purpose: str) -> str:
     return base64.b64encode(seal(text, purpose=purpose, owner=owner, secret_key=key)).decode()
 
 
-def opened(said: object, *, owner: str, purpose: str) -> Any:
+def sealed_part(said: object) -> tuple[Mapping[str, Any], str]:
+    """A message with a sealed report in it, and that report.
+
+    Raises:
+        NotSealedError: there is none in it.
+    """
+    if not isinstance(said, Mapping) or not isinstance(said.get("sealed"), str):
+        raise NotSealedError("a report goes over the broker sealed")
+    return said, said["sealed"]
+
+
+def opened(said: str, *, owner: str, purpose: str) -> Any:
     """What `sealed` sealed. Whoever has only the broker can neither read a report nor make one.
 
     Raises:
         NotSealedError: it was not.
     """
-    if not isinstance(said, str):
-        raise NotSealedError("a report goes over the broker sealed")
     key = get_settings().secret_key.get_secret_value()
     try:
         return json.loads(unseal(base64.b64decode(said, validate=True), purpose=purpose, owner=owner, secret_key=key))

@@ -359,6 +359,7 @@ ROUTES = (
             "PROVIDER_NOT_FOUND",
             "ORGANIZATION_NOT_FOUND",
             "APPOINTMENT_NOT_FOUND",
+            "APPOINTMENT_OF_ANOTHER",
             "UNKNOWN_STATUS",
             "UNKNOWN_VALUE",
             "INVALID_TEXT",

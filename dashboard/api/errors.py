@@ -181,6 +181,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "TEMPLATE_EXISTS": (409, "another template is active for this purpose, channel, language and level"),
     "VERSION_CONFLICT": (409, "somebody wrote another version meanwhile; look at it first"),
     "ALREADY_PROCESSED": (409, "somebody has dealt with it already"),
+    "APPOINTMENT_OF_ANOTHER": (409, "the appointment is another patient's"),
     "NO_APPOINTMENT": (409, "there is no appointment that the answer could be about"),
     "BODY_TOO_LARGE": (413, "the body is larger than 256 KiB"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "the body is not application/json"),

@@ -24,16 +24,18 @@ def sign(secrets: Sequence[str], body: bytes, *, at: int) -> str:
     return ",".join([f"t={at}", *(f"v1={_signature(secret, body, at)}" for secret in secrets)])
 
 
-def check(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: float) -> None:
-    """Return if one of the secrets signed this body just now.
+def check(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: float, header: str = HEADER
+) -> None:
+    """Return if one of the secrets signed this body just now; others sign in the same way under another `header`.
 
     Raises:
         WebhookRefused: WEBHOOK_SIGNATURE_INVALID; WEBHOOK_STALE, signed rightly, but more than 5 minutes from `now`.
     """
-    said = next((value for name, value in headers.items() if name.lower() == HEADER.lower()), "")
+    said = next((value for name, value in headers.items() if name.lower() == header.lower()), "")
     at, signatures = _parts(said)
     if at is None or not _fits(signatures, [_signature(secret, body, at) for secret in secrets if secret]):
-        raise WebhookRefused(f"The header {HEADER} does not fit the body.", code="WEBHOOK_SIGNATURE_INVALID")
+        raise WebhookRefused(f"The header {header} does not fit the body.", code="WEBHOOK_SIGNATURE_INVALID")
     if abs(now - at) > TOLERANCE_SECONDS:
         raise WebhookRefused(
             f"It was signed more than {TOLERANCE_SECONDS} seconds from now; sign each try anew, and look at the clock.",

@@ -19,6 +19,7 @@ from pathlib import Path
 from dispatchlog.engine.database import configure, connected, database, fetch_one
 from dispatchlog.local.directory import LocalServerError, choose_port, port_is_free, remember_secret
 from dispatchlog.local.keeper import Keeper
+from dispatchlog.local.outreach_sandbox_at import OutreachSandboxAt, is_wanted
 from dispatchlog.local.pharmacy_demonstration import SandboxAt
 from dispatchlog.local.pharmacy_sample import PHARMACIES
 from dispatchlog.local.postgres import LocalPostgres
@@ -58,6 +59,7 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         kept = _start_servers(var, stack, say)
         local_mail = _complete_environment(var)
         sandbox = _bring_courier(var)
+        texts = _bring_texts(var)
         announce(var, keeps=list(kept))
         get_settings.cache_clear()
         settings = get_settings()
@@ -67,8 +69,8 @@ def run_all(*, sample: bool, say: Callable[[str], None]) -> int:
         if sample and "tickets" in samples:
             remember_secret(var / PASSWORD_FILE)
         exchange = ExchangeAt.of(var)
-        stages = _stages(settings, exchange, sandbox, local_mail=local_mail, samples=samples if sample else ())
-        threading.Thread(target=_greet, args=(settings, exchange, sandbox, password, say), daemon=True).start()
+        stages = _stages(settings, exchange, sandbox, texts, local_mail=local_mail, samples=samples if sample else ())
+        threading.Thread(target=_greet, args=(settings, exchange, sandbox, texts, password, say), daemon=True).start()
         keeper = stack.enter_context(Keeper(list(kept.values()), say))
         code = Supervisor(stages, grace_seconds=GRACE_SECONDS, upkeep=keeper.check).run()
     say("everything has stopped")
@@ -140,6 +142,16 @@ def _bring_courier(var: Path) -> SandboxAt | None:
     return sandbox
 
 
+def _bring_texts(var: Path) -> OutreachSandboxAt | None:
+    """A stand-in for Twilio, SendGrid and WhatsApp, for this process and its children, where no setting names them."""
+    given = {name for name, value in os.environ.items() if value}
+    if not is_wanted(given):
+        return None
+    texts = OutreachSandboxAt.of(var)
+    os.environ.update({name: value for name, value in texts.settings(get_settings()).items() if name not in given})
+    return texts
+
+
 def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
     """Make the first administrator if there is nobody; its password comes back, and the samples that are to be loaded."""
     configure(settings.database_url, role=settings.application_role, name="dispatchlog up", max_connections=2)
@@ -164,15 +176,18 @@ def _stages(
     settings: Settings,
     exchange: ExchangeAt,
     sandbox: SandboxAt | None,
+    texts: OutreachSandboxAt | None,
     *,
     local_mail: bool,
     samples: Collection[str],
 ) -> list[list[Child]]:
-    """Mailbox, exchange and courier stop last: a worker may be in the middle of a mail, a message or a booking."""
+    """What stands outside stops last: a worker may be in the middle of a mail, a message, a booking or a text."""
     python = [sys.executable, "-m"]
     outside = [Child("exchange", exchange.command())]
     if sandbox is not None:
         outside.append(Child("courier", sandbox.command(settings)))
+    if texts is not None:
+        outside.append(Child("texts", texts.command(settings)))
     if local_mail:
         port = settings.smtp_url.partition("127.0.0.1:")[2].partition("?")[0]
         mail_dir = str(settings.effective_mailbox_dir)
@@ -196,6 +211,7 @@ def _greet(
     settings: Settings,
     exchange: ExchangeAt,
     sandbox: SandboxAt | None,
+    texts: OutreachSandboxAt | None,
     password: str | None,
     say: Callable[[str], None],
 ) -> None:
@@ -221,6 +237,8 @@ def _greet(
     if sandbox is not None:
         where = f"{settings.effective_public_url}/orders"
         lines += [f"  Courier   {where}   the sandbox courier goes by {_from_here(sandbox.script)}"]
+    if texts is not None:
+        lines += [f"  Texts     {texts.url}/messages   SMS and WhatsApp, going by {_from_here(texts.script)}"]
     if (password_file := settings.var_dir / PASSWORD_FILE).exists():
         accounts = ", ".join(person.email for person in PEOPLE if person.role)
         lines += [f"  Tickets   sign in as {accounts}"]

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
+from dashboard import courier_webhooks
 from dashboard.webhook_writer import WebhookWriter
 from dashboard.webhooks import MOST_BYTES, make_door
 from dispatchlog.engine.database import connected, fetch_all
@@ -136,7 +137,7 @@ def test_connections_that_died_while_they_lay_idle_cost_nobody_a_webhook(
 def test_webhooks_that_come_at_once_are_all_stored_and_one_that_cannot_be_costs_the_others_nothing(
     door: Dashboard, settings_env: Settings
 ) -> None:
-    writer = WebhookWriter(settings_env)
+    writer = WebhookWriter(settings_env, courier_webhooks.EVENTS)
     good = [("tester", "webhook", "t", f"e{number}", "J", "on", "ASSIGNED", None, "{}") for number in range(40)]
     bad = ("tester", "no such source", "t", "bad", "J", "on", "ASSIGNED", None, "{}")
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from dispatchlog.engine.database import connected, execute
 from dispatchlog.sealing import CannotUnsealError
-from dispatchlog.systems.outreach import patients
-from dispatchlog.systems.outreach.inputs import OutreachError, PatientInput
-from dispatchlog.systems.outreach.preferences import Said, resolve
+from dispatchlog.systems.outreach import consents, patients, preferences
+from dispatchlog.systems.outreach.inputs import OutreachError, PatientInput, PreferenceChange
+from dispatchlog.systems.outreach.preferences import Preferences, Said, resolve
 from dispatchlog.systems.outreach.states import Channel
 from tests.outreach import builders
+from tests.outreach.conftest import Desk
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -125,3 +128,194 @@ def test_a_row_sealed_for_another_patient_does_not_open() -> None:
             with pytest.raises(CannotUnsealError):
                 asked(patient_id)
         assert patients.patient(other).email == "other.sample@example.org"
+
+
+def change(patient_id: UUID, source: str = "preference_page", wording: str = "", **values: Any) -> Preferences:
+    wanted = PreferenceChange(values, source=source, wording=wording, wording_version="3", language="en")
+    asker = builders.STAFF if source == "staff" else builders.PATIENT
+    with connected():
+        return preferences.change(patient_id, wanted, asker=asker)
+
+
+def told() -> list[tuple[str, dict[str, Any]]]:
+    """What the audit says of preferences, but for the patient's own report."""
+    found = builders.rows("SELECT action, details FROM comm_audit_log ORDER BY id")
+    return [(line["action"], line["details"]) for line in found if "reported_by" not in line["details"]]
+
+
+def test_a_change_holds_at_once_and_is_told_from_what_to_what() -> None:
+    patient_id = builders.patient()
+    found = change(patient_id, quiet_start="21:30", best_hour=18, language="PT-br", timezone="Europe/Lisbon")
+    assert found.quiet_start == Said(time(21, 30), "patient")
+    assert (found.language.value, found.timezone.value, found.version) == ("pt-BR", "Europe/Lisbon", 2)
+    ((action, details),) = told()
+    assert action == "preference_change"
+    assert details["changes"]["best_hour"] == {"from": None, "to": 18}
+    assert change(patient_id, best_hour=18).version == 2
+    taken_back = change(patient_id, best_hour=None, quiet_start=None)
+    assert taken_back.quiet_start == Said(time(22), "global")
+    assert len(told()) == 2
+
+
+def test_the_last_write_wins_and_both_are_told() -> None:
+    patient_id = builders.patient()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda hour: change(patient_id, best_hour=hour), (9, 17)))
+    first, second = (details["changes"]["best_hour"] for _, details in told())
+    assert first["from"] is None
+    assert second["from"] == first["to"]
+    with connected():
+        assert resolve(patient_id).best_hour.value == second["to"]
+
+
+def test_an_address_that_is_chosen_goes_before_the_one_reported_and_is_told_nowhere() -> None:
+    patient_id = builders.patient(country="US")
+    found = change(patient_id, sms_number="(202) 555-0166", email_address="New.Sample@EXAMPLE.org")
+    assert found.channels[Channel.SMS].address == Said("+12025550166", "patient")
+    assert found.channels[Channel.WHATSAPP].address == Said(builders.PHONE, "core")
+    assert found.channels[Channel.EMAIL].address.value == "New.Sample@example.org"
+    with connected():
+        assert patients.patients_at(Channel.SMS, "+12025550166") == [patient_id]
+        assert patients.patients_at(Channel.SMS, builders.PHONE) == []
+    assert "555" not in str(told())
+    assert "ample" not in str(told())
+    assert change(patient_id, sms_number=None).channels[Channel.SMS].address == Said(builders.PHONE, "core")
+
+
+def test_turning_a_channel_off_and_on_is_kept_as_evidence_and_cancels_what_waits(desk: Desk) -> None:
+    patient_id = builders.patient()
+    text, mail = (builders.job(desk.lane, patient_id, channel) for channel in (Channel.SMS, Channel.EMAIL))
+    assert not change(patient_id, allow_sms=False).channels[Channel.SMS].enabled.value
+    assert builders.read(desk.lane, text)["status"] == "CANCELLED"
+    assert builders.read(desk.lane, mail)["status"] == "PENDING"
+    change(patient_id, allow_sms=None)
+    kept = builders.rows("SELECT channel, given, source, wording_version FROM comm_consents ORDER BY id")
+    assert [(e["channel"], e["given"], e["source"]) for e in kept] == [
+        ("sms", False, "preference_page"),
+        ("sms", True, "preference_page"),
+    ]
+    assert [action for action, _ in told()].count("opt_out") == 1
+
+
+def test_a_stop_is_lifted_by_the_patients_own_word_alone() -> None:
+    patient_id = builders.patient()
+    with connected():
+        consents.stop(Channel.SMS, builders.PHONE, source="reply", asker=builders.PATIENT)
+    for source, wording, code in (("staff", "Yes", "STOPPED_BY_PATIENT"), ("patient", " ", "WORDING_REQUIRED")):
+        with pytest.raises(OutreachError) as refused:
+            change(patient_id, source, wording, allow_sms=True, best_hour=9)
+        assert refused.value.code == code
+    with connected():
+        found = resolve(patient_id)
+    assert (found.best_hour.value, found.channels[Channel.SMS].stopped_by) == (None, "reply")
+    lifted = change(patient_id, "patient", "Text me again.", allow_sms=True)
+    assert lifted.channels[Channel.SMS].stopped_at is None
+    assert "Text me again." in {e["wording"] for e in builders.rows("SELECT wording FROM comm_consents")}
+
+
+def test_marketing_is_turned_on_with_its_words_and_off_without() -> None:
+    patient_id = builders.patient()
+    with pytest.raises(OutreachError) as refused:
+        change(patient_id, marketing_opt_in_email=True, best_hour=9)
+    assert refused.value.code == "WORDING_REQUIRED"
+    with connected():
+        assert resolve(patient_id).best_hour.value is None
+    agreed = change(
+        patient_id, wording="Health tips by e-mail.", marketing_opt_in_email=True, marketing_opt_in_sms=False
+    )
+    assert agreed.channels[Channel.EMAIL].marketing_opt_in.value
+    assert not change(patient_id, marketing_opt_in_email=None).channels[Channel.EMAIL].marketing_opt_in.value
+    kept = builders.rows("SELECT channel, purpose_class, given, wording, language FROM comm_consents ORDER BY id")
+    assert [tuple(e.values()) for e in kept] == [
+        ("email", "marketing", True, "Health tips by e-mail.", "en"),
+        ("email", "marketing", False, "", "en"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("timezone", "EST5EDT4", "INVALID_TIMEZONE"),
+        ("language", "english", "INVALID_LANGUAGE"),
+        ("quiet_start", "25:00", "INVALID_TIME"),
+        ("quiet_end", 8, "INVALID_TIME"),
+        ("best_hour", 24, "INVALID_HOUR"),
+        ("best_hour", True, "INVALID_HOUR"),
+        ("email_address", "nobody", "INVALID_EMAIL"),
+        ("sms_number", "12", "INVALID_PHONE"),
+        ("allow_sms", "false", "INVALID_VALUE"),
+        ("marketing_opt_in_sms", "no", "INVALID_VALUE"),
+        ("version", 7, "UNKNOWN_FIELD"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_told_and_changes_nothing(name: str, value: Any, code: str) -> None:
+    patient_id = builders.patient()
+    before = builders.rows("SELECT * FROM patient_comm_prefs")
+    with pytest.raises(OutreachError) as refused:
+        change(patient_id, work_start="10:00", **{name: value})
+    assert (refused.value.code, refused.value.field) == (code, name)
+    assert builders.rows("SELECT * FROM patient_comm_prefs") == before
+    assert told() == []
+
+
+def change_defaults(level: str, owner: UUID | None, **values: Any) -> None:
+    with connected():
+        preferences.change_defaults(level, owner, values, asker=builders.STAFF)
+
+
+def test_defaults_of_a_clinic_hold_for_its_patients_until_taken_back() -> None:
+    clinic = builders.organization()
+    patient_id = builders.patient(organization_id=clinic)
+    change_defaults("organization", clinic, quiet_start="20:00", allow_whatsapp=True)
+    with connected():
+        assert resolve(patient_id).quiet_start == Said(time(20), "organization")
+        assert resolve(patient_id).channels[Channel.WHATSAPP].enabled == Said(True, "organization")
+    change_defaults("organization", clinic, quiet_start=None)
+    change_defaults("global", None, quiet_start="23:00")
+    with connected():
+        assert resolve(patient_id).quiet_start == Said(time(23), "global")
+        assert preferences.defaults("organization", clinic)["quiet_start"] is None
+        assert preferences.defaults("global", None)["quiet_start"] == time(23)
+        assert set(preferences.defaults("provider", uuid4()).values()) == {None}
+    assert [details["level"] for _, details in told()] == ["organization", "organization", "global"]
+
+
+@pytest.mark.parametrize(
+    ("level", "owner", "values", "code", "field"),
+    [
+        ("global", None, {"timezone": None}, "VALUE_REQUIRED", "timezone"),
+        ("organization", uuid4(), {"best_hour": 3}, "ORGANIZATION_NOT_FOUND", "organization_id"),
+        ("provider", uuid4(), {"best_hour": 3}, "PROVIDER_NOT_FOUND", "provider_id"),
+        ("provider", None, {"best_hour": 3}, "PROVIDER_NOT_FOUND", "owner_id"),
+        ("planet", None, {"best_hour": 3}, "UNKNOWN_FIELD", "level"),
+        ("global", None, {"marketing_opt_in_sms": True}, "UNKNOWN_FIELD", "marketing_opt_in_sms"),
+    ],
+)
+def test_defaults_that_cannot_be_are_told(
+    level: str, owner: UUID | None, values: dict[str, Any], code: str, field: str
+) -> None:
+    with pytest.raises(OutreachError) as refused:
+        change_defaults(level, owner, **values)
+    assert (refused.value.code, refused.value.field) == (code, field)
+    assert told() == []
+
+
+def test_patients_are_found_by_id_address_number_and_whole_words_of_their_name() -> None:
+    builders.organization(country="US")
+    zoe = builders.patient(name="Zoë Ana Example", email="zoe@example.org", phone="+12025550111")
+    ana = builders.patient(name="Ana Sample", email="ana@example.org", phone="+12025550112")
+    with connected():
+
+        def found(text: str) -> list[UUID]:
+            return [record.id for record in patients.find_patients(text)]
+
+        assert found(str(zoe)) == [zoe]
+        assert found("ZOE@example.org") == [zoe]
+        assert found("(202) 555-0112") == [ana]
+        assert found("ana") == [ana, zoe]
+        assert found("example zoe") == [zoe]
+        assert found("exam") == []
+        assert found("ana nobody") == []
+        assert found(" - ") == []
+        assert found("@") == []
+        assert len(patients.find_patients("ana", limit=1)) == 1

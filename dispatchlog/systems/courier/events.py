@@ -6,10 +6,7 @@ How it is applied stands in `applying`, what comes of it in `folding`.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +14,7 @@ from uuid import UUID
 from dispatchlog.engine.database import after_commit, connected, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.courier import Report
+from dispatchlog.storable import hashed, key, line, storable
 from dispatchlog.systems.courier import applying, orders, waking
 from dispatchlog.systems.courier.changes import order_of_dispatch
 from dispatchlog.systems.courier.folding import HAND
@@ -29,11 +27,9 @@ if TYPE_CHECKING:
 # Courier, source, trace id, event id, the courier's reference, its word, the status, when it happened, and the body.
 EventRow = tuple[Any, ...]
 
-LONGEST_EVENT_ID = 128
 _OURS = ("booking:", "cancel:", "withdrawn:", "otp:", "without-code:", HAND)
 AT_ONCE = 500
 _LONGEST = 255
-_asked, _busy = threading.Event(), threading.Lock()
 _HEARABLE = frozenset(DispatchStatus) - {DispatchStatus.REQUESTED}
 _SAID = ("tracking_url", "driver_name", "driver_phone", "failure_code", "failure_reason")
 _LIMITS = {"tracking_url": 2048, "driver_name": 255, "driver_phone": 32, "failure_code": 64, "failure_reason": 2000}
@@ -88,7 +84,7 @@ def _write_here(rows: Sequence[EventRow]) -> int:
 
 def _row(courier: str, source: str, trace_id: str, report: Report, *, tells: bool) -> EventRow:
     known = report.status in _HEARABLE
-    said = {name: _text(getattr(report, name), _LIMITS[name]) for name in _SAID if getattr(report, name)}
+    said = {name: line(getattr(report, name), most=_LIMITS[name]) for name in _SAID if getattr(report, name)}
     if report.eta_at is not None:
         said["eta_at"] = report.eta_at.isoformat()
     body = {"report": said, "said": report.body, **({"tells": True} if tells else {})}
@@ -97,39 +93,20 @@ def _row(courier: str, source: str, trace_id: str, report: Report, *, tells: boo
         source,
         trace_id[:64],
         _event_id(report.event_id),
-        _text(report.courier_reference, _LONGEST),
-        _text(report.raw_status, _LONGEST),
+        line(report.courier_reference, most=_LONGEST),
+        line(report.raw_status, most=_LONGEST),
         str(report.status) if known else None,
         report.occurred_at,
-        json.dumps(_storable(body), default=str),
+        json.dumps(storable(body), default=str),
     )
 
 
 def _event_id(given: str) -> str:
-    """A longer one than fits is known by its hash: cut off, two could be the same. So is one that looks like one of ours: a
-    courier knows our dispatch's id, and its event must not stand in the place of what happens on our side.
+    """One that looks like one of ours is known by its hash, as one that is too long: a courier knows our dispatch's id, and
+    its event must not stand in the place of what happens on our side.
     """
-    text = _storable(given)
-    if len(text) <= LONGEST_EVENT_ID and not text.startswith(_OURS):
-        return str(text)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _text(value: str, most: int) -> str:
-    return str(_storable(value))[:most]
-
-
-def _storable(value: Any) -> Any:
-    """Without what PostgreSQL takes in no text or JSON: NUL, halves of characters, and what is no number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {_storable(str(key)): _storable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(each) for each in value]
-    return value
+    text = key(given)
+    return hashed(text) if text.startswith(_OURS) else text
 
 
 def apply_open(*, limit: int = 500) -> int:
@@ -144,15 +121,12 @@ def apply_all() -> None:
     """Apply whatever is open, for workers: one thread of a process at a time, which looks once more if it was asked to
     meanwhile.
     """
-    _asked.set()
-    while _asked.is_set() and _busy.acquire(blocking=False):
-        try:
-            _asked.clear()
-            waking.taken_up()
-            while apply_open(limit=AT_ONCE) >= AT_ONCE:
-                pass
-        finally:
-            _busy.release()
+    waking.take_up(_apply_whatever_is_open)
+
+
+def _apply_whatever_is_open() -> None:
+    while apply_open(limit=AT_ONCE) >= AT_ONCE:
+        pass
 
 
 def note_own(

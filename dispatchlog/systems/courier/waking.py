@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatchlog.hints import Hint
 
 # One name for the nudge, the queue and the actor.
@@ -16,6 +18,6 @@ def wake() -> None:
     _events.send()
 
 
-def taken_up() -> None:
-    """Forget that a hint is on its way; before looking, or one sent in between would be lost."""
-    _events.taken_up()
+def take_up(work: Callable[[], object]) -> None:
+    """Do what waits, one thread of a process at a time."""
+    _events.take_up(work)

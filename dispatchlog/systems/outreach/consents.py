@@ -18,8 +18,22 @@ from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_o
 from dispatchlog.systems.outreach import audit
 from dispatchlog.systems.outreach.contacts import address_hash as hash_of
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.lane import comm_job_lane
 from dispatchlog.systems.outreach.patients import lock_preferences, not_found, patients_at_hash
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, AuditAction, Channel, PurposeClass
+from dispatchlog.systems.outreach.stops import is_stopped, lock_address
+
+__all__ = [
+    "cancel_channel",
+    "cancel_marketing",
+    "evidence_of",
+    "is_stopped",
+    "lock_address",
+    "note_evidence",
+    "note_marketing",
+    "start",
+    "stop",
+]
 
 # What a worker has marked it hands over at once; one that takes longer has died or stands still.
 HANDING_OVER_SECONDS = 5.0
@@ -215,26 +229,6 @@ def note_evidence(  # noqa: PLR0913  (what the law wants to know, all keyword-on
     )
 
 
-def lock_address(channel: Channel, address_hash: bytes, *, shared: bool) -> None:
-    """Hold the address's lock until the transaction ends.
-
-    Raises:
-        NotInTransaction: outside a transaction.
-    """
-    require_transaction()
-    how = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    execute(f"SELECT {how}(hashtextextended(%s, 7240125))", (f"{channel}:{address_hash.hex()}",))
-
-
-def is_stopped(channel: Channel, address_hash: bytes) -> bool:
-    """Whether there is a stop."""
-    return bool(
-        fetch_one(
-            "SELECT EXISTS (SELECT FROM comm_stops WHERE channel = %s AND address_hash = %s)", (channel, address_hash)
-        )[0]
-    )
-
-
 # What somebody else said at a shared address counts for the patient too, but who that was is not shown.
 _EVIDENCE = """
 SELECT c.id, CASE WHEN c.patient_id = %(patient)s THEN c.patient_id END AS patient_id, c.channel, c.purpose_class, c.given,
@@ -287,8 +281,6 @@ def _last_word(patient_id: UUID, channel: Channel) -> tuple[bool, str] | None:
 
 
 def _cancel(**subject: Any) -> int:
-    from dispatchlog.systems.outreach.lane import comm_job_lane  # noqa: PLC0415  (the lane asks the gate, which asks here)
-
     return ledger.cancel_waiting(comm_job_lane(), **subject)
 
 

@@ -185,21 +185,24 @@ def _put(event: _Event, wanted: AppointmentInput) -> Effect:
         return _OLDER
     after = appointments.locked(wanted.id)
     effect: Effect = {"stored": "appointment", "changed": changed, "messages": []}
-    is_ahead, was_ahead = after["status"] in appointments.AHEAD, before is not None and _is_ahead(before)
-    if before is not None and was_ahead and is_ahead and not appointments.was_moved(before, after):
+    is_ahead = after["status"] in appointments.AHEAD
+    if before is not None and _is_still_so(before, after):
         return effect
     if before is not None:
         why = f"the appointment was {'moved' if is_ahead else after['status'].replace('_', ' ')}"
         effect["cancelled"] = scheduling.cancel_for_appointment(wanted.id, reason=why)
     if is_ahead:
         effect["messages"] = [_send(event, each) for each in _about_appointment(after)]
-    elif after["status"] == "no_show" and (before is None or before["status"] != "no_show"):
-        effect["messages"] = [_send(event, _missed(after))]
+    elif after["status"] == "no_show":
+        effect["messages"] = [_send(event, _appointment_message(after, Purpose.NO_SHOW, None, ""))]
     return effect
 
 
-def _is_ahead(row: Mapping[str, Any]) -> bool:
-    return row["status"] in appointments.AHEAD
+def _is_still_so(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether all that was written about it holds: it is ahead at the same time, or over in the same way."""
+    if after["status"] in appointments.AHEAD:
+        return before["status"] in appointments.AHEAD and not appointments.was_moved(before, after)
+    return bool(before["status"] == after["status"])
 
 
 def _about_appointment(row: Mapping[str, Any]) -> list[ScheduleInput]:
@@ -216,10 +219,6 @@ def _about_appointment(row: Mapping[str, Any]) -> list[ScheduleInput]:
         if send_at > now:
             found.append(_appointment_message(row, Purpose.APPT_REMINDER, send_at, f":{hours}"))
     return found
-
-
-def _missed(row: Mapping[str, Any]) -> ScheduleInput:
-    return _appointment_message(row, Purpose.NO_SHOW, None, "")
 
 
 def _appointment_message(

@@ -12,11 +12,11 @@ from typing import Any
 from dispatchlog.engine.database import fetch_all
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
-from dispatchlog.systems.outreach.consents import is_stopped, lock_address
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.legal import legal_rules
-from dispatchlog.systems.outreach.preferences import Preferences, resolve
+from dispatchlog.systems.outreach.resolving import Preferences, resolve
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
+from dispatchlog.systems.outreach.stops import is_stopped, lock_address
 from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
 
 # A message that may leave now arrives within this time: no send takes longer, and a minute is left for the way.
@@ -29,8 +29,8 @@ _OVER = frozenset({"cancelled", "completed", "no_show"})
 
 
 def may_leave(row: Row) -> Refusal | None:
-    """None: it may leave now. Codes: PATIENT_INACTIVE, CHANNEL_OFF, STOPPED, NO_MARKETING_CONSENT, APPOINTMENT_OVER
-    (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
+    """None: it may leave now. Codes: PATIENT_INACTIVE, STOPPED, ADDRESS_CHANGED, CHANNEL_OFF, NO_MARKETING_CONSENT,
+    APPOINTMENT_OVER (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
 
     What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
     `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
@@ -65,6 +65,8 @@ def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: b
         return Refusal("PATIENT_INACTIVE", "the patient is not active any more")
     if is_stopped(channel, going_to):
         return Refusal("STOPPED", f"whoever has this address wants nothing more by {words}")
+    if chosen.address.value is None or address_hash(channel, chosen.address.value) != going_to:
+        return Refusal("ADDRESS_CHANGED", "the patient is not reached at this address any more")
     if not chosen.enabled.value:
         return Refusal("CHANNEL_OFF", f"{words} is turned off ({chosen.enabled.source})")
     if row["is_marketing"] and not chosen.marketing_opt_in.value:

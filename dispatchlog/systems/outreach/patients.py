@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from dispatchlog.systems.outreach.times import zone
 _NAME = 255
 _PHONE = re.compile(r"[0-9 ()+.-]{0,32}")
 _SOURCE = 128
+# Fewer are no telephone number, and more words than these are no name.
+FEWEST_DIGITS = 6
+MOST_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,23 +277,80 @@ def lock_preferences(patient_id: UUID, lock: str) -> None:
 
 
 def refresh_addresses(patient_id: UUID) -> None:
-    """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction."""
+    """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction.
+
+    Messages that wait follow the patient to the new address; at the old one somebody else may be reached. Those for whom
+    there is no other are kept by the gate.
+    """
     require_transaction()
     # Two who change different addresses of one patient take turns, so the later one sees both.
     lock_preferences(patient_id, "FOR UPDATE")
     (sealed,) = fetch_dicts(_ADDRESSES, (patient_id,))
+    was = dict(fetch_all("SELECT channel, address_hash FROM comm_addresses WHERE patient_id = %s", (patient_id,)))
     for channel in Channel:
-        address = contacts.open_text(sealed[channel], patient_id)
+        address, old = contacts.open_text(sealed[channel], patient_id), was.get(channel)
         if address is None:
             execute("DELETE FROM comm_addresses WHERE patient_id = %s AND channel = %s", (patient_id, channel))
+            continue
+        new = contacts.address_hash(channel, address)
+        if old is not None and bytes(old) == new:
             continue
         execute(
             "INSERT INTO comm_addresses (patient_id, channel, address_hash) VALUES (%s, %s, %s)"
             " ON CONFLICT (patient_id, channel) DO UPDATE SET address_hash = excluded.address_hash",
-            (patient_id, channel, contacts.address_hash(channel, address)),
+            (patient_id, channel, new),
+        )
+        # A new generation of what was claimed before, so that its bytes are made anew.
+        execute(
+            "UPDATE comm_jobs SET recipient = %s, recipient_hash = %s, generation = generation + least(claims, 1),"
+            " updated_at = clock_timestamp() WHERE patient_id = %s AND status = 'PENDING' AND channel = %s"
+            " AND first_claimed_at IS NULL",
+            (address, new, patient_id, channel),
         )
 
 
 def find_patients(text: str, *, limit: int = 50) -> Sequence[PatientRecord]:
-    """Those whose id, address or number is this, or whose name has all these words; by name. For pages."""
-    raise NotImplementedError
+    """Those whose id, address or number is this, or whose name has all these words; by name. For pages.
+
+    Names are sealed, so a word is found whole or not at all, but whatever its case and accents.
+    """
+    found = _records(_ids_of(text.strip(), limit))
+    return sorted(found, key=lambda record: (record.name.casefold(), record.id))
+
+
+def _ids_of(text: str, limit: int) -> list[UUID]:
+    with contextlib.suppress(ValueError):
+        return [UUID(text)]
+    if "@" in text:
+        return _at_any(Channel.EMAIL, text, limit)
+    if _PHONE.fullmatch(text) and sum(letter.isdigit() for letter in text) >= FEWEST_DIGITS:
+        countries = fetch_all("SELECT DISTINCT country FROM comm_organizations ORDER BY country")
+        return _at_any(Channel.SMS, text, limit, countries=["", *(country for (country,) in countries)])
+    return _named(checks.words_of(text), limit)
+
+
+def _at_any(channel: Channel, address: str, limit: int, *, countries: Sequence[str] = ("",)) -> list[UUID]:
+    hashes = set()
+    for country in countries:
+        with contextlib.suppress(OutreachError):
+            hashes.add(contacts.address_hash(channel, contacts.normalise(channel, address, country=country)))
+    channels = [str(channel)] if channel is Channel.EMAIL else [str(Channel.SMS), str(Channel.WHATSAPP)]
+    rows = fetch_all(
+        "SELECT DISTINCT patient_id FROM comm_addresses WHERE channel = ANY (%s) AND address_hash = ANY (%s::bytea[])"
+        " LIMIT %s",
+        (channels, sorted(hashes), limit),
+    )
+    return [patient_id for (patient_id,) in rows]
+
+
+def _named(words: Sequence[str], limit: int) -> list[UUID]:
+    if not words:
+        return []
+    first, *others = [contacts.word_hash(word) for word in words[:MOST_WORDS]]
+    each = " AND EXISTS (SELECT FROM patient_names o WHERE o.word_hash = %s AND o.patient_id = n.patient_id)"
+    rows = fetch_all(
+        f"SELECT n.patient_id FROM patient_names n WHERE n.word_hash = %s{each * len(others)}"
+        " ORDER BY n.word_hash, n.patient_id LIMIT %s",
+        (first, *others, limit),
+    )
+    return [patient_id for (patient_id,) in rows]

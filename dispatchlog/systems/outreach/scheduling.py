@@ -43,6 +43,7 @@ _ON_ITS_WAY = {
 _ABOUT = """
 SELECT p.name_sealed, v.id AS provider_id, coalesce(v.name, '') AS provider_name, coalesce(o.name, '') AS organization_name,
     coalesce(o.phone, '') AS organization_phone, a.id AS appointment_id, a.starts_at, a.status AS appointment_status,
+    coalesce(a.timezone, '') AS appointment_timezone,
     j.id AS job_id, j.request_sha256, j.scheduled_at, j.channel, j.decision
 FROM patients p LEFT JOIN comm_appointments a ON a.id = %(appointment)s AND a.patient_id = p.id
 LEFT JOIN comm_providers v ON v.id = coalesce(a.provider_id, p.provider_id)
@@ -224,7 +225,8 @@ class _Request:
             template,
             self._variables(template),
             standing=_standing(wanted, self.about),
-            zone=self.preferences.timezone.value,
+            # An hour is told as the clock at the appointment's place shows it.
+            zone=self.about["appointment_timezone"] or self.preferences.timezone.value,
             bucket=str(wanted.patient_id),
             variant=wanted.ab_variant,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatchlog.hints import Hint
 
 # Each is one name for the nudge, the queue and the actor.
@@ -22,3 +24,8 @@ def wake(name: str) -> None:
 def taken_up(name: str) -> None:
     """Forget that a hint is on its way; before looking, or one sent in between would be lost."""
     _hints[name].taken_up()
+
+
+def take_up(name: str, work: Callable[[], object]) -> None:
+    """Do what waits under this name, one thread of a process at a time."""
+    _hints[name].take_up(work)
