@@ -208,7 +208,13 @@ def test_a_yes_to_marketing_by_staff_needs_the_words(dash: Dashboard, patient_id
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("timezone", "Mars/Olympus"), ("best_hour", "24"), ("quiet_start", "25:00"), ("sms_number", "12"), ("allow_sms", "x")],
+    [
+        ("timezone", "Mars/Olympus"),
+        ("best_hour", "24"),
+        ("quiet_start", "25:00"),
+        ("sms_number", "12"),
+        ("allow_sms", "x"),
+    ],
 )
 def test_a_bad_value_is_named_and_nothing_changes(dash: Dashboard, patient_id: UUID, field: str, value: str) -> None:
     support = dash.as_("support")

@@ -35,7 +35,9 @@ def form(page: str, **changes: Any) -> dict[str, Any]:
         return re.findall(rf'name="{name}" value="([^"]*)"', page)
 
     ticked = {name: "1" for name in re.findall(r'type="checkbox" name="(\w+)" value="1" checked', page)}
-    times = {name: re.search(rf'name="{name}"[^>]*value="([^"]*)"', page).group(1) for name in ("quiet_start", "quiet_end")}  # type: ignore[union-attr]
+    times = {
+        name: re.search(rf'name="{name}"[^>]*value="([^"]*)"', page).group(1) for name in ("quiet_start", "quiet_end")
+    }  # type: ignore[union-attr]
     sent = {
         **ticked,
         **times,
@@ -121,7 +123,12 @@ def test_only_what_was_switched_is_changed_and_a_yes_keeps_its_words(dash: Dashb
     assert (kept["quiet_start"].isoformat(), kept["quiet_end"]) == ("20:30:00", None)
     (yes,) = [one for one in evidence(patient_id) if one["purpose_class"] == "marketing"]
     words = texts_in("en")["wording_marketing"].format(clinic="Sample Clinic", channel="e-mail")
-    assert (yes["given"], yes["wording"], yes["wording_version"], yes["language"]) == (True, words, WORDING_VERSION, "en")
+    assert (yes["given"], yes["wording"], yes["wording_version"], yes["language"]) == (
+        True,
+        words,
+        WORDING_VERSION,
+        "en",
+    )
     assert words in page
     assert 'role="status"' in visitor.get(f"{path}?saved=1").text
 
