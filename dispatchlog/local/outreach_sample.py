@@ -73,15 +73,11 @@ PATIENTS = (
 )
 
 
-def sandbox_script() -> dict[str, Any]:
-    """How the sandbox of providers plays its part: texts arrive, but one number is out of service; patients answer."""
-    return {
-        "usual": {"ends": "read"},
-        "numbers": {NOBODY_THERE.number: {"ends": "failed", "code": 30005}},
-        "replies": [
-            {"to": patient.number, "answer": patient.answer, "after_seconds": 6} for patient in PATIENTS if patient.answer
-        ],
-    }
+# How the sandbox of providers plays their part: one number is out of service, and some answer.
+NUMBERS = {NOBODY_THERE.number: {"ends": "failed", "code": 30005}}
+REPLIES = tuple(
+    {"to": patient.number, "answer": patient.answer, "after_seconds": 6} for patient in PATIENTS if patient.answer
+)
 
 
 def zone_of(patient: SamplePatient, now: datetime) -> str:

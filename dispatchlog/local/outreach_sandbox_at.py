@@ -7,11 +7,12 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID
 from dispatchlog.gateways.provider_signatures import new_sendgrid_key, sendgrid_public_key
 from dispatchlog.local.directory import choose_port, remember_secret, write_private
-from dispatchlog.local.outreach_sample import sandbox_script
+from dispatchlog.local.outreach_sample import NUMBERS, PATIENTS
 from dispatchlog.settings import Settings
 
 # A number of the range that is kept for fiction.
@@ -30,6 +31,27 @@ NAMING = (
 )
 
 
+# How the standard texts ask for a confirmation, and what a patient says to it.
+ANSWERS = {
+    "Reply 1": "YES",
+    "otra hora": "SÍ",
+    "Répondez 1": "OUI",
+    "para mudar": "SIM",
+    "أرسل 1": "نعم",
+    "1 = पुष्टि": "हाँ",
+    "1 = bẹ́ẹ̀ni": "bẹ́ẹ̀ni",
+    "YES": "YES",
+}
+
+
+def usual_script() -> dict[str, Any]:
+    """Texts arrive and WhatsApp's are read. The sample's patients answer as they do; who else is asked to confirm does so."""
+    theirs = [{"to": patient.number, "answer": patient.answer} for patient in PATIENTS]
+    others = [{"asks": asks, "answer": answer} for asks, answer in ANSWERS.items()]
+    replies = [{**each, "after_seconds": 8} for each in (*theirs, *others)]
+    return {"usual": {"ends": "read"}, "numbers": NUMBERS, "replies": replies}
+
+
 @dataclass(frozen=True, slots=True)
 class OutreachSandboxAt:
     """Its port, script and secrets."""
@@ -44,7 +66,7 @@ class OutreachSandboxAt:
         """The same port as the last time if it is free; a script that somebody changed stays as it is."""
         script, key = var / "outreach.json", var / "outreach_sendgrid.pem"
         if not script.exists():
-            script.write_text(json.dumps(sandbox_script(), indent=2, ensure_ascii=False) + "\n")
+            script.write_text(json.dumps(usual_script(), indent=2, ensure_ascii=False) + "\n")
         if not key.exists():
             write_private(key, new_sendgrid_key())
         return cls(choose_port(var / "outreach.port"), script, key, remember_secret(var / "outreach_secret"))
