@@ -1,10 +1,11 @@
-"""A text goes out to the sandbox of its provider and what becomes of it comes back, by real sockets, late and twice."""
+"""A message goes out to the sandbox of its provider and what becomes of it comes back, by real sockets, late and twice."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -39,20 +40,31 @@ class Round:
         delivery.drain(registry.lane("comm_job"), self.runtime)
 
 
+class Entrance:
+    """The dashboard, which can only be made when its address is known."""
+
+    app: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
 @pytest.fixture
 def there_and_back(application: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round]:
     """The dashboard's door and the providers' sandbox, each at an address that the other knows."""
     key, port = new_sendgrid_key(), free_port()
-    app_settings = application.model_copy(
-        update={
-            "twilio_auth_token": SecretStr(SECRET),
-            "whatsapp_app_secret": SecretStr(SECRET),
-            "sendgrid_webhook_key": sendgrid_public_key(key),
-        }
-    )
-
-    app = create_app(app_settings)
-    with served(app) as door:
+    entrance = Entrance()
+    with served(entrance) as door:
+        entrance.app = create_app(
+            application.model_copy(
+                update={
+                    "twilio_auth_token": SecretStr(SECRET),
+                    "whatsapp_app_secret": SecretStr(SECRET),
+                    "sendgrid_webhook_key": sendgrid_public_key(key),
+                    "webhook_url": door,
+                }
+            )
+        )
         sandbox = Sandbox(
             Options(
                 port=port,
@@ -75,7 +87,7 @@ def there_and_back(application: Settings, monkeypatch: pytest.MonkeyPatch) -> It
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
             "TWILIO_AUTH_TOKEN": SECRET,
             "TWILIO_FROM": "+12025550100",
-            "WHATSAPP_URL": f"http://127.0.0.1:{port}/whatsapp",
+            "WHATSAPP_URL": f"http://127.0.0.1:{port}/whatsapp/v25.0",
             "WHATSAPP_TOKEN": SECRET,
             "WHATSAPP_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
         }
@@ -87,6 +99,8 @@ def there_and_back(application: Settings, monkeypatch: pytest.MonkeyPatch) -> It
         presence.open()
         yield Round(Runtime(presence, get_waker(), Breaker(application.effective_redis_url)), sandbox)
         presence.close()
+        for gateway in registry.lane("comm_job").gateways():
+            gateway.close()
         sandbox.close()
 
 
