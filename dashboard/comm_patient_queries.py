@@ -102,7 +102,8 @@ def lines_of(patient_id: UUID, kinds: Sequence[str], *, after: Place | None) -> 
 
 def _branch(patient_id: UUID, branch: Branch, only: str, after: Place | None) -> Sequence[Row]:
     key = f"'{branch.mark}' || {branch.id} COLLATE \"C\""
-    where, params = ["t.patient_id = %s"], [patient_id]
+    where: list[str] = ["t.patient_id = %s"]
+    params: list[Any] = [patient_id]
     if only:
         where.append(only)
     if after is not None:

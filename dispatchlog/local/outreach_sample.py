@@ -73,11 +73,8 @@ PATIENTS = (
 )
 
 
-# How the sandbox of providers plays their part: one number is out of service, and some answer.
+# One number is out of service.
 NUMBERS = {NOBODY_THERE.number: {"ends": "failed", "code": 30005}}
-REPLIES = tuple(
-    {"to": patient.number, "answer": patient.answer, "after_seconds": 6} for patient in PATIENTS if patient.answer
-)
 
 
 def zone_of(patient: SamplePatient, now: datetime) -> str:

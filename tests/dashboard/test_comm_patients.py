@@ -198,7 +198,7 @@ def test_a_yes_to_marketing_by_staff_needs_the_words(dash: Dashboard, patient_id
     support = dash.as_("support")
     form = f"{page_of(patient_id)}/preferences"
     support.get(form)
-    wanted = {"marketing_opt_in_email": "on", "reason": "Signed the form"}
+    wanted: dict[str, Any] = {"marketing_opt_in_email": "on", "reason": "Signed the form"}
     assert support.post(form, **wanted).status_code == 400
     assert support.post(form, **wanted, wording="I want the newsletter.").status_code == 303
     (said,) = rows("SELECT * FROM comm_consents WHERE patient_id = %s", patient_id)
@@ -220,7 +220,8 @@ def test_a_bad_value_is_named_and_nothing_changes(dash: Dashboard, patient_id: U
     form = f"{page_of(patient_id)}/preferences"
     support.get(form)
     before = rows("SELECT * FROM patient_comm_prefs WHERE patient_id = %s", patient_id)
-    answer = support.post(form, **{field: value, "reason": "Asked"})
+    wanted: dict[str, Any] = {field: value, "reason": "Asked"}
+    answer = support.post(form, **wanted)
     assert answer.status_code == 400
     assert "fault" in answer.text
     assert rows("SELECT * FROM patient_comm_prefs WHERE patient_id = %s", patient_id) == before
