@@ -18,7 +18,8 @@ import pytest
 from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.gateways.fake import Play
-from dispatchlog.systems.outreach import consents, gate, patients, preferences
+from dispatchlog.settings import Settings, get_settings
+from dispatchlog.systems.outreach import consents, gate, lane, patients, preferences
 from dispatchlog.systems.outreach.inputs import PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.states import Channel, Purpose
 from tests.outreach import builders
@@ -205,6 +206,26 @@ def test_the_one_text_that_confirms_a_stop_leaves_soon_or_never(desk: Desk) -> N
 
 def an_instant() -> float:
     return random.uniform(0, 0.01)  # noqa: S311  (nothing is secret about it)
+
+
+def test_no_provider_is_given_longer_than_the_gate_reckons_with(
+    application: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"TWILIO_ACCOUNT_SID": "AC", "TWILIO_AUTH_TOKEN": "t", "TWILIO_FROM": "+12025550100", "WHATSAPP_TOKEN": "t"}
+    given |= {"WHATSAPP_PHONE_NUMBER_ID": "1", "TWILIO_WHATSAPP_FROM": "+12025550100", "SENDGRID_API_KEY": "k"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"DISPATCHLOG_{name}", value)
+    names: set[str] = set()
+    for email, whatsapp in (("smtp", "cloud"), ("sendgrid", "twilio")):
+        chosen = {"EMAIL": email, "SMS": "twilio", "WHATSAPP": whatsapp}
+        for channel, provider in chosen.items():
+            monkeypatch.setenv(f"DISPATCHLOG_OUTREACH_{channel}", provider)
+        get_settings.cache_clear()
+        for name, route in lane.routes().items():
+            names.add(name)
+            assert route.gateway.deadline_seconds <= max(gate.SEND_SECONDS, get_settings().mail_deadline_seconds)
+    get_settings.cache_clear()
+    assert len(names) == 5
 
 
 def say_stop(_: UUID, address: str) -> None:
