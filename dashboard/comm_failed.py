@@ -1,5 +1,5 @@
-"""Messages to patients that did not arrive: by provider and cause, the oldest first, each to be tried again, sent by another
-channel, or given up. What may have arrived is settled on its own desk, never here.
+"""Messages to patients that did not arrive, by provider and cause, the oldest first: to be tried again, sent otherwise or
+given up. What may have arrived is settled on its own desk, never here.
 """
 
 from __future__ import annotations

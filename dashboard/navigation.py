@@ -73,6 +73,7 @@ WORK = (
 PATIENTS: tuple[Entry, ...] = (
     Entry("comm_patients.every_patient", "Patients", "person", OUTREACH, key="v", also=("comm_patient_preferences",)),
     Entry("comm_failed.show", "Failed messages", "alert", OUTREACH, key="x"),
+    Entry("comm_templates.every_template", "Templates", "edit", OUTREACH, also=("comm_template_editor",)),
     Entry("comm_preferences.show", "Preferences", "clock", OUTREACH),
 )
 OFFICE: tuple[Entry, ...] = (

@@ -14,6 +14,8 @@ from dashboard import (
     comm_patient_preferences,
     comm_patients,
     comm_preferences,
+    comm_template_editor,
+    comm_templates,
     courier_actions,
     courier_analytics,
     courier_order,
@@ -67,6 +69,7 @@ def register_pages(app: Flask) -> None:
     modules += [tickets, ticket_new, prescription_form]
     modules += [ticket, ticket_overview]
     modules += [comm_patients, comm_patient_preferences, comm_failed, comm_preferences]
+    modules += [comm_templates, comm_template_editor]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

@@ -73,15 +73,8 @@ PATIENTS = (
 )
 
 
-def sandbox_script() -> dict[str, Any]:
-    """How the sandbox of providers plays its part: texts arrive, but one number is out of service; patients answer."""
-    return {
-        "usual": {"ends": "read"},
-        "numbers": {NOBODY_THERE.number: {"ends": "failed", "code": 30005}},
-        "replies": [
-            {"to": patient.number, "answer": patient.answer, "after_seconds": 6} for patient in PATIENTS if patient.answer
-        ],
-    }
+# One number is out of service.
+NUMBERS = {NOBODY_THERE.number: {"ends": "failed", "code": 30005}}
 
 
 def zone_of(patient: SamplePatient, now: datetime) -> str:

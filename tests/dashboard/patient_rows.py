@@ -54,7 +54,7 @@ def moved(patient_id: UUID, status: str, channel: Channel = Channel.SMS, **colum
             execute(_CLAIM, (job_id,))
         values = {"status": status, **(_SENT if status == "SENT" else {}), **late}
         settings = ", ".join(f"{name} = %s" for name in values)
-        execute(f"UPDATE comm_jobs SET {settings} WHERE id = %s", (*values.values(), job_id))  # noqa: S608
+        execute(f"UPDATE comm_jobs SET {settings} WHERE id = %s", (*values.values(), job_id))
     return job_id
 
 

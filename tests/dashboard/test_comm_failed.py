@@ -145,9 +145,7 @@ def test_given_up_is_never_sent(dash: Dashboard, patient_id: UUID) -> None:
     assert "Everything that had to arrive" in support.get(FAILED).text
 
 
-def test_a_cause_is_walked_page_by_page(
-    dash: Dashboard, patient_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cause_is_walked_page_by_page(dash: Dashboard, patient_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comm_failed_queries, "PAGE_ROWS", 2)
     made = {patient_rows.failed(patient_id, updated_at=NOW - timedelta(days=1)) for _ in range(5)}
     seen: list[UUID] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,9 +20,9 @@ from tests.outreach.builders import EMAIL, PHONE, rows
 
 
 @pytest.fixture
-def patient_id(dash: Dashboard) -> Iterator[UUID]:
+def patient_id(dash: Dashboard) -> UUID:
     clinic = builders.organization()
-    yield builders.patient(organization_id=clinic, provider_id=builders.provider(clinic))
+    return builders.patient(organization_id=clinic, provider_id=builders.provider(clinic))
 
 
 def page_of(patient_id: UUID) -> str:
@@ -46,7 +45,7 @@ def wrote(patient_id: UUID, body: str, **columns: Any) -> UUID:
     }
     with transaction("test"):
         execute(
-            f"INSERT INTO comm_inbound ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})",  # noqa: S608
+            f"INSERT INTO comm_inbound ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})",
             tuple(values.values()),
         )
     return UUID(str(values["id"]))
@@ -139,8 +138,8 @@ def test_the_story_goes_on_page_by_page_without_a_gap_or_a_repetition(
                 break
     # The patient was reported once, which is a change of preferences that people see too.
     assert len(seen) == len(set(seen)) == 5 + 5 + 3 + 1
-    assert {id for kind, id in seen if kind == "messages"} == {*jobs}
-    assert {id for kind, id in seen if kind == "answers"} == {*answers}
+    assert {line_id for kind, line_id in seen if kind == "messages"} == {*jobs}
+    assert {line_id for kind, line_id in seen if kind == "answers"} == {*answers}
 
 
 @pytest.mark.parametrize("place", ["nonsense", "1.", "99999999999999999999.mx", "-1.m"])
@@ -208,7 +207,13 @@ def test_a_yes_to_marketing_by_staff_needs_the_words(dash: Dashboard, patient_id
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("timezone", "Mars/Olympus"), ("best_hour", "24"), ("quiet_start", "25:00"), ("sms_number", "12"), ("allow_sms", "x")],
+    [
+        ("timezone", "Mars/Olympus"),
+        ("best_hour", "24"),
+        ("quiet_start", "25:00"),
+        ("sms_number", "12"),
+        ("allow_sms", "x"),
+    ],
 )
 def test_a_bad_value_is_named_and_nothing_changes(dash: Dashboard, patient_id: UUID, field: str, value: str) -> None:
     support = dash.as_("support")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from werkzeug.test import TestResponse
@@ -23,32 +24,27 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 @pytest.fixture
-def patient_id(dash: Dashboard) -> Iterator[Any]:
-    yield builders.patient(organization_id=builders.organization())
+def patient_id(dash: Dashboard) -> UUID:
+    return builders.patient(organization_id=builders.organization())
 
 
 def form(page: str, **changes: Any) -> dict[str, Any]:
-    """The form as a browser sends it back, with some boxes switched."""
-    import re
+    """The form as a browser sends it back, with some boxes and fields changed; None: a box that is not ticked."""
 
     def values(name: str) -> list[str]:
-        return re.findall(rf'name="{name}" value="([^"]*)"', page)
+        return re.findall(rf'name="{name}"[^>]* value="([^"]*)"', page)
 
-    ticked = {name: "1" for name in re.findall(r'type="checkbox" name="(\w+)" value="1" checked', page)}
-    times = {name: re.search(rf'name="{name}"[^>]*value="([^"]*)"', page).group(1) for name in ("quiet_start", "quiet_end")}  # type: ignore[union-attr]
     sent = {
-        **ticked,
-        **times,
-        "shown": values("shown"),
-        "had": values("had"),
-        "language_shown": values("language_shown"),
+        **dict.fromkeys(re.findall(r'type="checkbox" name="(\w+)" value="1" checked', page), "1"),
+        **{name: values(name)[0] for name in ("quiet_start", "quiet_end", "language_shown")},
+        **{name: values(name) for name in ("shown", "had")},
         "language": values("language_shown")[0],
         **changes,
     }
     return {name: value for name, value in sent.items() if value is not None}
 
 
-def evidence(patient_id: Any) -> list[dict[str, Any]]:
+def evidence(patient_id: UUID) -> list[dict[str, Any]]:
     return rows("SELECT * FROM comm_consents WHERE patient_id = %s ORDER BY id", patient_id)
 
 
@@ -63,7 +59,7 @@ def leaves_no_trace(answer: TestResponse) -> bool:
     return True
 
 
-def test_a_message_is_shown_to_whoever_has_its_link(dash: Dashboard, patient_id: Any) -> None:
+def test_a_message_is_shown_to_whoever_has_its_link(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.message_link(patient_id, patient_rows.planned(patient_id), SECRET)
     answer = dash.visitor().get(path)
     assert (answer.status_code, leaves_no_trace(answer)) == (200, True)
@@ -72,7 +68,7 @@ def test_a_message_is_shown_to_whoever_has_its_link(dash: Dashboard, patient_id:
     assert [line["actor"] for line in rows("SELECT actor FROM comm_audit_log WHERE action = 'access'")] == ["patient"]
 
 
-def test_what_is_over_unknown_or_of_another_kind_says_only_to_call(dash: Dashboard, patient_id: Any) -> None:
+def test_what_is_over_unknown_or_of_another_kind_says_only_to_call(dash: Dashboard, patient_id: UUID) -> None:
     job = patient_rows.planned(patient_id)
     over = patient_rows.message_link(patient_id, job, SECRET, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     other_kind = patient_rows.preferences_link(patient_id).replace("/p/prefs/", "/p/")
@@ -89,7 +85,7 @@ def test_the_page_of_a_dead_link_speaks_the_browsers_language(dash: Dashboard) -
 
 
 def test_too_many_unknown_links_have_to_wait_but_nobody_who_unsubscribes(
-    dash: Dashboard, patient_id: Any, monkeypatch: pytest.MonkeyPatch
+    dash: Dashboard, patient_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttle, "MOST_UNKNOWN_LINKS", 2)
     known = patient_rows.preferences_link(patient_id, Channel.EMAIL)
@@ -100,7 +96,7 @@ def test_too_many_unknown_links_have_to_wait_but_nobody_who_unsubscribes(
     assert visitor.sign_in("viewer@example.org").status_code == 302
 
 
-def test_choices_are_shown_masked_in_the_patients_language(dash: Dashboard, patient_id: Any) -> None:
+def test_choices_are_shown_masked_in_the_patients_language(dash: Dashboard, patient_id: UUID) -> None:
     builders.says(patient_id, language="es")
     answer = dash.visitor().get(patient_rows.preferences_link(patient_id))
     assert (answer.status_code, leaves_no_trace(answer)) == (200, True)
@@ -109,7 +105,7 @@ def test_choices_are_shown_masked_in_the_patients_language(dash: Dashboard, pati
     assert PHONE not in answer.text
 
 
-def test_only_what_was_switched_is_changed_and_a_yes_keeps_its_words(dash: Dashboard, patient_id: Any) -> None:
+def test_only_what_was_switched_is_changed_and_a_yes_keeps_its_words(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.preferences_link(patient_id)
     visitor = dash.visitor()
     page = visitor.get(path).text
@@ -121,12 +117,17 @@ def test_only_what_was_switched_is_changed_and_a_yes_keeps_its_words(dash: Dashb
     assert (kept["quiet_start"].isoformat(), kept["quiet_end"]) == ("20:30:00", None)
     (yes,) = [one for one in evidence(patient_id) if one["purpose_class"] == "marketing"]
     words = texts_in("en")["wording_marketing"].format(clinic="Sample Clinic", channel="e-mail")
-    assert (yes["given"], yes["wording"], yes["wording_version"], yes["language"]) == (True, words, WORDING_VERSION, "en")
+    assert (yes["given"], yes["wording"], yes["wording_version"], yes["language"]) == (
+        True,
+        words,
+        WORDING_VERSION,
+        "en",
+    )
     assert words in page
     assert 'role="status"' in visitor.get(f"{path}?saved=1").text
 
 
-def test_nothing_switched_changes_nothing(dash: Dashboard, patient_id: Any) -> None:
+def test_nothing_switched_changes_nothing(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.preferences_link(patient_id)
     visitor = dash.visitor()
     before = rows("SELECT * FROM patient_comm_prefs WHERE patient_id = %s", patient_id)
@@ -136,7 +137,7 @@ def test_nothing_switched_changes_nothing(dash: Dashboard, patient_id: Any) -> N
     assert evidence(patient_id) == []
 
 
-def test_a_time_that_cannot_be_read_saves_nothing(dash: Dashboard, patient_id: Any) -> None:
+def test_a_time_that_cannot_be_read_saves_nothing(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.preferences_link(patient_id)
     visitor = dash.visitor()
     sent = form(visitor.get(path).text, allow_sms=None, quiet_start="25:99")
@@ -146,7 +147,7 @@ def test_a_time_that_cannot_be_read_saves_nothing(dash: Dashboard, patient_id: A
     assert evidence(patient_id) == []
 
 
-def test_a_patient_may_start_again_what_was_stopped(dash: Dashboard, patient_id: Any) -> None:
+def test_a_patient_may_start_again_what_was_stopped(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.preferences_link(patient_id, Channel.SMS)
     visitor = dash.visitor()
     visitor.client.post(f"{path}/one-click", data=ONE_CLICK)
@@ -158,7 +159,7 @@ def test_a_patient_may_start_again_what_was_stopped(dash: Dashboard, patient_id:
     assert (again["given"], again["wording_version"]) == (True, WORDING_VERSION)
 
 
-def test_one_click_stops_the_channel_that_the_mail_came_by_at_its_address(dash: Dashboard, patient_id: Any) -> None:
+def test_one_click_stops_the_channel_that_the_mail_came_by_at_its_address(dash: Dashboard, patient_id: UUID) -> None:
     old = patient_rows.moved(patient_id, "SENT", Channel.EMAIL, recipient="former@example.org")
     waiting = patient_rows.planned(patient_id, Channel.EMAIL)
     path = patient_rows.preferences_link(patient_id, Channel.EMAIL, job_id=old)
@@ -173,7 +174,7 @@ def test_one_click_stops_the_channel_that_the_mail_came_by_at_its_address(dash: 
     assert {row["source"] for row in evidence(patient_id)} == {"unsubscribe"}
 
 
-def test_one_click_on_marketing_leaves_care(dash: Dashboard, patient_id: Any) -> None:
+def test_one_click_on_marketing_leaves_care(dash: Dashboard, patient_id: UUID) -> None:
     builders.says(patient_id, marketing_opt_in_email=True)
     path = patient_rows.preferences_link(patient_id, Channel.EMAIL, marketing=True)
     for _ in range(2):
@@ -183,13 +184,13 @@ def test_one_click_on_marketing_leaves_care(dash: Dashboard, patient_id: Any) ->
 
 
 @pytest.mark.parametrize("body", [{}, {"List-Unsubscribe": "Maybe"}])
-def test_another_body_stops_nothing(dash: Dashboard, patient_id: Any, body: dict[str, str]) -> None:
+def test_another_body_stops_nothing(dash: Dashboard, patient_id: UUID, body: dict[str, str]) -> None:
     path = patient_rows.preferences_link(patient_id, Channel.EMAIL)
     assert dash.visitor().client.post(f"{path}/one-click", data=body).status_code == 400
     assert rows("SELECT * FROM comm_stops") == []
 
 
-def test_opening_a_link_changes_nothing(dash: Dashboard, patient_id: Any) -> None:
+def test_opening_a_link_changes_nothing(dash: Dashboard, patient_id: UUID) -> None:
     path = patient_rows.preferences_link(patient_id, Channel.EMAIL)
     visitor = dash.visitor()
     for address in (path, f"{path}/one-click"):
