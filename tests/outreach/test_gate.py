@@ -287,3 +287,33 @@ def a_round(desk: Desk, say_no: Callable[[UUID, str], None], purpose: Purpose) -
         execute("DELETE FROM comm_stops")
         execute("DELETE FROM comm_addresses")
     return [builders.read(desk.lane, each)["status"] for each in jobs]
+
+
+def test_whoever_changes_a_family_at_once_waits_for_the_others_and_never_for_ever(desk: Desk) -> None:
+    """Stops, lifted stops, choices, reports and workers take the same locks in one order."""
+    family = [builders.patient(email=f"{name}.sample@example.org") for name in ("one", "two", "three")]
+    desk.routes = {name: replace(route, batch=1) for name, route in desk.routes.items()}
+
+    def say(number: int) -> None:
+        patient_id, on = random.choice(family), bool(number % 2)  # noqa: S311  (nothing is secret about it)
+        values = {"allow_sms": on, "marketing_opt_in_sms": on, "best_hour": number % 24}
+        with connected():
+            preferences.change(patient_id, PreferenceChange(values, "patient", wording="Yes."), asker=builders.PATIENT)
+
+    def report(number: int) -> None:
+        phone = builders.PHONE if number % 3 else "+12025550177"
+        builders.patient(id=random.choice(family), phone=phone)  # noqa: S311  (nothing is secret about it)
+
+    def send(_: int) -> None:
+        builders.job(desk.lane, family[0], purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
+        desk.drain()
+
+    acts: list[Callable[[int], object]] = [say, report, send, lambda _: stop(), say]
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(act, number) for number in range(40) for act in acts]:
+            done.result()
+    desk.drain()
+    ended = builders.rows("SELECT DISTINCT status FROM comm_jobs")
+    assert {row["status"] for row in ended} <= {"SENT", "CANCELLED"}
+    deadlocks = builders.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert deadlocks == [{"deadlocks": 0}]
