@@ -11,7 +11,7 @@ from dispatchlog.gateways.http_replies import HttpReply, retry_after_seconds
 from dispatchlog.gateways.outreach_codes import Meaning
 
 _DIGITS = re.compile(r"\+?[0-9]{5,}")
-_ADDRESSES = re.compile(r"[^\s<>\"',;:]+@[^\s<>\"',;:]+")
+_ADDRESSES = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+")
 _MOST_MESSAGE = 200
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -86,23 +86,18 @@ class TwilioGateway:
     def look_up(self, parcel: Parcel, *, since: datetime, deadline: Deadline) -> LookUp:
         """Whether Twilio has a message with this number and text since then.
 
-        What waits at Twilio has no sending date yet, so absence is only read from the number's whole list.
+        The number's whole list is read: a question by sending date would overlook what still waits at Twilio, ours or an
+        equal one.
 
         Raises:
             Transient: it could not be asked; Permanent: the question is refused.
         """
         fields = dict(parse_qsl(parcel.body.decode("utf-8", "replace"), keep_blank_values=True))
-        to = {"To": fields.get("To", "")}
-        sent_since = {**to, "DateSent>": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         try:
-            recent = list(self._messages(sent_since, deadline))
-            answer = _judged(recent, fields.get("Body"))
-            if answer.answer is not LookUpAnswer.ABSENT:
-                return answer
-            every = [each for each in self._messages(to, deadline) if _is_since(each, since)]
+            every = list(self._messages({"To": fields.get("To", "")}, deadline))
         except _TooManyError as error:
             return LookUp(LookUpAnswer.UNSURE, evidence={"why": str(error)})
-        return _judged(every, fields.get("Body"))
+        return _judged([each for each in every if _is_since(each, since)], fields.get("Body"))
 
     def _messages(self, query: Mapping[str, str], deadline: Deadline) -> Iterator[Mapping[str, Any]]:
         target: str | None = f"{self._path}?{urlencode({**query, 'PageSize': str(_PAGE)})}"

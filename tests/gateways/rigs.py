@@ -22,7 +22,14 @@ from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
 from dispatchlog.gateways.kwik import KwikCourier
 from dispatchlog.gateways.kwik_api import KwikAccount
+from dispatchlog.gateways.outreach_letters import Parts, compose_sendgrid, compose_twilio, compose_whatsapp
+from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID
+from dispatchlog.gateways.outreach_sandbox import Options as OutreachOptions
+from dispatchlog.gateways.outreach_sandbox import Sandbox as OutreachSandbox
+from dispatchlog.gateways.sendgrid import SendGridGateway
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.gateways.twilio import TwilioGateway
+from dispatchlog.gateways.whatsapp_cloud import WhatsAppCloudGateway
 from tests.ports import free_port
 
 from .servers import LOOPBACK, Provider
@@ -61,6 +68,18 @@ _PLAYS: dict[Fault, dict[str, Any]] = {
     Fault.DRIP: {"do": "drip", "accept": True, "interval_seconds": 0.2},
     Fault.GARBAGE: {"do": "garbage"},
     Fault.TRUNCATED: {"do": "truncate", "accept": True},
+}
+
+
+_SANDBOX_PLAYS: dict[Fault, dict[str, Any]] = {
+    Fault.BUSY: {"do": "status", "status": 429},
+    Fault.REFUSED: {"do": "status", "status": 422},
+    Fault.LOST_REPLY: {"do": "reset", "accept": True},
+    Fault.RESET: {"do": "reset"},
+    Fault.HANG: {"do": "mute"},
+    Fault.DRIP: {"do": "drip", "accept": True},
+    Fault.GARBAGE: {"do": "garbage"},
+    Fault.TRUNCATED: {"do": "half", "accept": True},
 }
 
 
@@ -124,17 +143,7 @@ class CourierRig:
         return booking(uuid4())
 
     def arm(self, fault: Fault) -> None:
-        plays: dict[Fault, dict[str, Any]] = {
-            Fault.BUSY: {"do": "status", "status": 429},
-            Fault.REFUSED: {"do": "status", "status": 422},
-            Fault.LOST_REPLY: {"do": "reset", "accept": True},
-            Fault.RESET: {"do": "reset"},
-            Fault.HANG: {"do": "mute"},
-            Fault.DRIP: {"do": "drip", "accept": True},
-            Fault.GARBAGE: {"do": "garbage"},
-            Fault.TRUNCATED: {"do": "half", "accept": True},
-        }
-        self.sandbox.script.load({"plays": {"book": [plays[fault]]}})
+        self.sandbox.script.load({"plays": {"book": [_SANDBOX_PLAYS[fault]]}})
 
     def accepted(self, parcel: Parcel) -> list[str]:
         jobs = [job.booking for job in self.sandbox.world.jobs()]
@@ -144,6 +153,40 @@ class CourierRig:
 
     def unreachable(self) -> Gateway:
         return self.open(free_port()).booking
+
+    def close(self) -> None:
+        self.sandbox.close()
+
+
+class OutreachRig:
+    """`name` is outreach-twilio, outreach-sendgrid or outreach-whatsapp."""
+
+    def __init__(self, name: str) -> None:
+        self._provider = name.removeprefix("outreach-")
+        self.sandbox = OutreachSandbox(
+            OutreachOptions(twilio_auth_token=SECRET, sendgrid_api_key=SECRET, whatsapp_token=SECRET)
+        )
+        self.gateway: Gateway = self.open(self.sandbox.port)
+
+    def open(self, port: int) -> Gateway:
+        base = f"http://{LOOPBACK}:{port}/{self._provider}"
+        if self._provider == "twilio":
+            return TwilioGateway(base, ACCOUNT_SID, SECRET)
+        if self._provider == "sendgrid":
+            return SendGridGateway(base, SECRET)
+        return WhatsAppCloudGateway(f"{base}/v25.0", SECRET, PHONE_NUMBER_ID)
+
+    def parcel(self) -> Parcel:
+        return text_parcel(self._provider, uuid4())
+
+    def arm(self, fault: Fault) -> None:
+        self.sandbox.script.load({"plays": {f"{self._provider}.send": [_SANDBOX_PLAYS[fault]]}})
+
+    def accepted(self, parcel: Parcel) -> list[str]:
+        return [each.sha256 for each in self.sandbox.traffic.messages() if each.reference == str(parcel.dispatch_id)]
+
+    def unreachable(self) -> Gateway:
+        return self.open(free_port())
 
     def close(self) -> None:
         self.sandbox.close()
@@ -275,6 +318,35 @@ def letter(dispatch_id: UUID, text: str = "Hello") -> Parcel:
     )
 
 
+def comm_job(dispatch_id: UUID, channel: str = "sms", **columns: Any) -> dict[str, Any]:
+    """A row of `comm_jobs`, as far as composing looks at it."""
+    address = "sample@home.test" if channel == "email" else "+12025550123"
+    return {
+        "id": dispatch_id,
+        "channel": channel,
+        "recipient": address,
+        "language": "en",
+        "subject": "Your appointment" if channel == "email" else None,
+        "body": f"Sample Clinic: see you on 3 March, code {dispatch_id.hex[:8]}. Reply YES to confirm, STOP to opt out.",
+        "provider_template": {"name": "appt_confirm", "language": "en_US", "parameters": ["3 March", "10:30"]},
+    } | columns
+
+
+def text_parcel(provider: str, dispatch_id: UUID, **columns: Any) -> Parcel:
+    """A message as it is stored for one job: SMS, mail, WhatsApp."""
+    if provider == "twilio":
+        job = comm_job(dispatch_id, **columns)
+        return parcel_of(compose_twilio(job, sender="+12025550199", status_url=f"http://{LOOPBACK}:9"), dispatch_id)
+    if provider == "sendgrid":
+        mail = compose_sendgrid(comm_job(dispatch_id, "email", **columns), sender="Sample Clinic <a@clinic.test>")
+        return parcel_of(mail, dispatch_id)
+    return parcel_of(compose_whatsapp(comm_job(dispatch_id, "whatsapp", **columns), in_conversation=False), dispatch_id)
+
+
+def parcel_of(parts: Parts, dispatch_id: UUID) -> Parcel:
+    return Parcel(dispatch_id, f"comm-{dispatch_id}", *parts)
+
+
 @contextmanager
 def open_rig(name: str, provider: Provider) -> Iterator[Rig]:
     rig: Rig
@@ -286,19 +358,31 @@ def open_rig(name: str, provider: Provider) -> Iterator[Rig]:
         rig = Hl7Rig(name)
     elif name.startswith("courier-"):
         rig = CourierRig(name)
+    elif name.startswith("outreach-"):
+        rig = OutreachRig(name)
     else:
         rig = FakeRig(GatewayKind(name.removeprefix("fake-").upper()))
     try:
         yield rig
     finally:
         rig.gateway.close()
-        if isinstance(rig, Hl7Rig | CourierRig):
+        if isinstance(rig, Hl7Rig | CourierRig | OutreachRig):
             rig.close()
 
 
 HL7_RIGS = ("hl7-mllp", "hl7-mllp-blind", "hl7-https")
 COURIER_RIGS = ("courier-generic", "courier-kwik")
-RIGS = ("kit-registry", "smtp", *HL7_RIGS, *COURIER_RIGS, "fake-idempotent", "fake-lookup", "fake-blind")
+OUTREACH_RIGS = ("outreach-twilio", "outreach-sendgrid", "outreach-whatsapp")
+RIGS = (
+    "kit-registry",
+    "smtp",
+    *HL7_RIGS,
+    *COURIER_RIGS,
+    *OUTREACH_RIGS,
+    "fake-idempotent",
+    "fake-lookup",
+    "fake-blind",
+)
 PURE = (LocalKitRegistry, NullGateway)
 
 

@@ -110,6 +110,14 @@ def test_the_sockets_answer_where_the_greeting_says(up: Running) -> None:
         assert connection.getresponse().status == 200
 
 
+def test_the_texts_that_go_out_are_shown_where_the_greeting_says(up: Running) -> None:
+    [said] = [line for line in up.greeting if line.startswith("  Texts     http://127.0.0.1:")]
+    port = int(said.partition("127.0.0.1:")[2].partition("/")[0])
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/messages")
+        assert b"Nothing has gone out yet" in connection.getresponse().read()
+
+
 def test_a_second_one_in_the_same_folder_says_so_in_one_line(up: Running) -> None:
     run = dispatchlog("up", folder=up.folder, port=free_port())
     assert run.returncode == 1
