@@ -1,4 +1,4 @@
-"""The form of a template: from what is stored to its fields, and from what somebody entered to a template. Stores nothing."""
+"""The form of a template: what is stored as fields, and what somebody entered as a template. Stores nothing."""
 
 from __future__ import annotations
 

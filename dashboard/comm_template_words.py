@@ -24,10 +24,10 @@ KIND_WORDS = MappingProxyType(
 )
 STANDING_WORDS = MappingProxyType(
     {
-        "patient_first_name": "the patient’s first name",
-        "organization_name": "the clinic’s name",
+        "patient_first_name": "the first name of the patient",
+        "organization_name": "the name of the clinic",
         "provider_name": "who treats the patient",
-        "organization_phone": "the clinic’s telephone",
+        "organization_phone": "the telephone of the clinic",
         "opt_out_hint": "how to end text messages",
     }
 )
