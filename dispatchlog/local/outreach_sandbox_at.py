@@ -45,7 +45,7 @@ ANSWERS = {
 
 
 def usual_script() -> dict[str, Any]:
-    """Texts arrive and WhatsApp's are read. The sample's patients answer as they do; who else is asked to confirm does so."""
+    """Texts arrive, WhatsApp's are read. The sample's patients answer as they do; who else is asked to confirm does so."""
     theirs = [{"to": patient.number, "answer": patient.answers} for patient in PATIENTS]
     others = [{"asks": asks, "answer": answer} for asks, answer in ANSWERS.items()]
     replies = [{**each, "after_seconds": 8} for each in (*theirs, *others)]
