@@ -92,7 +92,9 @@ def _said(known: Preferences, name: str) -> Said[Any]:
 
 
 def _marketing(known: Preferences) -> dict[str, str]:
-    return {f"marketing_opt_in_{key}": "on" if one.marketing_opt_in.value else "off" for key, one in known.channels.items()}
+    return {
+        f"marketing_opt_in_{key}": "on" if one.marketing_opt_in.value else "off" for key, one in known.channels.items()
+    }
 
 
 def _switched_marketing(known: Preferences) -> dict[str, bool]:

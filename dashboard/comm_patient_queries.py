@@ -58,7 +58,9 @@ BRANCHES = {
         "t.at",
         id=_NUMBERED,
     ),
-    "people": Branch("a", "comm_audit_log", "t.id, t.action, t.actor, t.details, t.ip_address", "t.created_at", id=_NUMBERED),
+    "people": Branch(
+        "a", "comm_audit_log", "t.id, t.action, t.actor, t.details, t.ip_address", "t.created_at", id=_NUMBERED
+    ),
     "requests": Branch(
         "r", "comm_reschedule_requests", "t.id, t.status, t.handled_by, t.handled_at, t.note", "t.created_at"
     ),

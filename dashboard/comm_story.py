@@ -118,7 +118,9 @@ def _request(row: Row, _: Mapping[UUID, str]) -> Line:
     if row["status"] == "open":
         return Line(row["at"], "Another time is wanted", "retry", "doubt", text="Somebody has to find one.")
     note = f"“{mask_text(row['note'])}”" if row["note"] else ""
-    return Line(row["at"], "Another time was wanted", "retry", "off", text=note, by=_who(row["handled_by"]), mark="Dealt with")
+    return Line(
+        row["at"], "Another time was wanted", "retry", "off", text=note, by=_who(row["handled_by"]), mark="Dealt with"
+    )
 
 
 def _details(details: Mapping[str, Any]) -> str:

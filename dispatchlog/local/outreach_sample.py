@@ -72,7 +72,9 @@ PATIENTS = (
         event="lab.results_ready",
         data={"test": "HbA1c", "result": "6.1 %"},
     ),
-    SamplePatient("sample.xray", "Sample X-ray", "+12025550107", answers="what is this about?", event="lab.results_ready"),
+    SamplePatient(
+        "sample.xray", "Sample X-ray", "+12025550107", answers="what is this about?", event="lab.results_ready"
+    ),
     SamplePatient("sample.yankee", "Sample Yankee", "+12025550108", language="fr", answers="ok c'est bon"),
 )
 

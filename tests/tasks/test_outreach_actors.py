@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 import redis
 
+from dispatchlog.broker import get_broker, get_waker
 from dispatchlog.engine.database import configure, connected, database, fetch_all
 from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach.inputs import OutreachError
@@ -28,11 +29,15 @@ SOON = (datetime.now(UTC) + timedelta(days=5)).isoformat()
 
 @pytest.fixture
 def app(settings_env: Settings) -> Iterator[Settings]:
+    for cache in (get_broker, get_waker):
+        cache.cache_clear()
     configure(settings_env.database_url, role=settings_env.application_role, name="test")
     with connected():
         ensure_standard_templates()
     yield settings_env
     database.close_all()
+    for cache in (get_broker, get_waker):
+        cache.cache_clear()
 
 
 def send(settings: Settings, actor: Any, said: object) -> None:
