@@ -1,5 +1,5 @@
-"""Messages to patients that did not arrive: by provider and cause, the oldest first, each to be tried again, sent by another
-channel, or given up. What may have arrived is settled on its own desk, never here.
+"""Messages to patients that did not arrive, by provider and cause, the oldest first: to be tried again, sent otherwise or
+given up. What may have arrived is settled on its own desk, never here.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _possible(row: Row) -> frozenset[str]:
     """What could be done with a message as it stands, by whoever looks; it is asked again when it is done."""
     if not may(REACH):
         return frozenset()
-    found = set()
+    found: set[str] = set()
     if row["status"] == "FAILED":
         found |= possible_actions(registry.lane(LANE).of(row), row) & {"retry", "cancel"}
     noticed = any(row[name] is not None for name in ("answered_at", "replied_at", "clicked_at", "opened_at"))
@@ -158,5 +158,5 @@ def _refused(sentence: str) -> Response:
 
 def _back() -> Response:
     """To the same cause; the message has left it."""
-    known = {name: request.form[name] for name in ("route", "cause", "show") if request.form.get(name)}
-    return redirect(url_for("comm_failed.show", **known), 303)
+    route, cause, show = (request.form.get(name) or None for name in ("route", "cause", "show"))
+    return redirect(url_for("comm_failed.show", route=route, cause=cause, show=show), 303)

@@ -22,7 +22,8 @@ _FAILED = "f.status = 'FAILED' AND NOT f.in_doubt AND f.last_error_code IS NOT N
 _SAME = "f.status = 'FAILED' AND NOT f.in_doubt AND f.last_error_code = c.cause AND f.route = c.route"
 _CAUSES = f"""
 WITH RECURSIVE causes AS (
-    (SELECT f.route, f.last_error_code AS cause FROM comm_jobs f WHERE {_FAILED} ORDER BY f.route, f.last_error_code LIMIT 1)
+    (SELECT f.route, f.last_error_code AS cause FROM comm_jobs f WHERE {_FAILED}
+        ORDER BY f.route, f.last_error_code LIMIT 1)
     UNION ALL
     SELECT n.route, n.cause FROM causes c CROSS JOIN LATERAL (
         SELECT f.route, f.last_error_code AS cause FROM comm_jobs f

@@ -1,4 +1,4 @@
-"""Changing how a patient is reached on their behalf: with a reason, and with their words where they say yes to marketing."""
+"""Changing how a patient is reached on their behalf: with a reason, and their words where they say yes to marketing."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ MOST_APPOINTMENTS = 12
 _JOB = (
     "t.id, t.status, t.in_doubt, t.purpose, t.channel, t.language, t.route, t.is_urgent, t.is_marketing, t.decision,"
     " t.scheduled_at, t.due_at, t.sent_at, t.delivered_at, t.opened_at, t.clicked_at, t.replied_at, t.bounced_at,"
-    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of, t.asks, t.attempts, t.first_claimed_at"
+    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of"
 )
 _NUMBERED = "lpad(t.id::text, 19, '0')"
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One kind of line: where it is stored, its instant, and by what lines of one instant come in the order of their ids."""
+    """One kind of line: where it is stored, its instant, and its id as text that is ordered as ids are."""
 
     mark: str
     table: str
@@ -102,7 +102,8 @@ def lines_of(patient_id: UUID, kinds: Sequence[str], *, after: Place | None) -> 
 
 def _branch(patient_id: UUID, branch: Branch, only: str, after: Place | None) -> Sequence[Row]:
     key = f"'{branch.mark}' || {branch.id} COLLATE \"C\""
-    where, params = ["t.patient_id = %s"], [patient_id]
+    where: list[str] = ["t.patient_id = %s"]
+    params: list[Any] = [patient_id]
     if only:
         where.append(only)
     if after is not None:

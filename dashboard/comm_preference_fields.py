@@ -20,7 +20,7 @@ _SWITCHED = MappingProxyType({"": None, "on": True, "off": False})
 _WRONG = MappingProxyType(
     {
         "timezone": "Write it like Europe/Berlin.",
-        "language": "Write it as a language’s code, such as en or pt-BR.",
+        "language": "Write the code of a language, such as en or pt-BR.",
         "best_hour": "An hour from 0 to 23, or nothing.",
     }
 )

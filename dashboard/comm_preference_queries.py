@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from dashboard.queries import COUNT_LIMIT, Count
@@ -33,6 +34,7 @@ def owner(level: str, owner_id: UUID) -> Row | None:
 
 def reached(level: str, owner_id: UUID | None) -> Count:
     """How many patients are of this organisation or provider, or there are at all; it stops at the count limit."""
+    values: tuple[Any, ...]
     if level == "global":
         sql, values = "SELECT FROM patients ORDER BY created_at, id LIMIT %s", ()
     elif level == "provider":

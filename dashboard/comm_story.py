@@ -109,9 +109,13 @@ def _consent(row: Row, _: Mapping[UUID, str]) -> Line:
 
 def _deed(row: Row, _: Mapping[UUID, str]) -> Line:
     title, icon, tone = AUDIT[row["action"]]
-    if row["action"] == "access" and row["actor"] == _PATIENT:
-        title = "The patient opened a link"
-    return Line(row["at"], title, icon, tone, text=_details(row["details"]), by=_who(row["actor"]))
+    details = dict(row["details"])
+    if row["action"] == "access":
+        opened = {"message": "to a message", "preferences": "to their preferences"}.get(str(details.get("kind")), "")
+        title = f"A link {opened} was opened" if details.get("portal_link") else title
+        seen = "With name, addresses and texts in clear." if details.get("in_clear") else ""
+        return Line(row["at"], title, icon, tone, text=seen, by=_who(row["actor"]))
+    return Line(row["at"], title, icon, tone, text=_details(details), by=_who(row["actor"]))
 
 
 def _request(row: Row, _: Mapping[UUID, str]) -> Line:

@@ -17,7 +17,7 @@ LEVELS = MappingProxyType(
     {
         "patient": "said by the patient",
         "core": "from the core platform",
-        "provider": "said for the provider’s patients",
+        "provider": "said for this provider",
         "organization": "said by the clinic",
         "global": "as for everybody",
     }

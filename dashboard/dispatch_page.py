@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, render_template, request, session, url_for
 
 from dashboard.access import ACT, READ, REVEAL, may, needs
+from dashboard.comm_words import channel_words, heard, purpose_words, told
 from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
@@ -26,6 +27,7 @@ from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.holds import holds_on, open_holds
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import find, key_still_known
+from dispatchlog.systems.outreach.lane import LANE as MESSAGES_TO_PATIENTS
 
 pages = Blueprint("dispatch", __name__)
 
@@ -75,6 +77,10 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         confirmed=around.confirmed,
         expired=is_expired(row),
         possible=possible,
+        decided=told(row["decision"]) if lane.name == MESSAGES_TO_PATIENTS else None,
+        purpose_words=purpose_words,
+        channel_words=channel_words,
+        heard=heard,
         shown=mark_of(row),
         main_action=main_action(row, possible),
         back=back_or(""),

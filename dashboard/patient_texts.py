@@ -1,5 +1,6 @@
 """The words of the pages that patients open by a link, in the languages that they read. Owns the words; shows nothing."""
 
+# ruff: noqa: RUF001  (French and others are written with letters and marks that look like those of English)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -51,7 +52,8 @@ _EN = {
     "wording_start": "I agree that {clinic} sends me messages about my care by {channel} again, to {address}.",
     "marketing_title": "Health education",
     "marketing": "Only if you want it. Your care does not depend on it, and you can take it back here at any time.",
-    "wording_marketing": "I agree that {clinic} sends me health education by {channel}. My care does not depend on it, and I"
+    "wording_marketing": "I agree that {clinic} sends me health education by {channel}. My"
+    " care does not depend on it, and I"
     " can take this back at any time.",
     "quiet_title": "Quiet hours",
     "quiet": "Between these times we write only what is urgent. Time zone: {zone}.",
@@ -78,7 +80,8 @@ _ES = {
     "private": "No comparta esta página: quien tenga el enlace puede leerla.",
     "call": "Llame a {clinic}: {phone}",
     "gone_title": "Este enlace no abre nada",
-    "gone": "Los enlaces caducan pasado un tiempo, para protegerle. Compruebe que abrió el enlace completo. Si aun así no se"
+    "gone": "Los enlaces caducan pasado un tiempo, para protegerle. Compruebe que"
+    " abrió el enlace completo. Si aun así no se"
     " abre, llame a su clínica: pueden decirle lo que dice el mensaje, enviarlo de nuevo o cambiar cómo le contactamos.",
     "wait_title": "Espere un poco, por favor",
     "wait": "Desde su red se abrieron demasiados enlaces que no existen. Inténtelo en 15 minutos o llame a su clínica.",
@@ -98,7 +101,8 @@ _ES = {
     "wording_start": "Acepto que {clinic} me envíe de nuevo mensajes sobre mi atención por {channel}, a {address}.",
     "marketing_title": "Educación para la salud",
     "marketing": "Solo si usted quiere. Su atención no depende de ello y puede retirarlo aquí en cualquier momento.",
-    "wording_marketing": "Acepto que {clinic} me envíe educación para la salud por {channel}. Mi atención no depende de ello"
+    "wording_marketing": "Acepto que {clinic} me envíe educación para la salud por"
+    " {channel}. Mi atención no depende de ello"
     " y puedo retirarlo en cualquier momento.",
     "quiet_title": "Horas de silencio",
     "quiet": "Entre estas horas solo escribimos lo urgente. Zona horaria: {zone}.",
@@ -125,8 +129,10 @@ _FR = {
     "private": "Ne transmettez pas cette page : toute personne qui a le lien peut la lire.",
     "call": "Appelez {clinic} : {phone}",
     "gone_title": "Ce lien n’ouvre rien",
-    "gone": "Les liens expirent après un certain temps, pour vous protéger. Vérifiez que vous avez ouvert le lien entier. S’il"
-    " ne s’ouvre toujours pas, appelez votre clinique : elle peut vous dire ce que contient le message, le renvoyer ou changer"
+    "gone": "Les liens expirent après un certain temps, pour vous protéger. Vérifiez"
+    " que vous avez ouvert le lien entier. S’il"
+    " ne s’ouvre toujours pas, appelez votre clinique : elle peut vous dire ce que"
+    " contient le message, le renvoyer ou changer"
     " la façon de vous joindre.",
     "wait_title": "Merci de patienter un peu",
     "wait": "Trop de liens inexistants ont été ouverts depuis votre réseau. Réessayez dans 15 minutes ou appelez votre"
@@ -175,7 +181,8 @@ _AR = {
     "private": "لا ترسل هذه الصفحة إلى أحد: كل من لديه الرابط يستطيع قراءتها.",
     "call": "اتصل بـ {clinic}: {phone}",
     "gone_title": "هذا الرابط لا يفتح شيئًا",
-    "gone": "تنتهي الروابط بعد مدة لحمايتك. تأكد من أنك فتحت الرابط كاملًا. إذا لم يفتح، فاتصل بعيادتك: يمكنهم إخبارك بما في"
+    "gone": "تنتهي الروابط بعد مدة لحمايتك. تأكد من أنك فتحت الرابط كاملًا. إذا لم"
+    " يفتح، فاتصل بعيادتك: يمكنهم إخبارك بما في"
     " الرسالة أو إرسالها من جديد أو تغيير طريقة التواصل معك.",
     "wait_title": "يرجى الانتظار قليلًا",
     "wait": "فُتحت من شبكتك روابط كثيرة غير موجودة. حاول مرة أخرى بعد 15 دقيقة أو اتصل بعيادتك.",
@@ -222,10 +229,13 @@ _PT = {
     "private": "Não partilhe esta página: quem tiver o link pode lê-la.",
     "call": "Ligue para {clinic}: {phone}",
     "gone_title": "Este link não abre nada",
-    "gone": "Os links terminam ao fim de algum tempo, para sua proteção. Verifique se abriu o link completo. Se continuar sem"
-    " abrir, ligue para a sua clínica: podem dizer-lhe o que diz a mensagem, enviá-la de novo ou mudar a forma de contacto.",
+    "gone": "Os links terminam ao fim de algum tempo, para sua proteção. Verifique se"
+    " abriu o link completo. Se continuar sem"
+    " abrir, ligue para a sua clínica: podem dizer-lhe o que diz a mensagem,"
+    " enviá-la de novo ou mudar a forma de contacto.",
     "wait_title": "Aguarde um pouco, por favor",
-    "wait": "Da sua rede foram abertos demasiados links que não existem. Tente de novo em 15 minutos ou ligue para a clínica.",
+    "wait": "Da sua rede foram abertos demasiados links que não existem. Tente de novo"
+    " em 15 minutos ou ligue para a clínica.",
     "refused_title": "Nada foi alterado",
     "refused": "O pedido não estava completo. Abra o link de novo e use o botão, ou ligue para a sua clínica.",
     "prefs_title": "Como podemos contactar consigo",
@@ -242,7 +252,8 @@ _PT = {
     "wording_start": "Aceito voltar a receber mensagens sobre os meus cuidados por {channel}, para {address} ({clinic}).",
     "marketing_title": "Educação para a saúde",
     "marketing": "Só se quiser. Os seus cuidados não dependem disto e pode voltar atrás aqui a qualquer momento.",
-    "wording_marketing": "Aceito receber educação para a saúde por {channel} ({clinic}). Os meus cuidados não dependem disto e"
+    "wording_marketing": "Aceito receber educação para a saúde por {channel} ({clinic}). Os"
+    " meus cuidados não dependem disto e"
     " posso voltar atrás a qualquer momento.",
     "quiet_title": "Horas de silêncio",
     "quiet": "Entre estas horas só escrevemos o que é urgente. Fuso horário: {zone}.",
@@ -253,7 +264,8 @@ _PT = {
     "save": "Guardar as minhas escolhas",
     "stop_title": "Parar estas mensagens?",
     "stop_all": "Nada mais lhe será enviado por {channel}, nem sobre consultas nem sobre outra coisa.",
-    "stop_marketing": "Não receberá mais educação para a saúde por {channel}. As mensagens sobre os seus cuidados continuam.",
+    "stop_marketing": "Não receberá mais educação para a saúde por {channel}. As"
+    " mensagens sobre os seus cuidados continuam.",
     "stop_button": "Parar",
     "stopped_title": "Feito",
     "all_choices": "Todas as suas escolhas",
@@ -289,7 +301,8 @@ _HI = {
     "wording_start": "मैं सहमत हूँ कि {clinic} मुझे मेरी देखभाल के संदेश फिर से {channel} से {address} पर भेजे।",
     "marketing_title": "स्वास्थ्य शिक्षा",
     "marketing": "केवल यदि आप चाहें। आपकी देखभाल इस पर निर्भर नहीं है और आप इसे कभी भी यहाँ वापस ले सकते हैं।",
-    "wording_marketing": "मैं सहमत हूँ कि {clinic} मुझे {channel} से स्वास्थ्य शिक्षा भेजे। मेरी देखभाल इस पर निर्भर नहीं है और मैं"
+    "wording_marketing": "मैं सहमत हूँ कि {clinic} मुझे {channel} से स्वास्थ्य शिक्षा भेजे।"
+    " मेरी देखभाल इस पर निर्भर नहीं है और मैं"
     " इसे कभी भी वापस ले सकता/सकती हूँ।",
     "quiet_title": "शांति के घंटे",
     "quiet": "इन समयों के बीच हम केवल बहुत ज़रूरी बात लिखते हैं। समय क्षेत्र: {zone}.",
@@ -316,7 +329,8 @@ _YO = {
     "private": "Má ṣe fi ojú ewé yìí ránṣẹ́ sí ẹlòmíràn: ẹnikẹ́ni tó bá ní ìjápọ̀ rẹ̀ lè kà á.",
     "call": "Pe {clinic}: {phone}",
     "gone_title": "Ìjápọ̀ yìí kò ṣí nǹkan kan",
-    "gone": "Àwọn ìjápọ̀ máa ń parí lẹ́yìn ìgbà díẹ̀ láti dáàbò bò ọ́. Wò ó bóyá o ṣí ìjápọ̀ náà lódindi. Tí kò bá ṣì ṣí, jọ̀wọ́ pe"
+    "gone": "Àwọn ìjápọ̀ máa ń parí lẹ́yìn ìgbà díẹ̀ láti dáàbò bò ọ́. Wò ó bóyá o ṣí"
+    " ìjápọ̀ náà lódindi. Tí kò bá ṣì ṣí, jọ̀wọ́ pe"
     " ilé ìwòsàn rẹ: wọ́n lè sọ ohun tó wà nínú ìfiránṣẹ́ náà, tún un fi ránṣẹ́ tàbí yí bí a ṣe ń kàn sí ọ padà.",
     "wait_title": "Jọ̀wọ́ dúró díẹ̀",
     "wait": "A ti ṣí ọ̀pọ̀ ìjápọ̀ tí kò sí láti orí nẹ́tíwọ́ọ̀kì rẹ. Tún gbìyànjú lẹ́yìn ìṣẹ́jú 15, tàbí pe ilé ìwòsàn rẹ.",
@@ -336,7 +350,8 @@ _YO = {
     "wording_start": "Mo gbà kí {clinic} tún máa fi ìfiránṣẹ́ nípa ìtọ́jú mi ránṣẹ́ sí mi nípasẹ̀ {channel}, sí {address}.",
     "marketing_title": "Ẹ̀kọ́ nípa ìlera",
     "marketing": "Tí o bá fẹ́ nìkan ni. Ìtọ́jú rẹ kò dá lé e, o sì lè yí ọkàn rẹ padà níbí nígbàkígbà.",
-    "wording_marketing": "Mo gbà kí {clinic} máa fi ẹ̀kọ́ nípa ìlera ránṣẹ́ sí mi nípasẹ̀ {channel}. Ìtọ́jú mi kò dá lé e, mo sì lè"
+    "wording_marketing": "Mo gbà kí {clinic} máa fi ẹ̀kọ́ nípa ìlera ránṣẹ́ sí mi nípasẹ̀"
+    " {channel}. Ìtọ́jú mi kò dá lé e, mo sì lè"
     " yí ọkàn mi padà nígbàkígbà.",
     "quiet_title": "Wákàtí ìdákẹ́jẹ́",
     "quiet": "Láàárín àwọn àkókò wọ̀nyí, ohun kánjúkánjú nìkan ni a ń kọ. Agbègbè àkókò: {zone}.",

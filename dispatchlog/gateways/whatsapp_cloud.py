@@ -54,7 +54,7 @@ class WhatsAppCloudGateway:
         Raises:
             Transient: not taken, may pass: unreachable, throttled (429, WHATSAPP_4, 80007, 130429, 131048, 131056),
                 UNAUTHORISED.
-            Permanent: not taken: WINDOW_CLOSED (131047), OPTED_OUT (131050), WHATSAPP_<code>.
+            Permanent: not taken: WINDOW_CLOSED (131047), OPTED_OUT_MARKETING (131050), WHATSAPP_<code>.
             OutcomeUnknown: any 5xx, no or a malformed answer.
         """
         reply = self._http.request(

@@ -12,6 +12,7 @@ from typing import Any
 from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID
 from dispatchlog.gateways.provider_signatures import new_sendgrid_key, sendgrid_public_key
 from dispatchlog.local.directory import choose_port, remember_secret, write_private
+from dispatchlog.local.outreach_sample import NUMBERS, PATIENTS
 from dispatchlog.settings import Settings
 
 # A number of the range that is kept for fiction.
@@ -30,15 +31,25 @@ NAMING = (
 )
 
 
+# How the standard texts ask for a confirmation, and what a patient says to it.
+ANSWERS = {
+    "Reply 1": "YES",
+    "otra hora": "SÍ",
+    "Répondez 1": "OUI",
+    "para mudar": "SIM",
+    "أرسل 1": "نعم",
+    "1 = पुष्टि": "हाँ",
+    "1 = bẹ́ẹ̀ni": "bẹ́ẹ̀ni",
+    "YES": "YES",
+}
+
+
 def usual_script() -> dict[str, Any]:
-    """Texts arrive and WhatsApp's are read; who is asked for a YES says so in its language after a while."""
-    return {
-        "usual": {"ends": "read"},
-        "replies": [
-            {"asks": word, "answer": word, "after_seconds": 8}
-            for word in ("YES", "SÍ", "OUI", "SIM", "نعم", "हाँ", "BẸ́Ẹ̀NI")
-        ],
-    }
+    """Texts arrive and WhatsApp's are read. The sample's patients answer as they do; others confirm when asked to."""
+    theirs = [{"to": patient.number, "answer": patient.answer} for patient in PATIENTS]
+    others = [{"asks": asks, "answer": answer} for asks, answer in ANSWERS.items()]
+    replies = [{**each, "after_seconds": 8} for each in (*theirs, *others)]
+    return {"usual": {"ends": "read"}, "numbers": NUMBERS, "replies": replies}
 
 
 @dataclass(frozen=True, slots=True)

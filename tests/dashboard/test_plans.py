@@ -29,6 +29,16 @@ BIG = {
     "orders",
     "order_kits",
     "order_registrations",
+    "patients",
+    "patient_comm_prefs",
+    "comm_addresses",
+    "comm_appointments",
+    "comm_audit_log",
+    "comm_consents",
+    "comm_inbound",
+    "comm_jobs",
+    "comm_portal_tokens",
+    "comm_reschedule_requests",
 }
 LISTS = (
     "/dispatches?status=FAILED",

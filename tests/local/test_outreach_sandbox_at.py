@@ -18,8 +18,12 @@ from dispatchlog.gateways.sendgrid import SendGridGateway
 from dispatchlog.gateways.twilio import TwilioGateway
 from dispatchlog.gateways.whatsapp_cloud import WhatsAppCloudGateway
 from dispatchlog.local import outreach_sandbox_at
+from dispatchlog.local.outreach_sample import PATIENTS
 from dispatchlog.local.outreach_sandbox_at import OutreachSandboxAt, is_wanted, usual_script
 from dispatchlog.settings import Settings
+from dispatchlog.systems.outreach.reply_parser import read_reply
+from dispatchlog.systems.outreach.standard_words import SENTENCES
+from dispatchlog.systems.outreach.states import Intent
 from tests.gateways.rigs import text_parcel
 
 
@@ -72,14 +76,17 @@ def test_it_is_where_it_was_and_its_key_signs_what_the_settings_verify(tmp_path:
     assert provider_signatures.verify_sendgrid(public, "1", b"[]", signed)
 
 
-def test_the_usual_script_answers_a_request_for_a_yes_in_its_language() -> None:
+def test_by_the_usual_script_the_sample_s_patients_answer_and_others_confirm_in_their_language() -> None:
     script = Script()
     script.load(usual_script())
-    answers = {
-        text: rule.answer if (rule := script.reply("+12025550123", text)) else None
-        for text in ("Reply YES to confirm, STOP to opt out.", "Responda SÍ para confirmar.", "See you on 3 March.")
-    }
-    assert list(answers.values()) == ["YES", "SÍ", None]
+    for patient in PATIENTS:
+        said = script.reply(patient.number, "Sample Clinic: 3 March 10:30. Reply 1 to confirm.")
+        assert (said.answer if said else "") == patient.answer
+    for language, words in SENTENCES.items():
+        rule = script.reply("+12025550123", f"Sample Clinic: 3 March 10:30.\n{words.answer}\nSTOP")
+        assert rule is not None
+        assert read_reply(rule.answer, asks="confirmation", language=language).intent is Intent.CONFIRM
+    assert script.reply("+12025550123", "See you on 3 March at 10:30.") is None
 
 
 @pytest.mark.parametrize("name", outreach_sandbox_at.NAMING)

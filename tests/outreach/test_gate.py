@@ -18,8 +18,8 @@ import pytest
 from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.gateways.fake import Play
-from dispatchlog.systems.outreach import consents, gate, patients
-from dispatchlog.systems.outreach.inputs import PatientInput
+from dispatchlog.systems.outreach import consents, gate, patients, preferences
+from dispatchlog.systems.outreach.inputs import PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.states import Channel, Purpose
 from tests.outreach import builders
 from tests.outreach.conftest import Desk
@@ -155,6 +155,39 @@ def test_a_stop_holds_for_where_the_message_really_goes(desk: Desk) -> None:
         execute("UPDATE comm_jobs SET recipient = '+12025550177' WHERE id = %s", (job_id,))
     desk.drain()
     assert ends(desk, job_id) == ("CANCELLED", "STOPPED")
+
+
+def test_messages_that_wait_follow_the_patient_to_a_new_number(desk: Desk) -> None:
+    patient_id = builders.patient()
+    put_off = builders.job(desk.lane, patient_id)
+    desk.before_mark = lambda _: builders.says(patient_id, quiet_start=time(11), quiet_end=time(15, 30))
+    desk.drain()
+    assert ends(desk, put_off) == ("PENDING", "QUIET_HOURS")
+    mail = builders.job(desk.lane, patient_id, Channel.EMAIL)
+    desk.before_mark = lambda _: None
+    choice = PreferenceChange({"sms_number": "+12025550177", "quiet_start": "00:00", "quiet_end": "00:00"}, "staff")
+    with connected():
+        preferences.change(patient_id, choice, asker=builders.STAFF)
+        execute("UPDATE comm_jobs SET due_at = now() WHERE id = %s", (put_off,))
+    desk.drain()
+    assert sorted(desk.left) == ["+12025550177", builders.EMAIL]
+    assert {ends(desk, put_off), ends(desk, mail)} == {("SENT", None)}
+
+
+@pytest.mark.parametrize("phone", [None, "+12025550177"])
+def test_a_number_that_is_not_the_patients_any_more_gets_nothing(desk: Desk, phone: str | None) -> None:
+    patient_id = builders.patient()
+    job_id = builders.job(desk.lane, patient_id)
+    report = PatientInput(patient_id, "Jo Sample", phone=phone, timezone=builders.zone_where_it_is(12))
+
+    def move(_: Row) -> None:
+        with connected():
+            patients.put_patient(report, source="test", asker=builders.ASKER)
+
+    desk.before_mark = move
+    desk.drain()
+    assert ends(desk, job_id) == ("CANCELLED", "ADDRESS_CHANGED")
+    assert desk.left == []
 
 
 def test_the_one_text_that_confirms_a_stop_leaves_soon_or_never(desk: Desk) -> None:

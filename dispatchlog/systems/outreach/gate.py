@@ -29,8 +29,8 @@ _OVER = frozenset({"cancelled", "completed", "no_show"})
 
 
 def may_leave(row: Row) -> Refusal | None:
-    """None: it may leave now. Codes: PATIENT_INACTIVE, CHANNEL_OFF, STOPPED, NO_MARKETING_CONSENT, APPOINTMENT_OVER
-    (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
+    """None: it may leave now. Codes: PATIENT_INACTIVE, STOPPED, ADDRESS_CHANGED, CHANNEL_OFF, NO_MARKETING_CONSENT,
+    APPOINTMENT_OVER (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
 
     What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
     `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
@@ -65,6 +65,8 @@ def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: b
         return Refusal("PATIENT_INACTIVE", "the patient is not active any more")
     if is_stopped(channel, going_to):
         return Refusal("STOPPED", f"whoever has this address wants nothing more by {words}")
+    if chosen.address.value is None or address_hash(channel, chosen.address.value) != going_to:
+        return Refusal("ADDRESS_CHANGED", "the patient is not reached at this address any more")
     if not chosen.enabled.value:
         return Refusal("CHANNEL_OFF", f"{words} is turned off ({chosen.enabled.source})")
     if row["is_marketing"] and not chosen.marketing_opt_in.value:

@@ -277,20 +277,35 @@ def lock_preferences(patient_id: UUID, lock: str) -> None:
 
 
 def refresh_addresses(patient_id: UUID) -> None:
-    """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction."""
+    """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction.
+
+    Messages that wait follow the patient to the new address; at the old one somebody else may be reached. Those for whom
+    there is no other are kept by the gate.
+    """
     require_transaction()
     # Two who change different addresses of one patient take turns, so the later one sees both.
     lock_preferences(patient_id, "FOR UPDATE")
     (sealed,) = fetch_dicts(_ADDRESSES, (patient_id,))
+    was = dict(fetch_all("SELECT channel, address_hash FROM comm_addresses WHERE patient_id = %s", (patient_id,)))
     for channel in Channel:
-        address = contacts.open_text(sealed[channel], patient_id)
+        address, old = contacts.open_text(sealed[channel], patient_id), was.get(channel)
         if address is None:
             execute("DELETE FROM comm_addresses WHERE patient_id = %s AND channel = %s", (patient_id, channel))
+            continue
+        new = contacts.address_hash(channel, address)
+        if old is not None and bytes(old) == new:
             continue
         execute(
             "INSERT INTO comm_addresses (patient_id, channel, address_hash) VALUES (%s, %s, %s)"
             " ON CONFLICT (patient_id, channel) DO UPDATE SET address_hash = excluded.address_hash",
-            (patient_id, channel, contacts.address_hash(channel, address)),
+            (patient_id, channel, new),
+        )
+        # A new generation of what was claimed before, so that its bytes are made anew.
+        execute(
+            "UPDATE comm_jobs SET recipient = %s, recipient_hash = %s, generation = generation + least(claims, 1),"
+            " updated_at = clock_timestamp() WHERE patient_id = %s AND status = 'PENDING' AND channel = %s"
+            " AND first_claimed_at IS NULL",
+            (address, new, patient_id, channel),
         )
 
 
