@@ -10,13 +10,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dispatchlog.engine.database import connected, execute
+from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach import consents, contacts, inbound
 from dispatchlog.systems.outreach.inbound import Message, process_all, settle, store_messages
+from dispatchlog.systems.outreach.inbound_actions import about_appointment
+from dispatchlog.systems.outreach.inbound_context import context_of
 from dispatchlog.systems.outreach.inputs import OutreachError
-from dispatchlog.systems.outreach.states import Channel
+from dispatchlog.systems.outreach.states import Channel, Intent
 from tests.outreach import builders
 from tests.outreach.builders import PHONE, STAFF, rows
 from tests.outreach.conftest import Desk
@@ -208,6 +210,28 @@ def test_nobody_confirms_what_is_over_or_was_not_asked(desk: Desk) -> None:
         execute("UPDATE comm_appointments SET status = 'cancelled' WHERE id = %s", (appointment,))
     (row,) = hear(says("I need another day"))
     assert (row["action"], row["waits_for_person"]) == ("nothing_asked", True)
+
+
+def test_a_yes_to_another_time_confirms_nothing(desk: Desk) -> None:
+    tuesday, wednesday = (datetime.now(UTC) + timedelta(days=days) for days in (1, 2))
+    patient_id = builders.patient(organization_id=builders.organization())
+    appointment = builders.appointment(patient_id, starts_at=tuesday)
+    told = {"appointment_starts_at": tuesday.isoformat()}
+    job = builders.job(desk.lane, patient_id, appointment_id=appointment, asks="confirmation", decision=told)
+    desk.drain()
+    assert builders.read(desk.lane, job)["status"] == "SENT"
+    with connected():
+        before = context_of(Channel.SMS, PHONE).asked
+        execute("UPDATE comm_appointments SET starts_at = %s WHERE id = %s", (wednesday, appointment))
+    assert before is not None
+    (row,) = hear(says("yes, confirmed"))
+    assert (row["waits_for_person"], status_of(appointment)) == (True, "scheduled")
+    with transaction("test"):  # moved after the question was looked up
+        assert about_appointment(Intent.CONFIRM, row["id"], before, asker=builders.PATIENT) == "too_late"
+    with connected():
+        execute("UPDATE comm_appointments SET starts_at = %s WHERE id = %s", (tuesday, appointment))
+    hear(says("yes, confirmed"))
+    assert status_of(appointment) == "confirmed"
 
 
 def test_a_person_settles_a_message_once(desk: Desk) -> None:

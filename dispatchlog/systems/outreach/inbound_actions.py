@@ -81,9 +81,10 @@ def act(intent: Intent, message: Received, context: Context, *, language: str, a
 def about_appointment(intent: Intent, inbound_id: UUID, job: Mapping[str, Any], *, asker: Asker) -> str:
     """Confirm the appointment that a message asked about, or open a request for another time."""
     appointment_id = job["appointment_id"]
-    # Who reports the appointment and who answers about it take turns, and it may have begun while this one waited.
+    # Who reports the appointment and who answers about it take turns, and it may have begun, or been moved, while this one
+    # waited.
     now = appointments.locked(appointment_id)
-    if now["status"] not in appointments.AHEAD:
+    if now["status"] not in appointments.AHEAD or appointments.was_moved(job, now):
         return TOO_LATE
     if intent is Intent.RESCHEDULE:
         appointments.ask_for_another_time(appointment_id, inbound_id=inbound_id, asker=asker)

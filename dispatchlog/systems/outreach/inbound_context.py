@@ -14,6 +14,7 @@ from dispatchlog.systems.outreach.reply_parser import CONFIRMATION, Reading, rea
 from dispatchlog.systems.outreach.states import Channel
 
 # An answer may come before its question is recorded as sent: the message is on its way, or nobody knows whether it left.
+# What was asked about another time is not asked any more: a yes to Tuesday is none to Thursday.
 _ASKED = """
 WITH asked AS (
     (SELECT id FROM comm_jobs WHERE channel = %(channel)s AND recipient_hash = %(hash)s AND sent_at IS NOT NULL
@@ -24,7 +25,8 @@ WITH asked AS (
 )
 SELECT j.id, j.patient_id, j.channel, j.appointment_id, j.body, j.language, j.purpose, j.answered_at, j.asks, j.sent_at,
     a.starts_at, a.timezone, a.status AS appointment_status,
-    coalesce(a.starts_at > now() AND a.status IN ('scheduled', 'confirmed', 'reschedule_requested'), false) AS is_ahead
+    coalesce(a.starts_at > now() AND a.status IN ('scheduled', 'confirmed', 'reschedule_requested')
+        AND a.starts_at = coalesce((j.decision ->> 'appointment_starts_at')::timestamptz, a.starts_at), false) AS is_ahead
 FROM asked JOIN comm_jobs j USING (id) LEFT JOIN comm_appointments a ON a.id = j.appointment_id
 ORDER BY coalesce(j.sent_at, j.sending_at) DESC, j.id DESC
 """
