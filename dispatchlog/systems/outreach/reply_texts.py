@@ -70,7 +70,7 @@ LEFT JOIN comm_organizations o ON o.id = coalesce(p.organization_id, v.organizat
 """
 
 
-def answer(  # noqa: PLR0913  (what a message needs)
+def answer(
     intent: Intent,
     channel: Channel,
     address: str,
