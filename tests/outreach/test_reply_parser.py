@@ -111,7 +111,7 @@ def test_a_number_means_what_the_text_says(offered: str, menu: dict[str, Intent]
     assert menu_of(offered) == menu
 
 
-@pytest.mark.parametrize("digit", ["1", "١", "१", "１", "1️⃣"])
+@pytest.mark.parametrize("digit", ["1", "\u0661", "\u0967", "\uff11", "1\ufe0f\u20e3"])
 def test_digits_of_every_script_are_digits(digit: str) -> None:
     assert outcome(digit, "confirmation") is Intent.CONFIRM
     assert outcome(digit, "") is Intent.OTHER

@@ -1,4 +1,4 @@
-"""Our own short answers to a patient's STOP, START and HELP. Owns their words and how they enter the lane; decides nothing."""
+"""Our own short answers to a patient's STOP, START and HELP. Owns their words and their way into the lane."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def answer(
     asker: Asker,
     trace_id: str,
 ) -> UUID | None:
-    """Queue the answer, at most one for each incoming message; None where the channel is not set up, or it is there already.
+    """Queue the answer, at most one for each incoming message; None where the channel is not set up, or it is there.
 
     In the caller's transaction. That of a STOP is marked so that the gate lets this one pass.
     """
