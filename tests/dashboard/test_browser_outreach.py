@@ -1,4 +1,4 @@
-"""Pages about messages to patients in a real Chromium: staff's in every theme and width, and a patient's own, end to end."""
+"""Pages about messages to patients in a real Chromium: staff's in each theme and width; a patient's own, end to end."""
 
 from __future__ import annotations
 
