@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import current_app, request, url_for
 
 from dashboard.access import AUDIT, MANAGE, OUTREACH, OVERSEE, READ, TICKETS, may
+from dashboard.comm_inbox_queries import number_of_wishes, number_waiting
 from dashboard.doubt_queries import number_in_doubt
 from dashboard.ticket_numbers import number_unread
 
@@ -72,7 +73,10 @@ WORK = (
 # Messages to patients.
 PATIENTS: tuple[Entry, ...] = (
     Entry("comm_patients.every_patient", "Patients", "person", OUTREACH, key="v", also=("comm_patient_preferences",)),
+    Entry("comm_inbox.show", "Inbox", "mail", OUTREACH, count=number_waiting, key="z"),
+    Entry("comm_requests.show", "Reschedule requests", "retry", OUTREACH, count=number_of_wishes),
     Entry("comm_failed.show", "Failed messages", "alert", OUTREACH, key="x"),
+    Entry("comm_templates.every_template", "Templates", "edit", OUTREACH, also=("comm_template_editor",)),
     Entry("comm_preferences.show", "Preferences", "clock", OUTREACH),
 )
 OFFICE: tuple[Entry, ...] = (

@@ -11,9 +11,13 @@ from dashboard import (
     bulk,
     code_page,
     comm_failed,
+    comm_inbox,
     comm_patient_preferences,
     comm_patients,
     comm_preferences,
+    comm_template_editor,
+    comm_templates,
+    comm_requests,
     courier_actions,
     courier_analytics,
     courier_order,
@@ -67,6 +71,8 @@ def register_pages(app: Flask) -> None:
     modules += [tickets, ticket_new, prescription_form]
     modules += [ticket, ticket_overview]
     modules += [comm_patients, comm_patient_preferences, comm_failed, comm_preferences]
+    modules += [comm_templates, comm_template_editor]
+    modules += [comm_inbox, comm_requests]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

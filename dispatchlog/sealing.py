@@ -7,6 +7,7 @@ database, or a secret moved to another row, is of no use.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -43,6 +44,7 @@ def unseal(sealed: bytes, *, purpose: str, owner: str, secret_key: str) -> str:
         raise CannotUnsealError("a stored secret cannot be read: the application's secret key has changed") from error
 
 
+@lru_cache(maxsize=64)
 def derive_key(secret_key: str, purpose: str) -> bytes:
     """A key of 32 bytes for one purpose, from the application's secret key."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"dispatchlog {purpose}".encode()).derive(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -56,10 +58,10 @@ def report_core_event(event: object = None, tries: object = 0) -> None:
     """Something happened in the core platform: `send(sealed_event(event, source="your-service"))`."""
 
     def store() -> None:
-        _, source, opened = _opened(event, purpose=_EVENT)
-        document = reports.read(CoreEventDocument, opened).model_dump(mode="json", exclude_none=True)
-        asker = Asker(f"service:{source}")
-        core_events.take(document, source=source, asker=asker, trace_id=new_trace_id())
+        report = _opened(event, purpose=_EVENT)
+        document = reports.read(CoreEventDocument, report.said).model_dump(mode="json", exclude_none=True)
+        asker = Asker(f"service:{report.source}")
+        core_events.take(document, source=report.source, asker=asker, trace_id=new_trace_id())
 
     _reception.take(report_core_event, store, event, tries)
 
@@ -69,9 +71,16 @@ def schedule_communication(request: object = None, tries: object = 0) -> None:
     """A message is wanted: `send(sealed_request(request, source="your-service", key=...))`."""
 
     def store() -> None:
-        key, source, opened = _opened(request, purpose=_REQUEST)
-        wanted = reports.read(ScheduleDocument, opened).to_input(f"{source}:{key}")
-        scheduling.schedule(wanted, asker=Asker(f"service:{source}"), trace_id=new_trace_id())
+        report = _opened(request, purpose=_REQUEST)
+        wanted = reports.read(ScheduleDocument, report.said).to_input(f"{report.source}:{report.id}")
+        asker = Asker(f"service:{report.source}")
+        try:
+            scheduling.schedule(wanted, asker=asker, trace_id=new_trace_id())
+        except OutreachError as error:
+            if error.code != "SEND_AT_PAST" or wanted.send_at is None or wanted.send_at < report.sealed_at:
+                raise
+            # It was asked for in time and is read late: now, unless it is of no use any more.
+            scheduling.schedule(replace(wanted, send_at=None), asker=asker, trace_id=new_trace_id())
 
     _reception.take(schedule_communication, store, request, tries)
 
@@ -88,17 +97,26 @@ def outreach_inbound(_name: object = "") -> None:
     waking.take_up(waking.INBOUND, inbound.process_all)
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What a sealed report is known by, who sealed it and when, and what it says."""
+
+    id: str
+    source: str
+    sealed_at: datetime
+    said: object
+
+
 def _sealed(said: Mapping[str, Any], *, source: str, report_id: str, purpose: str) -> dict[str, str]:
-    report = {"source": reports.source_of(source), "said": dict(said)}
+    report = {"source": reports.source_of(source), "at": datetime.now(UTC).isoformat(), "said": dict(said)}
     return {"id": report_id, "sealed": reports.sealed(report, owner=report_id, purpose=purpose)}
 
 
-def _opened(said: object, *, purpose: str) -> tuple[str, str, object]:
-    """A report's id, who reports it, and what it says."""
+def _opened(said: object, *, purpose: str) -> _Report:
     message, sealed = reports.sealed_part(said)
     report_id = _id(str(message.get("id", "")))
     report = reports.opened(sealed, owner=report_id, purpose=purpose)
-    return report_id, report["source"], report["said"]
+    return _Report(report_id, report["source"], datetime.fromisoformat(report["at"]), report["said"])
 
 
 def _id(value: str) -> str:

@@ -93,8 +93,9 @@ ASSIGNS_STATUS = re.compile(r"(?<![\w.])status\s*=")
 
 
 def sql_writes_status(text: str) -> bool:
-    # An order's status is the upstream service's word and a ticket's is its parties', not a dispatch's.
-    return not any(other in text for other in ("orders_table", "healthcare_tickets")) and any(
+    # An order's or appointment's status is the upstream service's word and a ticket's is its parties', not a dispatch's.
+    others = ("orders_table", "healthcare_tickets", "comm_appointments", "comm_reschedule_requests")
+    return not any(other in text for other in others) and any(
         ASSIGNS_STATUS.search(found["clause"]) for found in SET_CLAUSE.finditer(text)
     )
 

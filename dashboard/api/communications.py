@@ -33,6 +33,7 @@ from dashboard.api.comm_parts import (
 )
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
+from dashboard.together import Together
 from dispatchlog.comm_documents import (
     CoreEventDocument,
     PreferenceDocument,
@@ -52,11 +53,13 @@ from dispatchlog.systems.outreach import (
     scheduling,
     templates,
 )
-from dispatchlog.systems.outreach.inputs import Asker
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.scheduling import Asked
 from dispatchlog.systems.outreach.states import AuditAction
 from dispatchlog.tracing import current_trace_id
 
 KEY_HEADER = "Idempotency-Key"
+_TOGETHER = Together(scheduling.schedule_many)
 CONTACT_SCOPE = "comm:contact"
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -75,12 +78,13 @@ def _on_one_connection(view: View) -> View:
     return run  # type: ignore[return-value]
 
 
-@_on_one_connection
 def schedule(call: Call) -> ScheduledAnswer:
     """Decide and store; the same key again gives the same answer."""
     document: ScheduleDocument = call.document
     wanted = document.to_input(_request_key())
-    scheduled = scheduling.schedule(wanted, asker=_asker(call), trace_id=current_trace_id())
+    scheduled = _TOGETHER.ask(Asked(wanted, _asker(call), current_trace_id()))
+    if isinstance(scheduled, OutreachError):
+        raise scheduled
     if scheduled.refused:
         refused = scheduled.decision["refused"]["words"]
         present = {"job_id": str(scheduled.job_id), "decision": dict(scheduled.decision)}

@@ -180,3 +180,10 @@ def fetch_dicts(sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[d
     cursor = execute(sql, params)
     names = [column.name for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def insert_many(sql: str, values: Sequence[Sequence[Any]], *, fetch: bool = False) -> list[tuple[Any, ...]]:
+    """Insert rows in statements of up to a thousand; `sql` has `VALUES %s`. What it returns comes back with `fetch`."""
+    with database.connection().cursor() as cursor:
+        found = psycopg2.extras.execute_values(cursor, sql, values, page_size=1000, fetch=fetch)
+    return found or []

@@ -24,9 +24,7 @@ def sign(secrets: Sequence[str], body: bytes, *, at: int) -> str:
     return ",".join([f"t={at}", *(f"v1={_signature(secret, body, at)}" for secret in secrets)])
 
 
-def check(
-    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: float, header: str = HEADER
-) -> None:
+def check(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: float, header: str = HEADER) -> None:
     """Return if one of the secrets signed this body just now; others sign in the same way under another `header`.
 
     Raises:

@@ -58,7 +58,8 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a patient answers: to a message at the number `to` ("*": any) that asks for `asks` ("": whatever it says)."""
+    """What a patient answers, "" for nothing: to a message at the number `to` ("*": any) that asks for `asks` ("": whatever
+    it says)."""
 
     answer: str
     to: str = "*"
@@ -108,6 +109,7 @@ class Script:
             return self._scenarios.get(address, self._usual)
 
     def reply(self, to: str, text: str) -> Rule | None:
-        """What the patient answers to this: the first rule that fits; None: nothing."""
+        """What the patient answers to this, by the first rule that fits; None: nothing."""
         with self._lock:
-            return next((rule for rule in self._rules if rule.fits(to, text)), None)
+            rule = next((rule for rule in self._rules if rule.fits(to, text)), None)
+        return rule if rule is not None and rule.answer else None

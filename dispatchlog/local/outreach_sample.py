@@ -5,7 +5,7 @@ Nobody is meant: everybody is a "Sample", at addresses reserved for examples and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -33,18 +33,18 @@ _ZONES = (
 
 @dataclass(frozen=True, slots=True)
 class SamplePatient:
-    """A patient; what they answer to a text, "" for nothing, stands in the sandbox's script. `is_asleep`: it is night there."""
+    """A patient, and what they answer to a text ("": nothing). `is_asleep`: it is night where they are.
+
+    Without a `test` whose result is ready there is an appointment in three days.
+    """
 
     key: str
     name: str
     number: str
     language: str = "en"
     is_asleep: bool = False
-    answers: str = ""
-    event: str = "appointment.scheduled"
-    data: dict[str, Any] = field(default_factory=dict)
-    whatsapp: bool = False
-    no_email: bool = False
+    answer: str = ""
+    test: str = ""
 
     @property
     def patient_id(self) -> UUID:
@@ -55,26 +55,26 @@ class SamplePatient:
         return uuid5(_OURS, f"outreach-appointment-{self.key}")
 
     @property
-    def email(self) -> str | None:
-        return None if self.no_email else f"{self.key}@example.org"
+    def email(self) -> str:
+        return f"{self.key}@example.org"
 
 
+NOBODY_THERE = SamplePatient("sample.zulu", "Sample Zulu", "+12025550109", test="blood count")
 PATIENTS = (
-    SamplePatient("sample.romeo", "Sample Romeo", "+12025550101", answers="YES"),
-    SamplePatient("sample.sierra", "Sample Sierra", "+12025550102", language="es", answers="Sí, gracias"),
-    SamplePatient("sample.tango", "Sample Tango", "+12025550103", answers="Can I come another day?"),
-    SamplePatient("sample.uniform", "Sample Uniform", "+12025550104", answers="STOP"),
+    SamplePatient("sample.romeo", "Sample Romeo", "+12025550101", answer="YES"),
+    SamplePatient("sample.sierra", "Sample Sierra", "+12025550102", language="es", answer="Sí, gracias"),
+    SamplePatient("sample.tango", "Sample Tango", "+12025550103", answer="Can I come another day?"),
+    SamplePatient("sample.uniform", "Sample Uniform", "+12025550104", answer="STOP"),
     SamplePatient("sample.victor", "Sample Victor", "+12025550105", is_asleep=True),
-    SamplePatient(
-        "sample.whiskey",
-        "Sample Whiskey",
-        "+12025550106",
-        event="lab.results_ready",
-        data={"test": "HbA1c", "result": "6.1 %"},
-    ),
-    SamplePatient("sample.xray", "Sample X-ray", "+12025550107", answers="what is this about?", event="lab.results_ready"),
-    SamplePatient("sample.yankee", "Sample Yankee", "+12025550108", language="fr", answers="ok c'est bon"),
+    SamplePatient("sample.whiskey", "Sample Whiskey", "+12025550106", test="HbA1c"),
+    SamplePatient("sample.xray", "Sample X-ray", "+12025550107", test="lipids", answer="what is this about?"),
+    SamplePatient("sample.yankee", "Sample Yankee", "+12025550108", language="fr", answer="ok c'est bon"),
+    NOBODY_THERE,
 )
+
+
+# One number is out of service.
+NUMBERS = {NOBODY_THERE.number: {"ends": "failed", "code": 30005}}
 
 
 def zone_of(patient: SamplePatient, now: datetime) -> str:
@@ -100,7 +100,7 @@ def patient_report(patient: SamplePatient, now: datetime) -> dict[str, Any]:
         "timezone": zone_of(patient, now),
         "language": patient.language,
         "country": "US",
-        **({"email": patient.email} if patient.email else {}),
+        "email": patient.email,
     }
 
 
@@ -115,3 +115,10 @@ def appointment_report(patient: SamplePatient, now: datetime) -> dict[str, Any]:
         "timezone": zone_of(patient, now),
         "place": "Room 2",
     }
+
+
+def event_of(patient: SamplePatient, now: datetime) -> tuple[str, dict[str, Any]]:
+    """What happens to the patient: the event's kind, and what it says."""
+    if patient.test:
+        return "lab.results_ready", {"patient_id": str(patient.patient_id), "variables": {"test_name": patient.test}}
+    return "appointment.scheduled", appointment_report(patient, now)

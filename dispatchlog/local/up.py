@@ -167,6 +167,7 @@ def _first_steps(settings: Settings) -> tuple[str | None, list[str]]:
             only_ours = fetch_one(ours, ([pharmacy.code for pharmacy in PHARMACIES],))[0]
             has_tickets = fetch_one("SELECT EXISTS (SELECT FROM ticket_changes)")[0]
             samples += ["tickets"] if only_ours and not has_tickets else []
+            samples += [] if fetch_one("SELECT EXISTS (SELECT FROM patients)")[0] else ["patients"]
         return password, samples
     finally:
         database.close_all()
@@ -204,6 +205,8 @@ def _stages(
         processes.append(Child("pharmacies", [*python, "dispatchlog.local.pharmacy_demonstration"], once=True))
     if "tickets" in samples:
         processes.append(Child("tickets", [*python, "dispatchlog.local.ticket_demonstration"], once=True))
+    if "patients" in samples:
+        processes.append(Child("patients", [*python, "dispatchlog.local.outreach_demonstration"], once=True))
     return [outside, processes]
 
 

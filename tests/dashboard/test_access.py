@@ -32,6 +32,7 @@ OVERSEEING = ("viewer", "support", "auditor", "admin")
 EMERGENCY = ("support", "admin")
 READING_MESSAGES = ("viewer", "support", "auditor", "admin")
 REACHING = ("support", "admin")
+WRITING_TEMPLATES = ("admin",)
 
 # Endpoint -> who may use it; "" is a visitor who is not signed in.
 MATRIX: dict[str, tuple[str, ...]] = {
@@ -189,12 +190,26 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "comm_patients.end_links": REACHING,
     "comm_patient_preferences.ask": REACHING,
     "comm_patient_preferences.change": REACHING,
+    "comm_inbox.show": READING_MESSAGES,
+    "comm_inbox.settle": REACHING,
+    "comm_requests.show": READING_MESSAGES,
+    "comm_requests.close": REACHING,
     "comm_failed.show": READING_MESSAGES,
     "comm_failed.retry": REACHING,
     "comm_failed.send_otherwise": REACHING,
     "comm_failed.cancel": REACHING,
     "comm_preferences.show": READING_MESSAGES,
     "comm_preferences.change": REACHING,
+    "comm_templates.every_template": READING_MESSAGES,
+    "comm_templates.show": READING_MESSAGES,
+    "comm_templates.compare": READING_MESSAGES,
+    "comm_templates.restore": WRITING_TEMPLATES,
+    "comm_templates.set_active": WRITING_TEMPLATES,
+    "comm_templates.test": WRITING_TEMPLATES,
+    "comm_template_editor.new": WRITING_TEMPLATES,
+    "comm_template_editor.create": WRITING_TEMPLATES,
+    "comm_template_editor.edit": WRITING_TEMPLATES,
+    "comm_template_editor.write": WRITING_TEMPLATES,
     "mailbox.every_mail": ACTING,
     "mailbox.one_mail": ACTING,
     "mailbox.mail_html": ACTING,
@@ -207,6 +222,7 @@ VALUES = {
     "order_id": uuid4(),
     "ticket_id": uuid4(),
     "patient_id": uuid4(),
+    "template_id": uuid4(),
     "job_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),

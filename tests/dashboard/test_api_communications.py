@@ -197,7 +197,9 @@ def test_what_may_not_be_sent_is_kept_with_the_reason(api: Api) -> None:
 
 def test_marketing_needs_a_yes_and_urgent_needs_no_hour(api: Api) -> None:
     patient = new_patient(timezone="America/New_York")
-    assert api.error(schedule(api, wanted(patient, purpose="campaign_education")))[:2] == (422, "NO_CHANNEL")
+    assert api.error(schedule(api, wanted(patient, purpose="campaign_education", variables={"message": "Tips"})))[
+        :2
+    ] == (422, "NO_CHANNEL")
     night = (datetime.now(UTC) + timedelta(days=2)).replace(hour=8, minute=0, second=0, microsecond=0)  # 3 or 4 a.m.
     care = schedule(api, wanted(patient, send_at=night.isoformat())).get_json()
     urgent = schedule(api, wanted(patient, purpose="urgent", send_at=night.isoformat(), is_urgent=True)).get_json()

@@ -18,6 +18,7 @@ from dispatchlog.gateways.sendgrid import SendGridGateway
 from dispatchlog.gateways.twilio import TwilioGateway
 from dispatchlog.gateways.whatsapp_cloud import WhatsAppCloudGateway
 from dispatchlog.local import outreach_sandbox_at
+from dispatchlog.local.outreach_sample import PATIENTS
 from dispatchlog.local.outreach_sandbox_at import OutreachSandboxAt, is_wanted, usual_script
 from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach.reply_parser import read_reply
@@ -75,9 +76,12 @@ def test_it_is_where_it_was_and_its_key_signs_what_the_settings_verify(tmp_path:
     assert provider_signatures.verify_sendgrid(public, "1", b"[]", signed)
 
 
-def test_the_usual_script_confirms_wherever_a_standard_text_asks_in_its_language() -> None:
+def test_by_the_usual_script_the_sample_s_patients_answer_and_others_confirm_in_their_language() -> None:
     script = Script()
     script.load(usual_script())
+    for patient in PATIENTS:
+        said = script.reply(patient.number, "Sample Clinic: 3 March 10:30. Reply 1 to confirm.")
+        assert (said.answer if said else "") == patient.answer
     for language, words in SENTENCES.items():
         rule = script.reply("+12025550123", f"Sample Clinic: 3 March 10:30.\n{words.answer}\nSTOP")
         assert rule is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -176,7 +178,9 @@ def test_care_is_told_with_declared_variables_alone_and_a_bill_is_only_noted() -
     with pytest.raises(OutreachError) as refused:
         take("lab.results_ready", {"patient_id": str(patient), "variables": {"result": "6.1"}}, event_id="lab")
     assert (refused.value.code, refused.value.field) == ("UNKNOWN_VARIABLE", "data.variables.result")
-    assert take("lab.results_ready", {"patient_id": str(patient)}, event_id="lab")["taken"], "no taking of what was refused"
+    assert take("lab.results_ready", {"patient_id": str(patient)}, event_id="lab")["taken"], (
+        "no taking of what was refused"
+    )
     assert jobs() == [("rx_refill", "PENDING"), ("lab_ready", "PENDING")]
     for kind in ("lab.results_ready", "billing.statement_ready"):
         with pytest.raises(OutreachError) as refused:
@@ -229,6 +233,37 @@ def test_events_at_once_about_one_appointment_leave_messages_about_its_newest_ti
         ("appt_confirm", days[-1]),
         ("appt_reminder", days[-1]),
     ]
+
+
+def test_events_of_an_appointment_end_the_same_in_whatever_order_they_come() -> None:
+    patient, day = builders.patient(), SOON + timedelta(days=1)
+    told = [
+        ("appointment.scheduled", {}, 1),
+        ("appointment.updated", {"starts_at": (SOON + timedelta(days=9)).isoformat()}, 2),
+        ("appointment.cancelled", None, 3),
+        ("appointment.scheduled", {"starts_at": day.isoformat(), "place": "Room 7"}, 4),
+    ]
+    for order in itertools.permutations(told):
+        visit, waiting = uuid4(), deque(order)
+        while waiting:
+            kind, changes, minutes = waiting.popleft()
+            said = {"id": str(visit)} if changes is None else appointment(patient, visit, **changes)
+            try:
+                take(kind, said, minutes=minutes)
+            except OutreachError as error:
+                if error.code != "APPOINTMENT_NOT_FOUND":
+                    raise
+                waiting.append((kind, changes, minutes))  # its actor puts it back for later
+        (row,) = builders.rows("SELECT status, place, starts_at FROM comm_appointments WHERE id = %s", visit)
+        assert row == {"status": "scheduled", "place": "Room 7", "starts_at": day}
+        open_jobs = builders.rows(
+            "SELECT purpose, expires_at FROM comm_jobs WHERE appointment_id = %s AND status = 'PENDING' ORDER BY seq",
+            visit,
+        )
+        assert [(job["purpose"], job["expires_at"]) for job in open_jobs] == [
+            ("appt_confirm", day),
+            ("appt_reminder", day),
+        ], order
 
 
 def test_another_content_under_a_known_event_is_refused_and_another_services_event_is_another() -> None:

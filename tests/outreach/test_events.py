@@ -204,7 +204,7 @@ def test_the_same_opt_out_applied_by_many_at_once_is_kept_once(desk: Desk) -> No
     store(*[tell("failed", message, code="21610") for message in messages])
     store(*[tell("delivered", message) for message in messages])
     with ThreadPoolExecutor(6) as pool:
-        applied = sum(pool.map(lambda _: event_applying.apply_open(limit=500), range(6)))
+        applied = sum(pool.map(lambda _: events.apply_all(), range(6)))
     assert applied == 8
     assert stops() == [("sms", "carrier")]
     assert len(builders.rows("SELECT * FROM comm_consents")) == 1

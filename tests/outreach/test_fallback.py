@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from dispatchlog.engine import operator
-from dispatchlog.engine.database import transaction
+from dispatchlog.engine.database import execute, transaction
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach import consents
@@ -156,6 +156,39 @@ def test_a_provider_that_says_opted_out_makes_a_stop(desk: Desk) -> None:
     (evidence,) = builders.rows("SELECT * FROM comm_consents WHERE NOT given AND purpose_class = 'all'")
     assert (evidence["source"], evidence["evidence"]["job"]) == ("carrier", str(job_id))
     assert ask(row["patient_id"]).channel is EMAIL
+
+
+def test_a_provider_that_takes_no_marketing_for_somebody_ends_that_alone(desk: Desk) -> None:
+    text(EMAIL, Purpose.CAMPAIGN_EDUCATION)
+    patient_id = awake()
+    builders.says(patient_id, marketing_opt_in_email=True)
+    desk.gateways["email-smtp"].script(Play(Outcome.PERMANENT, code="OPTED_OUT_MARKETING"))
+    ask(patient_id, purpose=Purpose.CAMPAIGN_EDUCATION)
+    desk.drain()
+    assert follow_up() == 0
+    assert ask(patient_id, purpose=Purpose.CAMPAIGN_EDUCATION).refused == "NO_CHANNEL"
+    assert ask(patient_id, preferred_channel=EMAIL).channel is EMAIL
+
+
+def test_an_answer_to_what_a_patient_wrote_belongs_to_that_channel(desk: Desk) -> None:
+    desk.gateways["sms-twilio"].script(Outcome.PERMANENT)
+    job_id = builders.job(desk.lane, awake(), SMS, decision={"reply_to": "it"})
+    desk.drain()
+    assert read(desk, job_id)["status"] == "FAILED"
+    assert follow_up() == 0
+    assert after(job_id) == []
+
+
+def test_what_one_job_holds_does_not_keep_the_others(desk: Desk) -> None:
+    wrong, right = failed(desk), failed(desk)
+    with transaction("test"):
+        execute(
+            "UPDATE patients SET name_sealed = 'x' WHERE id = (SELECT patient_id FROM comm_jobs WHERE id = %s)",
+            (wrong,),
+        )
+    assert follow_up() == 1
+    assert (len(after(wrong)), len(after(right))) == (0, 1)
+    assert read(desk, wrong)["status"] == "FAILED"
 
 
 def test_two_clocks_at_once_decide_about_each_job_once(desk: Desk) -> None:

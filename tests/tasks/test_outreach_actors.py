@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+import time_machine
 
 from dispatchlog.broker import get_broker, get_waker
 from dispatchlog.engine.database import configure, connected, database, fetch_all
@@ -91,6 +92,22 @@ def test_events_and_requests_are_taken_in_any_order_each_once_and_refused_ones_n
     assert "data.phone" in told
     for word in ("Amina", "amina", "blood count"):
         assert word not in told
+
+
+def test_what_was_asked_for_in_time_and_is_read_late_goes_out_and_what_was_asked_for_too_late_does_not(
+    app: Settings,
+) -> None:
+    patient, now = str(uuid4()), datetime.now(UTC)
+    person = {"id": patient, "name": "Amina Rivers", "email": "amina@example.com"}
+    report_core_event(sealed_event(event("patient.updated", person), source="clinic"))
+    wish = {"patient_id": patient, "purpose": "lab_ready", "send_at": (now - timedelta(hours=1)).isoformat()}
+    with time_machine.travel(now - timedelta(hours=2)):
+        in_time = sealed_request(wish, source="clinic", key="in-time")
+    schedule_communication(sealed_request(wish, source="clinic", key="too-late"))
+    assert messages() == []
+    for _ in range(2):
+        schedule_communication(in_time)
+    assert messages() == [("lab_ready", 1)]
 
 
 def test_whoever_has_the_broker_reads_no_person_and_cannot_change_the_source(app: Settings) -> None:

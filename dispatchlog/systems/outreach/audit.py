@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import execute, fetch_dicts, require_transaction
+from dispatchlog.engine.database import fetch_dicts, insert_many, require_transaction
 from dispatchlog.systems.outreach.inputs import Asker
 from dispatchlog.systems.outreach.states import AuditAction
 
@@ -20,10 +20,13 @@ def note(action: AuditAction, patient_id: UUID | None, asker: Asker, details: Ma
     Raises:
         NotInTransaction: outside a transaction.
     """
+    note_many([(action, patient_id, asker, details)])
+
+
+def note_many(lines: Iterable[tuple[AuditAction, UUID | None, Asker, Mapping[str, Any]]]) -> None:
+    """The same for many lines, in one statement."""
     require_transaction()
-    execute(
-        "INSERT INTO comm_audit_log (patient_id, user_id, action, actor, details, ip_address, user_agent)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+    values = [
         (
             patient_id,
             asker.user_id,
@@ -32,8 +35,14 @@ def note(action: AuditAction, patient_id: UUID | None, asker: Asker, details: Ma
             json.dumps(dict(details), default=str),
             asker.ip_address,
             asker.user_agent[:_LONGEST_AGENT] if asker.user_agent else None,
-        ),
-    )
+        )
+        for action, patient_id, asker, details in lines
+    ]
+    if values:
+        insert_many(
+            "INSERT INTO comm_audit_log (patient_id, user_id, action, actor, details, ip_address, user_agent) VALUES %s",
+            values,
+        )
 
 
 def history(patient_id: UUID, *, limit: int = 200) -> list[dict[str, Any]]:

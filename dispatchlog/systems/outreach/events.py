@@ -7,7 +7,6 @@ How it is applied stands in `event_applying`, what comes of it in `hearing`.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +20,6 @@ from dispatchlog.systems.outreach.states import Heard
 
 # Provider, event key, source, trace id, its message id, our job's id, its word, the status, the code, when, and the body.
 EventRow = tuple[Any, ...]
-
-_asked, _busy = threading.Event(), threading.Lock()
 
 # One statement in autocommit: what is answered with yes is on the disk. The same event twice in one webhook counts once.
 _STORE = """
@@ -86,21 +83,11 @@ def key_of(row: EventRow) -> tuple[str, ...]:
 def apply_all(*, limit: int = 500) -> int:
     """Apply what is stored: what was heard is a set of instants, so any order of arrival gives the same end; how many.
 
-    `limit` are read at a time, until nothing is left: by one thread of a process, which looks once more if it was asked to
-    meanwhile, so that the others may go on (0). A message that the provider tells of is proved SENT. An opt-out code
+    `limit` are read at a time, until nothing is left. A message that the provider tells of is proved SENT. An opt-out code
     is a stop. What matches no job is kept as UNMATCHED and matched as soon as the job's message id is known. What cannot be
     applied is logged as OUTREACH_EVENT_NOT_APPLIED, stays open and holds up nothing else. Safe in many processes at once.
     """
-    applied = 0
-    _asked.set()
-    while _asked.is_set() and _busy.acquire(blocking=False):
-        try:
-            _asked.clear()
-            waking.taken_up(waking.EVENTS)
-            applied += event_applying.apply_open(limit=limit) + event_applying.match_what_is_known_now()
-        finally:
-            _busy.release()
-    return applied
+    return event_applying.apply_open(limit=limit) + event_applying.match_what_is_known_now()
 
 
 def _write_here(rows: Sequence[EventRow]) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from dispatchlog.engine import ledger
+from dispatchlog.engine import ledger, operator
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents
@@ -23,8 +25,9 @@ log = structlog.get_logger(__name__)
 
 ASKER = Asker("service:fallback")
 AT_ONCE = 200
-# What a gateway says where the provider will not bring anything to this address, since its owner told the provider so.
+# What a gateway says where the provider brings nothing, or no marketing, to this address: its owner told the provider so.
 OPTED_OUT = "OPTED_OUT"
+OPTED_OUT_MARKETING = "OPTED_OUT_MARKETING"
 
 # Whoever has the row's lock decides; another one at the same moment passes it over and finds it decided afterwards.
 _NEXT = """
@@ -44,10 +47,9 @@ WITH RECURSIVE tried AS (SELECT id, channel, fallback_of FROM comm_jobs WHERE id
     UNION SELECT j.id, j.channel, j.fallback_of FROM comm_jobs j JOIN tried t ON j.id = t.fallback_of)
 SELECT DISTINCT channel FROM tried
 """
-_WITHDRAWN = """
-UPDATE comm_jobs SET status = 'CANCELLED', updated_at = clock_timestamp()
-WHERE id = %s AND status = 'FAILED' AND NOT in_doubt
-"""
+
+_OF_ONE = "SELECT * FROM comm_jobs WHERE id = %s FOR UPDATE"
+_IN_ITS_PLACE = "SELECT FROM comm_jobs WHERE fallback_of = %s AND status <> 'CANCELLED' LIMIT 1"
 
 
 class _NoOtherChannelError(Exception):
@@ -64,6 +66,34 @@ def follow_up() -> int:
             break
         made += decided
     return made + sum(_follow_up_waiting(name) for name in _routes_that_do_not_work())
+
+
+def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
+    """The same on a person's word, whatever was decided before: a new job by another channel, linked to this one.
+
+    Raises:
+        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, or where the patient
+            did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
+            used; and those of `schedule`. Nothing is changed then.
+    """
+    with transaction(asker.actor, reason):
+        found = fetch_dicts(_OF_ONE, (job_id,))
+        if not found:
+            raise OutreachError(f"there is no message {job_id}", code="JOB_NOT_FOUND", field="job_id")
+        row = found[0]
+        if row["in_doubt"] or not (row["status"] == "FAILED" or row["bounced_at"] is not None):
+            raise OutreachError("it may have arrived, so it is not sent a second time", code="NOT_FAILED")
+        if not _is_followed(row):
+            raise OutreachError("such a message is not sent by another channel", code="NO_FALLBACK")
+        if fetch_all(_IN_ITS_PLACE, (job_id,)):
+            raise OutreachError("another message went in its place already", code="ALREADY_SENT_OTHERWISE")
+        made = schedule(replace(_request(row), request_key=""), asker=asker, trace_id=row["trace_id"])
+        if made.refused:
+            raise OutreachError(made.decision["refused"]["words"], code=made.refused)
+        execute(_DECIDED, (job_id,))
+        if row["status"] == "FAILED":
+            operator.cancel(comm_job_lane(), [job_id], actor=asker.actor, reason=f"{_sent_by(made)}: {reason}")
+    return made
 
 
 def _follow_up_waiting(route: str) -> int:
@@ -102,15 +132,16 @@ def _decide_next(sql: str, params: tuple[Any, ...]) -> bool | None:
             return None
         row = found[0]
         execute(_DECIDED, (row["id"],))
-        if row["last_error_code"] == OPTED_OUT:
+        if row["last_error_code"] in (OPTED_OUT, OPTED_OUT_MARKETING):
             _note_opt_out(row)
         return _is_followed(row) and _send_otherwise(row)
 
 
 def _is_followed(row: Row) -> bool:
-    """Marketing is not worth a second try, and whoever did something with a message has it."""
-    heard = ("answered_at", "replied_at", "clicked_at", "opened_at")
-    return not row["is_marketing"] and not any(row[name] is not None for name in heard)
+    """Marketing is not worth a second try, an answer belongs where the patient wrote, and whoever did something with a
+    message has it."""
+    heard = any(row[name] is not None for name in ("answered_at", "replied_at", "clicked_at", "opened_at"))
+    return not (row["is_marketing"] or "reply_to" in row["decision"] or heard)
 
 
 def _send_otherwise(row: Row) -> bool:
@@ -122,11 +153,14 @@ def _send_otherwise(row: Row) -> bool:
             if made.refused:
                 raise _NoOtherChannelError
             if row["status"] == "FAILED":
-                with transaction(ASKER.actor, _sent_by(made)):
-                    execute(_WITHDRAWN, (row["id"],))
-    except (_NoOtherChannelError, OutreachError) as error:
-        code = error.code if isinstance(error, OutreachError) else "NO_CHANNEL"
+                operator.cancel(comm_job_lane(), [row["id"]], actor=ASKER.actor, reason=_sent_by(made))
+    except (_NoOtherChannelError, DispatchlogError) as error:
+        code = error.code if isinstance(error, DispatchlogError) else "NO_CHANNEL"
         log.info("NO_FALLBACK", dispatch_id=str(row["id"]), code=code)
+        return False
+    except (ValueError, TypeError, LookupError):
+        # What one row holds must not keep all that come after it.
+        log.exception("FALLBACK_DEFECT", dispatch_id=str(row["id"]))
         return False
     return True
 
@@ -166,45 +200,10 @@ def _tried(job_id: UUID) -> frozenset[Channel]:
 def _note_opt_out(row: Row) -> None:
     """The provider's own word is law: a stop like any other, which also keeps what waits."""
     evidence: Mapping[str, Any] = {"job": str(row["id"]), "code": row["last_error_code"], "provider": row["provider"]}
-    channel = Channel(row["channel"])
-    consents.stop(
-        channel,
-        row["recipient"],
-        source="carrier",
-        asker=ASKER,
-        patient_id=row["patient_id"],
-        evidence=evidence,
-    )
-
-
-_OF_ONE = "SELECT * FROM comm_jobs WHERE id = %s FOR UPDATE"
-_IN_ITS_PLACE = "SELECT FROM comm_jobs WHERE fallback_of = %s AND status <> 'CANCELLED' LIMIT 1"
-
-
-def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
-    """The same on a person's word, whatever was decided before: a new job by another channel, linked to this one.
-
-    Raises:
-        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, or where the patient
-            did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
-            used; and those of `schedule`. Nothing is changed then.
-    """
-    with transaction(asker.actor, reason):
-        found = fetch_dicts(_OF_ONE, (job_id,))
-        if not found:
-            raise OutreachError(f"there is no message {job_id}", code="JOB_NOT_FOUND", field="job_id")
-        row = found[0]
-        if row["in_doubt"] or not (row["status"] == "FAILED" or row["bounced_at"] is not None):
-            raise OutreachError("it may have arrived, so it is not sent a second time", code="NOT_FAILED")
-        if not _is_followed(row):
-            raise OutreachError("such a message is not sent by another channel", code="NO_FALLBACK")
-        if fetch_all(_IN_ITS_PLACE, (job_id,)):
-            raise OutreachError("another message went in its place already", code="ALREADY_SENT_OTHERWISE")
-        made = schedule(_request(row), asker=asker, trace_id=row["trace_id"])
-        if made.refused:
-            raise OutreachError(made.decision["refused"]["words"], code=made.refused)
-        execute(_DECIDED, (job_id,))
-        if row["status"] == "FAILED":
-            with transaction(asker.actor, f"{_sent_by(made)}: {reason}"):
-                execute(_WITHDRAWN, (job_id,))
-    return made
+    channel, patient_id = Channel(row["channel"]), row["patient_id"]
+    if row["last_error_code"] == OPTED_OUT_MARKETING:
+        consents.note_marketing(patient_id, channel, given=False, source="carrier", asker=ASKER, evidence=evidence)
+    else:
+        consents.stop(
+            channel, row["recipient"], source="carrier", asker=ASKER, patient_id=patient_id, evidence=evidence
+        )

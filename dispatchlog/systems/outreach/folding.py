@@ -5,10 +5,23 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_APOSTROPHES = re.compile("['’‘ʼʹ`´]")
+_APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u02b9\u00b4]")
 _DOUBLED = re.compile(r"([^\W\d_])\1+")
 _KEPT_MARKS = re.compile(r"[\u0900-\u0903\u093a\u093b\u093e-\u094f\u0955-\u0957]")
-_LETTERS = str.maketrans({"ى": "ي", "ة": "ه", "ـ": "", "ٱ": "ا", "ک": "ك", "ی": "ي", "\u0901": "\u0902", "ı": "i"})
+# Letters that are typed for one another: Arabic yeh, teh marbuta, alef and keheh, its lengthening sign, Hindi's signs for
+# a nasal vowel, and i without its dot.
+_LETTERS = str.maketrans(
+    {
+        "\u0649": "\u064a",
+        "\u06cc": "\u064a",
+        "\u0629": "\u0647",
+        "\u0671": "\u0627",
+        "\u06a9": "\u0643",
+        "\u0640": "",
+        "\u0901": "\u0902",
+        "\u0131": "i",
+    }
+)
 
 
 def fold(text: str) -> str:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import connected, fetch_all
+import structlog
+
+from dispatchlog.engine.database import (
+    DATABASE_AWAY,
+    after_commit,
+    connected,
+    execute,
+    fetch_all,
+    fetch_dicts,
+    transaction,
+)
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.tables import new_id
-from dispatchlog.systems.outreach.contacts import normalise
+from dispatchlog.systems.outreach import audit, checks, consents, inbound_actions, waking
+from dispatchlog.systems.outreach.contacts import address_hash, normalise
+from dispatchlog.systems.outreach.inbound_context import Context, context_of, reading_of
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
-from dispatchlog.systems.outreach.states import Channel, Intent
+from dispatchlog.systems.outreach.reply_parser import SURE, Reading
+from dispatchlog.systems.outreach.states import AuditAction, Channel, Intent
+
+log = structlog.get_logger(__name__)
 
 # Id, channel, from, to, body, intent, provider, its message id, event key, source, when it was sent, and the trace id.
 InboundRow = tuple[Any, ...]
@@ -30,6 +46,29 @@ SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[],
     %s::text[], %s::text[], %s::timestamptz[], %s::text[])
 ON CONFLICT (provider, event_key) DO NOTHING RETURNING event_key
 """
+
+_OPEN = """
+SELECT id, created_at FROM comm_inbound WHERE parsed_at IS NULL AND (created_at, id) > (%s, %s)
+ORDER BY created_at, id LIMIT %s
+"""
+_TAKE = "SELECT * FROM comm_inbound WHERE id = %s AND parsed_at IS NULL FOR UPDATE SKIP LOCKED"
+_READ = """
+UPDATE comm_inbound SET patient_id = %(patient)s, intent = %(intent)s, confidence = %(confidence)s, language = %(language)s,
+    related_job_id = %(job)s, parsed_at = now(), action = %(action)s, waits_for_person = %(waits)s,
+    processed = NOT %(waits)s, processed_at = CASE WHEN NOT %(waits)s THEN now() END, processed_by = %(by)s
+WHERE id = %(id)s
+"""
+_SETTLE = """
+UPDATE comm_inbound SET intent = %s, action = %s, processed = true, processed_at = now(), processed_by = %s, note = %s
+WHERE id = %s
+"""
+_WAITING = """
+SELECT * FROM comm_inbound WHERE waits_for_person AND NOT processed
+    AND (%(after)s IS NULL OR (created_at, id) > (SELECT created_at, id FROM comm_inbound WHERE id = %(after)s::uuid))
+ORDER BY created_at, id LIMIT %(limit)s
+"""
+WORKER = Asker("worker")
+_SETTLED_AS = frozenset(map(str, Intent)) - {str(Intent.OTHER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +100,10 @@ def store_messages(
     if not messages:
         return 0
     rows = [_row(message, source, trace_id) for message in messages]
-    return write(rows) if write is not None else _write_here(rows)
+    new = write(rows) if write is not None else _write_here(rows)
+    if new:
+        after_commit("wake:outreach-inbound", lambda: waking.wake(waking.INBOUND))
+    return new
 
 
 def insertion(rows: Sequence[InboundRow]) -> tuple[str, Sequence[Any]]:
@@ -112,24 +154,156 @@ def _text(value: str) -> str:
 
 
 def process_all(*, limit: int = 200) -> int:
-    """Understand and act on what is stored, each in a transaction of its own; how many."""
-    raise NotImplementedError
+    """Understand and act on what is stored, each in a transaction of its own; how many.
+
+    Whatever another worker has in hand is passed over. What cannot be processed is logged as REPLY_NOT_PROCESSED, stays
+    as it is for the next time, and holds up nothing else.
+    """
+    waking.taken_up(waking.INBOUND)
+    done, after = 0, (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+    while True:
+        with connected():
+            ids = fetch_all(_OPEN, (*after, limit))
+        for inbound_id, created_at in ids:
+            after = (created_at, inbound_id)
+            done += _process_safely(inbound_id)
+        if len(ids) < limit:
+            return done
 
 
-def settle(inbound_id: UUID, *, intent: str | None, note: str, asker: Asker) -> Mapping[str, Any]:
-    """A person says what a message means (its action is done) or that nothing follows (`intent` None).
+def settle(
+    inbound_id: UUID, *, intent: str | None, note: str, asker: Asker, appointment_id: UUID | None = None
+) -> Mapping[str, Any]:
+    """A person says what a message means (its action is done) or that nothing follows (`intent` None); the row comes back.
+
+    HELP means that the person has answered: nothing is sent. `appointment_id` says which of several that were asked about.
 
     Raises:
-        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT, UNKNOWN_INTENT.
+        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT (none was asked about at this address, it is
+            over, or there are several and none is named), UNKNOWN_INTENT, INVALID_TEXT (the note).
     """
-    raise NotImplementedError
+    words = checks.text(note, field="note", most=500, needed=False)
+    if intent is not None and intent not in _SETTLED_AS:
+        raise OutreachError("this is not what a message can be settled as", code="UNKNOWN_INTENT", field="intent")
+    with transaction(asker.actor, words or None):
+        row = _waiting_row(inbound_id)
+        channel = Channel(row["channel"])
+        _take_turns(channel, row["from_address"])
+        context = context_of(channel, row["from_address"])
+        action = _settled(row, intent, context, appointment_id, asker)
+        execute(_SETTLE, (intent or str(Intent.OTHER), action, asker.actor[:128], words, inbound_id))
+        _audit(row["patient_id"] or context.patient_id, asker, inbound_id, intent or "nothing", action)
+        return fetch_dicts("SELECT * FROM comm_inbound WHERE id = %s", (inbound_id,))[0]
 
 
 def waiting(*, limit: int = 100, after: UUID | None = None) -> Sequence[Mapping[str, Any]]:
-    """What waits for a person, oldest first."""
-    raise NotImplementedError
+    """What waits for a person, oldest first; `after` is the last of the page before."""
+    with connected():
+        return fetch_dicts(_WAITING, {"after": after, "limit": limit})
 
 
 def of_patient(patient_id: UUID, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
     """A patient's messages, newest first."""
-    raise NotImplementedError
+    with connected():
+        return fetch_dicts(
+            "SELECT * FROM comm_inbound WHERE patient_id = %s ORDER BY created_at DESC, id DESC LIMIT %s",
+            (patient_id, limit),
+        )
+
+
+def _process_safely(inbound_id: UUID) -> int:
+    try:
+        return int(_process(inbound_id))
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever a message does, the next one has its turn)
+        code = error.code if isinstance(error, DispatchlogError) else type(error).__name__
+        log.error("REPLY_NOT_PROCESSED", inbound_id=str(inbound_id), error=code)
+        return 0
+
+
+def _process(inbound_id: UUID) -> bool:
+    with transaction(WORKER.actor):
+        rows = fetch_dicts(_TAKE, (inbound_id,))
+        if not rows:
+            return False
+        row = rows[0]
+        channel = Channel(row["channel"])
+        # The provider's own word was kept as the intent; ours is not known yet.
+        law = (row["intent"] or "").upper()
+        # Two messages from one address are read one after the other: the second sees what came of the first.
+        _take_turns(channel, row["from_address"])
+        context = context_of(channel, row["from_address"])
+        reading = reading_of(row, context, provider_opt_out=law)
+        message = inbound_actions.received(row, provider_opt_out=law)
+        certain = reading.intent if reading.confidence >= SURE else Intent.OTHER
+        asker = replace(WORKER, actor="patient")
+        action = inbound_actions.act(certain, message, context, language=reading.language, asker=asker)
+        _write(inbound_id, reading, context, action)
+        _audit(context.patient_id, asker, inbound_id, reading.intent, action)
+        return True
+
+
+def _take_turns(channel: Channel, address: str) -> None:
+    consents.lock_address(channel, address_hash(channel, address), shared=False)
+
+
+def _write(inbound_id: UUID, reading: Reading, context: Context, action: str) -> None:
+    waits = action in inbound_actions.WAITS
+    names = {
+        "id": inbound_id,
+        "patient": context.patient_id,
+        "intent": str(reading.intent),
+        "confidence": reading.confidence,
+        "language": reading.language or None,
+        "job": context.related_job_id,
+        "action": action,
+        "waits": waits,
+        "by": None if waits else WORKER.actor,
+    }
+    execute(_READ, names)
+    if context.related_job_id is not None:
+        execute(
+            "UPDATE comm_jobs SET replied_at = now() WHERE id = %s AND replied_at IS NULL", (context.related_job_id,)
+        )
+
+
+def _waiting_row(inbound_id: UUID) -> Mapping[str, Any]:
+    rows = fetch_dicts("SELECT * FROM comm_inbound WHERE id = %s FOR UPDATE", (inbound_id,))
+    if not rows:
+        raise OutreachError(f"there is no message {inbound_id}", code="INBOUND_NOT_FOUND", field="inbound_id")
+    if rows[0]["processed"] or rows[0]["parsed_at"] is None:
+        raise OutreachError("this message is settled, or still to be read", code="ALREADY_PROCESSED")
+    return rows[0]
+
+
+def _settled(
+    row: Mapping[str, Any], intent: str | None, context: Context, appointment_id: UUID | None, asker: Asker
+) -> str:
+    if intent is None:
+        return "nothing_follows"
+    meant = Intent(intent)
+    if meant is Intent.HELP:
+        return "helped_by_person"
+    if meant is Intent.START and not consents.is_stopped(
+        Channel(row["channel"]), address_hash(Channel(row["channel"]), row["from_address"])
+    ):
+        return inbound_actions.NOT_STOPPED
+    if meant in (Intent.STOP, Intent.START):
+        message = inbound_actions.received(row, provider_opt_out="")
+        return inbound_actions.act(meant, message, context, language=row["language"] or "", asker=asker)
+    asked = [job for job in context.asking if appointment_id in (None, job["appointment_id"])]
+    done = inbound_actions.about_appointment(meant, row["id"], asked[0], asker=asker) if len(asked) == 1 else ""
+    if not done or done in inbound_actions.WAITS:
+        raise OutreachError(
+            "no appointment that is still ahead was asked about at this address"
+            if not asked
+            else "it is not certain which appointment this is about",
+            code="NO_APPOINTMENT",
+            field="appointment_id",
+        )
+    return done
+
+
+def _audit(patient_id: UUID | None, asker: Asker, inbound_id: UUID, intent: str, action: str) -> None:
+    audit.note(AuditAction.RECEIVE, patient_id, asker, {"inbound": inbound_id, "intent": intent, "action": action})

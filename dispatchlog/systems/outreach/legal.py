@@ -2,7 +2,8 @@
 
 Most of these laws are about advertising. For messages of care only the window that the United States set for everybody is
 taken, and Florida's, since who calls a message an advertisement is decided afterwards. A law with other hours on some days
-of the week stands here with the hours that hold on all of them.
+of the week stands here with the hours that hold on all of them; days on which nothing may be advertised at all (Sundays
+and holidays in France) are not told apart.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ PLACES = (
     Place("US", "WA", _hours(8, 20), "Washington, RCW 80.36.390"),
     # twilio.com/guidelines/ae/sms: nothing promotional from 21:00 to 7:00.
     Place("AE", "", _hours(7, 21), "United Arab Emirates, TDRA, by Twilio's guideline"),
-    # help.brevo.com 11884482521234: 8 to 22 from Monday to Saturday; Sundays and holidays are not told apart here.
+    # help.brevo.com 11884482521234: 8 to 22 from Monday to Saturday.
     Place("FR", "", _hours(8, 22), "France, operators' rule, by Brevo's guideline"),
     # docs.satisfilabs.com, "SMS Regulations for India".
     Place("IN", "", _hours(9, 21), "India, TRAI"),

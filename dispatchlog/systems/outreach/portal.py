@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import execute, fetch_dicts, require_transaction, transaction
+from dispatchlog.engine.database import execute, fetch_dicts, insert_many, require_transaction, transaction
 from dispatchlog.engine.tables import new_id
 from dispatchlog.sealing import CannotUnsealError, seal, unseal
 from dispatchlog.settings import get_settings
@@ -46,20 +46,50 @@ class PortalLink:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A new link: the address with its token, and the row that `store_links` writes."""
+
+    address: str
+    row: tuple[Any, ...]
+
+
+def message_link(patient_id: UUID, job_id: UUID, text: str, *, expires_at: datetime) -> Link:
+    """A link to read `text`; it opens once it is stored."""
+    return _new_link("/p/", MESSAGE, patient_id, job_id=job_id, text=text, expires_at=expires_at)
+
+
+def preferences_link(patient_id: UUID, *, channel: Channel | None, marketing: bool, job_id: UUID | None = None) -> Link:
+    """A link to the patient's preferences, whose address ends in a token; with `channel`, the one-click address of RFC 8058
+    is the same with "/one-click" behind it. It opens once it is stored.
+    """
+    ends = datetime.now(UTC) + timedelta(days=PREFERENCES_DAYS)
+    return _new_link(
+        "/p/prefs/", PREFERENCES, patient_id, job_id=job_id, channel=channel, marketing=marketing, expires_at=ends
+    )
+
+
+def store_links(links: Sequence[Link]) -> None:
+    """Store new links, in the caller's transaction."""
+    require_transaction()
+    if links:
+        insert_many(
+            "INSERT INTO comm_portal_tokens (id, token_hash, kind, patient_id, job_id, channel, marketing, content_sealed,"
+            " expires_at) VALUES %s",
+            [link.row for link in links],
+        )
+
+
 def issue_message_link(patient_id: UUID, job_id: UUID, text: str, *, expires_at: datetime) -> str:
-    """A link to read `text`, in the caller's transaction: the whole address."""
-    token = _issue(MESSAGE, patient_id, job_id=job_id, text=text, expires_at=expires_at)
-    return f"{get_settings().effective_public_url}/p/{token}"
+    """A link to read `text`, stored in the caller's transaction: the whole address."""
+    return _issued(message_link(patient_id, job_id, text, expires_at=expires_at))
 
 
 def issue_preferences_link(
     patient_id: UUID, *, channel: Channel | None, marketing: bool, job_id: UUID | None = None
 ) -> str:
-    """A link to the patient's preferences, whose address ends in a token; with `channel`, the one-click address of RFC 8058
-    is the same with "/one-click" behind it. In the caller's transaction."""
-    ends = datetime.now(UTC) + timedelta(days=PREFERENCES_DAYS)
-    token = _issue(PREFERENCES, patient_id, job_id=job_id, channel=channel, marketing=marketing, expires_at=ends)
-    return f"{get_settings().effective_public_url}/p/prefs/{token}"
+    """As `preferences_link`, stored in the caller's transaction: the whole address."""
+    return _issued(preferences_link(patient_id, channel=channel, marketing=marketing, job_id=job_id))
 
 
 def open_link(token: str, *, kind: str, asker: Asker) -> PortalLink:
@@ -95,7 +125,13 @@ def revoke_links(patient_id: UUID) -> int:
     )
 
 
-def _issue(
+def _issued(link: Link) -> str:
+    store_links([link])
+    return link.address
+
+
+def _new_link(
+    path: str,
     kind: str,
     patient_id: UUID,
     *,
@@ -104,19 +140,14 @@ def _issue(
     channel: Channel | None = None,
     marketing: bool = False,
     text: str | None = None,
-) -> str:
-    require_transaction()
+) -> Link:
     link_id, token = new_id(), secrets.token_urlsafe(32)
     sealed = None if text is None else seal(text, purpose=_SEALED_FOR, owner=str(link_id), secret_key=_secret())
-    execute(
-        "INSERT INTO comm_portal_tokens (id, token_hash, kind, patient_id, job_id, channel, marketing, content_sealed,"
-        " expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            *(link_id, _hash(token), kind, patient_id, job_id, str(channel) if channel else None, marketing),
-            *(sealed, expires_at),
-        ),
+    row = (
+        *(link_id, _hash(token), kind, patient_id, job_id, str(channel) if channel else None, marketing),
+        *(sealed, expires_at),
     )
-    return token
+    return Link(f"{get_settings().effective_public_url}{path}{token}", row)
 
 
 def _opened(row: Mapping[str, Any]) -> PortalLink:

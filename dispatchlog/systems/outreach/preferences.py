@@ -25,11 +25,21 @@ from dispatchlog.systems.outreach.resolving import (
     Preferences,
     Said,
     resolve,
+    resolve_many,
 )
 from dispatchlog.systems.outreach.states import AuditAction, Channel, PurposeClass
 from dispatchlog.systems.outreach.times import zone
 
-__all__ = ["ChannelPreference", "Preferences", "Said", "change", "change_defaults", "defaults", "resolve"]
+__all__ = [
+    "ChannelPreference",
+    "Preferences",
+    "Said",
+    "change",
+    "change_defaults",
+    "defaults",
+    "resolve",
+    "resolve_many",
+]
 
 _MARKETING_COLUMNS = {f"marketing_opt_in_{channel}": channel for channel in Channel}
 _SWITCHES = {f"allow_{channel}": channel for channel in Channel}

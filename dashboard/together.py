@@ -1,0 +1,62 @@
+"""Requests that come while others of their kind are dealt with are dealt with together, next. Owns whose turn it is.
+
+One transaction for many is what lets a process that has fallen behind catch up; while nobody else asks, nobody waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+@dataclass(slots=True)
+class _Asked(Generic[Q, A]):
+    question: Q
+    answers: list[A]
+    error: Exception | None = None
+
+
+class Together(Generic[Q, A]):
+    """Answers questions by `answer`, which takes at most `most` at once and gives an answer to each. Thread-safe."""
+
+    def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]], *, most: int = 64) -> None:
+        self._answer = answer
+        self._most = most
+        self._guard = threading.Lock()
+        self._waiting: list[_Asked[Q, A]] = []
+        self._turn = threading.Lock()
+
+    def ask(self, question: Q) -> A:
+        """The answer; what `answer` raises when it is asked this alone is raised here."""
+        asked: _Asked[Q, A] = _Asked(question, [])
+        with self._guard:
+            self._waiting.append(asked)
+        with self._turn:
+            while not asked.answers and asked.error is None:
+                self._answer_next()
+        if asked.error is not None:
+            raise asked.error
+        return asked.answers[0]
+
+    def _answer_next(self) -> None:
+        with self._guard:
+            together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        try:
+            answers = self._answer([each.question for each in together])
+        except Exception:  # noqa: BLE001  (whatever it is, each is tried and answered for itself)
+            for each in together:
+                self._answer_alone(each)
+        else:
+            for each, answer in zip(together, answers, strict=True):
+                each.answers.append(answer)
+
+    def _answer_alone(self, asked: _Asked[Q, A]) -> None:
+        try:
+            asked.answers.extend(self._answer([asked.question]))
+        except Exception as error:  # noqa: BLE001  (raised by whoever waits for it)
+            asked.error = error

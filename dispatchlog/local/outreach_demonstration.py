@@ -1,0 +1,70 @@
+"""The patients that `dispatchlog up` brings along, and what the core platform tells of them.
+
+Talks to the product as a core platform does; writes no table itself. Begun anew it repeats nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import peewee
+import psycopg2
+
+from dispatchlog.engine.database import configure
+from dispatchlog.local.outreach_sample import CLINIC, PATIENTS, PROVIDER, event_of, patient_report
+from dispatchlog.logs import configure_logs
+from dispatchlog.settings import get_settings
+from dispatchlog.systems.outreach import core_events
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
+from dispatchlog.tracing import new_trace_id
+
+SOURCE = "sample-core"
+ASKER = Asker(f"service:{SOURCE}")
+SECONDS_BETWEEN = 3.0
+
+
+def main() -> int:
+    """Report what is missing; the exit code comes back."""
+    settings = get_settings()
+    configure_logs(settings.log_level)
+    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
+    try:
+        _load()
+    except (psycopg2.Error, peewee.PeeweeException) as error:
+        print(f"PostgreSQL does not answer ({type(error).__name__}); the patients begin again", flush=True)
+        return 1
+    return 0
+
+
+def _load() -> None:
+    ensure_standard_templates()
+    now = datetime.now(UTC)
+    _tell("organization.updated", str(CLINIC["id"]), CLINIC)
+    _tell("provider.updated", str(PROVIDER["id"]), PROVIDER)
+    print(f"{len(PATIENTS)} sample patients are written to in the next minute; some answer", flush=True)
+    for patient in PATIENTS:
+        _tell("patient.updated", patient.key, patient_report(patient, now))
+        kind, said = event_of(patient, now)
+        if _tell(kind, patient.key, said):
+            time.sleep(SECONDS_BETWEEN)
+    print("the sample patients are complete", flush=True)
+
+
+def _tell(kind: str, key: str, said: Mapping[str, Any]) -> bool:
+    """Whether it was news."""
+    event = {"event_id": f"{kind}:{key}", "kind": kind, "occurred_at": datetime.now(UTC).isoformat(), "data": said}
+    try:
+        return bool(core_events.take(event, source=SOURCE, asker=ASKER, trace_id=new_trace_id())["taken"])
+    except OutreachError as error:
+        if error.code != "EVENT_REUSED":
+            raise
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
