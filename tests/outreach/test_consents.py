@@ -28,6 +28,11 @@ def stop(address: str = builders.PHONE, channel: Channel = Channel.SMS, **more: 
         return consents.stop(channel, address, source="reply", asker=builders.PATIENT, **more)  # type: ignore[arg-type]
 
 
+def ends(desk: Desk, job_id: UUID) -> tuple[str, str | None]:
+    row = builders.read(desk.lane, job_id)
+    return row["status"], row["last_error_code"]
+
+
 def evidence(patient_id: UUID) -> list[tuple[object, ...]]:
     with connected():
         return [(e["channel"], e["purpose_class"], e["given"]) for e in consents.evidence_of(patient_id)]
@@ -41,7 +46,7 @@ def test_a_stop_holds_for_the_whole_family_and_for_one_channel(desk: Desk) -> No
     mail = builders.job(desk.lane, family[0], Channel.EMAIL)
     others = builders.job(desk.lane, other, recipient="+12025550177")
     assert stop()
-    assert [builders.read(desk.lane, each)["status"] for each in waiting] == ["CANCELLED", "CANCELLED"]
+    assert [ends(desk, each) for each in waiting] == [("CANCELLED", "STOPPED")] * 2
     assert [builders.read(desk.lane, each)["status"] for each in (mail, others)] == ["PENDING", "PENDING"]
     for each in family:
         with connected():
@@ -114,7 +119,7 @@ def test_a_no_to_marketing_keeps_messages_of_care(desk: Desk) -> None:
     for _ in range(3):
         with connected():
             consents.note_marketing(patient_id, Channel.SMS, given=False, **asked)  # type: ignore[arg-type]
-    assert builders.read(desk.lane, marketing)["status"] == "CANCELLED"
+    assert ends(desk, marketing) == ("CANCELLED", "NO_MARKETING_CONSENT")
     assert builders.read(desk.lane, care)["status"] == "PENDING"
     kept = builders.rows("SELECT * FROM comm_consents ORDER BY id")
     assert [(e["given"], e["wording"], e["wording_version"]) for e in kept] == [

@@ -18,7 +18,8 @@ import pytest
 from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.gateways.fake import Play
-from dispatchlog.systems.outreach import consents, gate, patients, preferences
+from dispatchlog.settings import Settings, get_settings
+from dispatchlog.systems.outreach import consents, gate, lane, patients, preferences
 from dispatchlog.systems.outreach.inputs import PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.states import Channel, Purpose
 from tests.outreach import builders
@@ -207,6 +208,26 @@ def an_instant() -> float:
     return random.uniform(0, 0.01)  # noqa: S311  (nothing is secret about it)
 
 
+def test_no_provider_is_given_longer_than_the_gate_reckons_with(
+    application: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"TWILIO_ACCOUNT_SID": "AC", "TWILIO_AUTH_TOKEN": "t", "TWILIO_FROM": "+12025550100", "WHATSAPP_TOKEN": "t"}
+    given |= {"WHATSAPP_PHONE_NUMBER_ID": "1", "TWILIO_WHATSAPP_FROM": "+12025550100", "SENDGRID_API_KEY": "k"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"DISPATCHLOG_{name}", value)
+    names: set[str] = set()
+    for email, whatsapp in (("smtp", "cloud"), ("sendgrid", "twilio")):
+        chosen = {"EMAIL": email, "SMS": "twilio", "WHATSAPP": whatsapp}
+        for channel, provider in chosen.items():
+            monkeypatch.setenv(f"DISPATCHLOG_OUTREACH_{channel}", provider)
+        get_settings.cache_clear()
+        for name, route in lane.routes().items():
+            names.add(name)
+            assert route.gateway.deadline_seconds <= max(gate.SEND_SECONDS, get_settings().mail_deadline_seconds)
+    get_settings.cache_clear()
+    assert len(names) == 5
+
+
 def say_stop(_: UUID, address: str) -> None:
     stop(address)
 
@@ -266,3 +287,33 @@ def a_round(desk: Desk, say_no: Callable[[UUID, str], None], purpose: Purpose) -
         execute("DELETE FROM comm_stops")
         execute("DELETE FROM comm_addresses")
     return [builders.read(desk.lane, each)["status"] for each in jobs]
+
+
+def test_whoever_changes_a_family_at_once_waits_for_the_others_and_never_for_ever(desk: Desk) -> None:
+    """Stops, lifted stops, choices, reports and workers take the same locks in one order."""
+    family = [builders.patient(email=f"{name}.sample@example.org") for name in ("one", "two", "three")]
+    desk.routes = {name: replace(route, batch=1) for name, route in desk.routes.items()}
+
+    def say(number: int) -> None:
+        patient_id, on = random.choice(family), bool(number % 2)  # noqa: S311  (nothing is secret about it)
+        values = {"allow_sms": on, "marketing_opt_in_sms": on, "best_hour": number % 24}
+        with connected():
+            preferences.change(patient_id, PreferenceChange(values, "patient", wording="Yes."), asker=builders.PATIENT)
+
+    def report(number: int) -> None:
+        phone = builders.PHONE if number % 3 else "+12025550177"
+        builders.patient(id=random.choice(family), phone=phone)  # noqa: S311  (nothing is secret about it)
+
+    def send(_: int) -> None:
+        builders.job(desk.lane, family[0], purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
+        desk.drain()
+
+    acts: list[Callable[[int], object]] = [say, report, send, lambda _: stop(), say]
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(act, number) for number in range(40) for act in acts]:
+            done.result()
+    desk.drain()
+    ended = builders.rows("SELECT DISTINCT status FROM comm_jobs")
+    assert {row["status"] for row in ended} <= {"SENT", "CANCELLED"}
+    deadlocks = builders.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert deadlocks == [{"deadlocks": 0}]

@@ -79,6 +79,20 @@ def test_an_older_report_of_a_patient_changes_nothing() -> None:
         assert patients.patients_at(Channel.EMAIL, builders.EMAIL) == []
 
 
+def test_of_reports_that_come_at_once_the_newest_wins() -> None:
+    patient_id, now = uuid4(), datetime.now(UTC)
+
+    def report(minute: int) -> None:
+        builders.patient(id=patient_id, name=f"Name {minute}", reported_at=now + timedelta(minutes=minute))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(report, (3, 1, 7, 5, 2, 6, 4)))
+    with connected():
+        assert patients.patient(patient_id).name == "Name 7"
+        assert [found.id for found in patients.find_patients("7 name")] == [patient_id]
+        assert patients.find_patients("6 name") == []
+
+
 @pytest.mark.parametrize(
     ("values", "code", "field"),
     [

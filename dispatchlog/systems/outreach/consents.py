@@ -67,7 +67,7 @@ def stop(
             return False
         concerned = _concerned(channel, address_hash, patient_id)
         withdrawn = [each for each in concerned if each is not None and _take_marketing_back(each, channel)]
-        cancelled = _cancel(channel=str(channel), recipient_hash=address_hash)
+        cancelled = _cancel("STOPPED", channel=str(channel), recipient_hash=address_hash)
         on_their_way = _wait_for("channel = %s AND recipient_hash = %s", (channel, address_hash))
         for each in concerned:
             note_evidence(
@@ -176,14 +176,14 @@ def cancel_marketing(patient_id: UUID, channel: Channel) -> dict[str, int]:
 
     Under the lock of the patient's row.
     """
-    cancelled = _cancel(patient_id=patient_id, channel=str(channel), is_marketing=True)
+    cancelled = _cancel("NO_MARKETING_CONSENT", patient_id=patient_id, channel=str(channel), is_marketing=True)
     on_their_way = _wait_for("patient_id = %s AND channel = %s AND is_marketing", (patient_id, channel))
     return {"cancelled": cancelled, "on_their_way": on_their_way}
 
 
 def cancel_channel(patient_id: UUID, channel: Channel) -> dict[str, int]:
     """The same for all that waits for a patient by this channel."""
-    cancelled = _cancel(patient_id=patient_id, channel=str(channel))
+    cancelled = _cancel("CHANNEL_OFF", patient_id=patient_id, channel=str(channel))
     on_their_way = _wait_for("patient_id = %s AND channel = %s", (patient_id, channel))
     return {"cancelled": cancelled, "on_their_way": on_their_way}
 
@@ -280,7 +280,21 @@ def _last_word(patient_id: UUID, channel: Channel) -> tuple[bool, str] | None:
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-def _cancel(**subject: Any) -> int:
+_WHY = {
+    "STOPPED": "whoever has this address wants nothing more there",
+    "NO_MARKETING_CONSENT": "the patient does not agree to marketing any more",
+    "CHANNEL_OFF": "the channel was turned off",
+}
+
+
+def _cancel(code: str, **subject: Any) -> int:
+    """Cancel what waits, with the code that the gate would have; a row that may have left is left to it."""
+    where = " AND ".join(f"{column} = %s" for column in subject)
+    execute(
+        f"UPDATE comm_jobs SET last_error_code = %s, last_error = %s, updated_at = clock_timestamp()"
+        f" WHERE {where} AND status = 'PENDING' AND first_claimed_at IS NULL",
+        (code, _WHY[code], *subject.values()),
+    )
     return ledger.cancel_waiting(comm_job_lane(), **subject)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from dispatchlog.engine.database import fetch_all
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
+from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.legal import legal_rules
 from dispatchlog.systems.outreach.resolving import Preferences, resolve
@@ -19,8 +20,9 @@ from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
 from dispatchlog.systems.outreach.stops import is_stopped, lock_address
 from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
 
-# A message that may leave now arrives within this time: no send takes longer, and a minute is left for the way.
-ARRIVES_WITHIN_SECONDS = 120.0
+# No provider is given longer for one send (how long a mail may take is a setting), and then it is on its way.
+SEND_SECONDS = 60.0
+ON_ITS_WAY_SECONDS = 60.0
 # 47 CFR 64.1200(a)(12): one text that confirms a stop, within five minutes of it.
 CONFIRMS_STOP_WITHIN = timedelta(minutes=5)
 ASKED_AGAIN_AFTER = timedelta(hours=1)
@@ -96,10 +98,11 @@ def _was_moved(written: Any, starts_at: datetime) -> bool:
 
 def _wrong_hour(row: Row, channel: Channel, preferences: Preferences, now: datetime) -> Refusal | None:
     rules = time_rules(preferences, channel, marketing=row["is_marketing"])
-    code = is_lawful(now, rules, for_seconds=ARRIVES_WITHIN_SECONDS)
+    lasting = max(SEND_SECONDS, get_settings().mail_deadline_seconds) + ON_ITS_WAY_SECONDS
+    code = is_lawful(now, rules, for_seconds=lasting)
     if code is None:
         return None
-    until = lawful_instant(now, rules, margin_seconds=ARRIVES_WITHIN_SECONDS + 60).at
+    until = lawful_instant(now, rules, margin_seconds=lasting + 60).at
     why = "the patient's quiet hours" if code == "QUIET_HOURS" else f"outside the lawful hours ({rules.why_legal})"
     return Refusal(code, f"{why} in {rules.zone}", until)
 
