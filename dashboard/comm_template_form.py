@@ -1,4 +1,4 @@
-"""The form of a template: from what is stored to its fields, and from what somebody entered to a template. Stores nothing."""
+"""The form of a template: what is stored as fields, and what somebody entered as a template. Stores nothing."""
 
 from __future__ import annotations
 
@@ -128,8 +128,12 @@ def _padded(
     return Fields(
         texts,
         [*variables, *[spare] * SPARE_VARIABLES],
-        [*variants, *[{"name": "", "weight": "", "subject": "", "body": ""}] * max(0, 2 - len(variants))],
+        [*variants, *[{"name": "", "weight": "", "subject": "", "body": ""}] * _spare_variants(len(variants))],
     )
+
+
+def _spare_variants(number: int) -> int:
+    return 2 - number if number < 2 else int(number < MOST_VARIANT_ROWS)
 
 
 def _line(form: Mapping[str, str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The pages of templates: which there are on a level, who has some of their own, and what was sent. Owns their SQL; reads only."""
+"""The pages of templates: which there are on a level, and who has some of their own. Owns their SQL; reads only."""
 
 from __future__ import annotations
 

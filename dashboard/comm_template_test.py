@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from dispatchlog.engine.database import transaction
@@ -60,7 +61,7 @@ def _make_patient(patient_id: UUID, template: Template, address: str, *, asker: 
         asker=asker,
     )
     channel = str(template.channel)
-    chosen = {f"allow_{channel}": True, "language": template.language}
+    chosen: dict[str, str | bool | int | time | None] = {f"allow_{channel}": True, "language": template.language}
     if template.is_marketing:
         chosen[f"marketing_opt_in_{channel}"] = True
     wanted = PreferenceChange(

@@ -24,13 +24,14 @@ KIND_WORDS = MappingProxyType(
 )
 STANDING_WORDS = MappingProxyType(
     {
-        "patient_first_name": "the patient’s first name",
-        "organization_name": "the clinic’s name",
+        "patient_first_name": "the first name of the patient",
+        "organization_name": "the name of the clinic",
         "provider_name": "who treats the patient",
-        "organization_phone": "the clinic’s telephone",
+        "organization_phone": "the telephone of the clinic",
         "opt_out_hint": "how to end text messages",
     }
 )
+_FEW = 4
 _FIELDS = {
     "name": "Name",
     "language": "Language",
@@ -70,9 +71,8 @@ def segment_words(found: Segments) -> str:
     """How long a text message is."""
     number = f"{found.number} {'segment' if found.number == 1 else 'segments'} of at most {MOST_SEGMENTS}"
     words = f"{number}: {found.characters} characters, {found.room} fit in {'it' if found.number == 1 else 'each'}."
-    if found.unusual:
-        shown = " ".join(found.unusual[:8])
-        words += f" A text with {shown} takes more room than one of plain letters."
+    if 0 < len(found.unusual) <= _FEW:  # of more it is the language that has them, and nobody can do without
+        words += f" A text with {' '.join(found.unusual)} takes more room than one of plain letters."
     return words
 
 

@@ -1,4 +1,4 @@
-"""Templates, for staff: which there are, what each says, its versions, turning it on and off, trying it. Rules are elsewhere."""
+"""Templates, for staff: which there are, what each says, its versions, its use, and trying it. Rules are elsewhere."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The pages of templates: seeing the gaps, writing with a preview, versions, turning on and off, a test; and in Chromium."""
+"""The pages of templates: the gaps, writing with a preview, versions, turning on and off, a test; and in Chromium."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -30,7 +31,7 @@ WANTED = TemplateInput(
     body="See you on {{ starts_at }}.",
     variables=(Variable("starts_at", kind="datetime"),),
 )
-FORM = {
+FORM: dict[str, Any] = {
     "name": "Reminder",
     "purpose": "appt_reminder",
     "channel": "sms",
@@ -113,7 +114,7 @@ def test_a_preview_keeps_nothing_and_says_how_long_it_is(admin: Visitor) -> None
 
 
 def test_a_preview_shows_what_is_withheld_and_what_stands_behind_the_link(admin: Visitor) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "variable-1-name": "finding",
         "variable-1-phi": "on",
         "variable-1-required": "on",
@@ -141,7 +142,7 @@ def test_a_preview_shows_what_is_withheld_and_what_stands_behind_the_link(admin:
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_and_nothing_is_kept(
-    admin: Visitor, changes: dict[str, str], said: str, marked: str
+    admin: Visitor, changes: dict[str, Any], said: str, marked: str
 ) -> None:
     answer = admin.post(f"{PATH}/new", action="save", **{**FORM, **changes})
     assert answer.status_code == 400
@@ -251,8 +252,8 @@ def test_a_test_to_no_address_is_refused_at_the_field(admin: Visitor) -> None:
 def test_in_a_browser_writing_shows_what_a_patient_gets(site: Site) -> None:
     with connected():
         ensure_standard_templates()
-        first = templates.every_template()[0]
-    page = site.sign_in("admin")
+        first = next(each for each in templates.every_template() if each.language == "en")
+    page = site.signed_in("admin")
     page.goto(f"{site.url}{PATH}")
     expect(page.get_by_role("heading", name="Templates")).to_be_visible()
     assert violations(page) == []
@@ -261,7 +262,7 @@ def test_in_a_browser_writing_shows_what_a_patient_gets(site: Site) -> None:
     assert violations(page) == []
     page.get_by_role("link", name="Edit").click()
     expect(page.get_by_role("heading", name="Preview")).to_be_visible()
-    body = page.get_by_label("Text", exact=True).first
+    body = page.get_by_role("textbox", name="Text", exact=True).first
     body.fill(body.input_value().replace("Hello", "Good day"))
     expect(page.locator("#preview")).to_contain_text("Good day Sam")
     assert violations(page) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -157,12 +158,13 @@ def test_one_template_is_active_in_a_place() -> None:
 
 def test_unknown_ones_are_said_to_be() -> None:
     with connected():
-        for ask in (
+        asks: tuple[Callable[[], object], ...] = (
             lambda: templates.template(uuid4()),
             lambda: templates.set_active(uuid4(), active=True, asker=STAFF),
             lambda: templates.write_version(uuid4(), WANTED, based_on=1, asker=STAFF),
             lambda: templates.restore_version(uuid4(), 1, asker=STAFF),
-        ):
+        )
+        for ask in asks:
             with pytest.raises(OutreachError) as error:
                 ask()
             assert error.value.code == "UNKNOWN_TEMPLATE"
