@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
+from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ import pytest
 from dispatchlog.engine.database import transaction
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach import consents, portal, scheduling
-from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
 from dispatchlog.systems.outreach.states import Channel, Purpose
 from dispatchlog.systems.outreach.templates import Variable
 from tests.outreach import builders
@@ -197,6 +198,36 @@ def test_twins_at_the_same_moment_are_one_job() -> None:
     assert [one.created for one in made].count(True) == 1
     assert len(builders.rows("SELECT FROM comm_audit_log WHERE action = 'send'")) == 1
     assert len(builders.rows("SELECT FROM comm_portal_tokens")) == 1
+
+
+def test_the_same_requests_together_in_any_order_are_one_job_each() -> None:
+    text(EMAIL)
+    ids = [awake() for _ in range(24)]
+    for attempt in range(6):
+        asked = [
+            scheduling.Asked(
+                ScheduleInput(each, Purpose.APPT_REMINDER, variables=SAID, request_key=f"{attempt}-{n}"),
+                builders.ASKER,
+                "trace-1",
+            )
+            for n, each in enumerate(ids)
+        ]
+        start = Barrier(2)
+
+        def ask_all(requests: list[scheduling.Asked], start: Barrier = start) -> dict[UUID, UUID]:
+            start.wait()
+            outcomes = scheduling.schedule_many(requests)
+            return {
+                one.wanted.patient_id: found.job_id
+                for one, found in zip(requests, outcomes, strict=True)
+                if isinstance(found, Scheduled)
+            }
+
+        with ThreadPoolExecutor(2) as pool:
+            forwards, backwards = pool.map(ask_all, (asked, asked[::-1]))
+        assert forwards == backwards
+        assert len(forwards) == len(ids)
+    assert len(jobs()) == 6 * len(ids)
 
 
 # --- limits

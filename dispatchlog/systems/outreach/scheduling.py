@@ -165,7 +165,9 @@ def _begin(
 def _store(written: Sequence[tuple[Asked, Written]]) -> set[UUID]:
     """Store the jobs with what belongs to them; the ids of those that nobody stored under their key meanwhile."""
     lane = comm_job_lane()
-    new = {*ledger.enqueue(lane, [each.row for _, each in written])}
+    # Whoever stores several waits for others' keys in the same order, so that no two wait for each other.
+    rows = sorted((each.row for _, each in written), key=lambda row: row["request_key"] or "")
+    new = {*ledger.enqueue(lane, rows)}
     stored = [(asked, each) for asked, each in written if each.row["id"] in new]
     portal.store_links([link for _, each in stored for link in each.links])
     for asked, each in stored:
