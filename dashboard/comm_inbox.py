@@ -29,7 +29,7 @@ from dispatchlog.systems.outreach import inbound
 from dispatchlog.systems.outreach.inbound_actions import WHO
 from dispatchlog.systems.outreach.inbound_context import context_of
 from dispatchlog.systems.outreach.inputs import OutreachError
-from dispatchlog.systems.outreach.reply_parser import PERHAPS_STOP, Reading, read_reply
+from dispatchlog.systems.outreach.reply_parser import CONFIRMATION, PERHAPS_STOP, Reading, read_reply
 from dispatchlog.systems.outreach.states import Channel
 
 pages = Blueprint("comm_inbox", __name__, url_prefix="/outreach/inbox")
@@ -101,7 +101,7 @@ def _reading(row: Row) -> Reading:
     """Why it was read as it was, from the same text."""
     return read_reply(
         row["body"],
-        asks=row["job_asks"] or "",
+        asks=CONFIRMATION if row["action"] == WHO else row["job_asks"] or "",
         language=row["job_language"] or "",
         offered=row["job_body"] or "",
     )

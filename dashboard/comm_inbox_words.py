@@ -12,8 +12,14 @@ from dispatchlog.systems.outreach import inbound_actions as actions
 WAITS = MappingProxyType(
     {
         actions.UNSURE: ("What it means is not certain", "Read it, and say what it means."),
-        actions.TOO_LATE: ("The appointment is over or cancelled", "Nothing can be confirmed or moved any more. Call back."),
-        actions.WHO: ("Two patients share this address", "Both were asked. Find out who answers, then choose the appointment."),
+        actions.TOO_LATE: (
+            "The appointment is over or cancelled",
+            "Nothing can be confirmed or moved any more. Call back.",
+        ),
+        actions.WHO: (
+            "Two patients share this address",
+            "Both were asked. Find out who answers, then choose the appointment.",
+        ),
         actions.NOTHING_ASKED: ("Nothing was asked", "No appointment ahead was asked about at this address."),
         actions.NOT_STOPPED: ("Nothing was stopped here", "It asks for messages, and they were never ended."),
         actions.UNKNOWN_SENDER: ("Nobody is known at this address", "No patient is reached there."),

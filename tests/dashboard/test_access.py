@@ -224,6 +224,8 @@ VALUES = {
     "patient_id": uuid4(),
     "template_id": uuid4(),
     "job_id": uuid4(),
+    "inbound_id": uuid4(),
+    "request_id": uuid4(),
     "replay_id": 7,
     "run_id": uuid4(),
     "user_id": 0,

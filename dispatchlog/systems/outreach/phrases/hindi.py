@@ -7,7 +7,7 @@ from dispatchlog.systems.outreach.phrases.language import Language
 LANGUAGE = Language(
     code="hi",
     yes_words="""
-    हाँ, हां, हा, जी, जी हाँ, हाँ जी, हांजी, जी हां, यस, haan, han, ha, haa, hanji, haanji, haan ji, ji haan, ji, jee, ji han, hn, hmm, hm
+    हाँ, हां, हा, जी, जी हाँ, हाँ जी, हांजी, जी हां, यस, haan, han, hanji, haanji, haan ji, ji haan, ji, jee, ji han, 
     """,
     confirm_words="""
     ठीक है, ठीक, ठीक हे, बिल्कुल, पक्का, ज़रूर, जरूर, अवश्य, सही है, सही, अच्छा, मंजूर है, मंज़ूर, स्वीकार है, ओके, ओ के, कन्फर्म, कन्फर्म है, पुष्टि, पुष्टि करता हूं, पुष्टि करती हूं, मैं पुष्टि करता हूं, मैं पुष्टि करती हूं, आऊंगा, आऊंगी, मैं आऊंगा, मैं आऊंगी, मैं आ जाऊंगा,
@@ -102,7 +102,7 @@ LANGUAGE = Language(
     sorry, maaf karna, koi baat nahi, abhi, bhai, sahab, thank you, thanks, yaar, भाई
     """,
     beside_yes="""
-    मैं, हम, कल, आज, समय, पर, आ, जाऊंगा, जाऊंगी, को, है, हैं, हूं, भी, तो, अपॉइंटमेंट, के, लिए, का, main, mai, hum, kal, aaj, time, pe, par, aa, jaunga, jaungi, ko, hai, hain, hu, bhi, to, appointment, ke, liye, ka, h, se, mummy, papa, mera, meri, मेरा, मेरी
+    ha, मैं, हम, कल, आज, समय, पर, आ, जाऊंगा, जाऊंगी, को, है, हैं, हूं, भी, तो, अपॉइंटमेंट, के, लिए, का, main, mai, hum, kal, aaj, time, pe, par, aa, jaunga, jaungi, ko, hai, hain, hu, bhi, to, appointment, ke, liye, ka, h, se, mummy, papa, mera, meri, मेरा, मेरी
     """,
     doubts="""
     लेकिन, मगर, पर, शायद, अगर, यदि, या, नहीं, नही, मत, देर, दर्द, कब, कोशिश, पहले, बाद, lekin, magar, par, shayad, agar, ya, nahi, nhi, nahin, mat, late, der, dard, kab, koshish, pehle, baad

@@ -6,7 +6,7 @@ from dispatchlog.systems.outreach.phrases.language import Language
 
 LANGUAGE = Language(
     code="yo",
-    yes_words="bẹẹni, beni, bẹ́ẹ̀ ni, be ni, ehen, een, hen, en, bẹẹni ma, bẹẹni sa",
+    yes_words="bẹẹni, beni, bẹ́ẹ̀ ni, be ni, ehen, bẹẹni ma, bẹẹni sa",
     confirm_words="""
     ó dára, o da, ó dáa, o daa, ódára, mo gbà, mo ti gbà, mo gbọ́, mo ti gbọ́, mo ń bọ̀, mo nbo, mon bo, màá wá, maa wa, mo maa wa, mo ma wa, èmi yóò wá, emi yoo wa, èmi á wá, ema wa, mo máa wà níbẹ̀, maa wa nibe, mo ma wa nibe,
     màá dé, maa de, a máa wá, a n bo, a ma wa, mo fọwọ́ sí, mo fi ọwọ́ sí, dájúdájú, dajudaju, dandan, kò burú, ko buru, ko si wahala, o wa bee, bẹ́ẹ̀ náà ni, mo jẹ́rìí, mo jẹ́rìísí, jẹ́rìí, mo fidi re mule, a dúpẹ́ a máa wá, a ó rí, ao ri, o di ola, ó dọ̀la,
