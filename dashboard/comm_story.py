@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from dashboard.comm_inbox_words import mask_long_numbers
 from dashboard.comm_words import (
     AUDIT,
     INTENTS,
@@ -87,7 +88,7 @@ def _answer(row: Row, _: Mapping[UUID, str]) -> Line:
         by=actor(row["processed_by"]) if row["processed_by"] else "",
         mark=meaning,
         job=row["related_job_id"],
-        quote=mask_text(row["body"]),
+        quote=mask_long_numbers(mask_text(row["body"])),
         waits=bool(row["waits_for_person"] and not row["processed"]),
     )
 

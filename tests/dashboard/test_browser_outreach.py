@@ -1,4 +1,4 @@
-"""Pages about messages to patients in a real Chromium: staff's in every theme and width, and a patient's own, end to end."""
+"""Pages about messages to patients in a real Chromium: staff's in each theme and width; a patient's own, end to end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_axe_finds_nothing_wrong_with_staffs_pages(site: Site, scheme: str, widt
     patient_id = somebody()
     clinic = rows("SELECT id FROM comm_organizations")[0]["id"]
     page = site.signed_in("admin", scheme=scheme, width=width)
-    found = {}
+    found: dict[str, list[str]] = {}
     for path in (
         "/outreach/patients",
         f"/outreach/patients/{patient_id}",
@@ -82,7 +82,7 @@ def test_axe_finds_nothing_wrong_with_patients_own_pages(site: Site, language: s
     link = patient_rows.preferences_link(patient_id, Channel.EMAIL)
     message = patient_rows.message_link(patient_id, patient_rows.planned(patient_id), "Please call us.")
     page = site.visitor(scheme=scheme, width=width)
-    found = {}
+    found: dict[str, list[str]] = {}
     for path in (link, f"{link}?saved=1", f"{link}/one-click", message, "/p/nothing"):
         page.goto(f"{site.url}{path}")
         expect(page.locator("h1")).to_be_visible()
