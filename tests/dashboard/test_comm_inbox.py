@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dashboard import comm_inbox_queries
+from dispatchlog.systems.outreach import appointments
 from dispatchlog.systems.outreach.inbound import Message, process_all, store_messages
 from dispatchlog.systems.outreach.states import Channel
 from tests.dashboard import patient_rows
@@ -178,6 +179,8 @@ def test_axe_finds_nothing_wrong_and_one_click_settles(site: Site, scheme: str, 
         "yes",
     )
     asked()
+    _, other = asked()
+    appointments.ask_for_another_time(other, inbound_id=None, asker=builders.STAFF)
     hear("ok, yes")
     hear("another day please")
     page = site.signed_in("support", scheme=scheme, width=width)
@@ -185,6 +188,7 @@ def test_axe_finds_nothing_wrong_and_one_click_settles(site: Site, scheme: str, 
     for path in (INBOX, f"{INBOX}?show=processed", REQUESTS):
         page.goto(f"{site.url}{path}")
         expect(page.locator("h1")).to_be_visible()
+        expect(page.locator(".inbox-one").first).to_be_visible()
         too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         found[path] = violations(page) + (["it is wider than the screen"] if too_wide else [])
         if pictures := os.environ.get("PICTURES"):

@@ -47,8 +47,8 @@ def read_reply(
 ) -> Reading:
     """What it means. `asks` is "confirmation" where the newest message to this address that is still open asks for one:
     then YES confirms (else it is START where the address is stopped), and CANCEL alone is about the appointment, unless
-    other words say that it is about messages. A plain opt-out is STOP whatever was asked. `offered` is the text that was answered:
-    its menu ("1 to confirm, 2 to reschedule, 3 to stop") says what a number means.
+    other words say that it is about messages. A plain opt-out is STOP whatever was asked. `offered` is the text that was
+    answered: its menu ("1 to confirm, 2 to reschedule, 3 to stop") says what a number means.
     """
     said = _Said(body, asked=asks == CONFIRMATION, hint=language, menu=menu_of(offered))
     law = provider_opt_out.strip().upper()
