@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -37,8 +38,8 @@ def new() -> str:
 @needs(TEMPLATES)
 def create() -> Response | str | tuple[str, int]:
     """Show what was entered, or keep it as a new template."""
-    fields = fields_entered(request.form)
-    level_asked()  # of an unknown owner there is no form
+    entered, (level, owner_id) = fields_entered(request.form), level_asked()
+    fields = replace(entered, texts={**entered.texts, "level": level, "of": str(owner_id or "")})
     if request.form.get("action") != "save":
         return _page(None, fields, preview=_preview(fields))
     try:
@@ -66,7 +67,7 @@ def write(template_id: UUID) -> Response | str | tuple[str, int]:
     entered = fields_entered(request.form)
     place = {"purpose": str(one.purpose), "channel": str(one.channel), "language": one.language}
     texts = {**entered.texts, **place, "level": _level(one), "of": _of(one)}
-    fields = Fields(texts, entered.variables, entered.variants)
+    fields = replace(entered, texts=texts)
     if request.form.get("action") != "save":
         return _page(one, fields, preview=_preview(fields))
     based_on = texts["based_on"]

@@ -12,7 +12,8 @@ if (form) {
     const fields = new FormData(form);
     fields.set("action", "preview");
     try {
-      const answer = await fetch(form.action, { method: "POST", body: fields, signal: asked.signal });
+      // Its buttons are called "action", and hide the form's own property of that name.
+      const answer = await fetch(form.getAttribute("action"), { method: "POST", body: fields, signal: asked.signal });
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const found = page.querySelector("[data-preview] [role=status]");

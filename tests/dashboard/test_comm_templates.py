@@ -152,6 +152,16 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_kept(
     assert count("SELECT 1 FROM comm_templates") == 0
 
 
+def test_a_form_that_says_nothing_is_shown_again(admin: Visitor) -> None:
+    assert "Purpose" in admin.post(f"{PATH}/new").text
+    one = written()
+    assert admin.post(f"{PATH}/{one.id}/edit").status_code == 200
+    assert admin.post(f"{PATH}/new", action="save", level="organization", of="").status_code == 400
+    assert admin.post(f"{PATH}/new", action="save", level="planet").status_code == 404
+    assert admin.post(f"{PATH}/{one.id}/edit", action="save").status_code == 409
+    assert count("SELECT 1 FROM comm_template_versions") == 1
+
+
 def test_a_change_is_the_next_version_and_never_overwrites_anothers(admin: Visitor) -> None:
     one = written()
     text = admin.get(f"{PATH}/{one.id}/edit").text
