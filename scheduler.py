@@ -42,8 +42,8 @@ from dispatchlog.systems.courier.following import follow_up
 from dispatchlog.systems.courier.orders import open_gates
 from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, register_missing
 from dispatchlog.systems.kit_upstream import read_shipped_since
-from dispatchlog.systems.outreach import waking as outreach_waking
 from dispatchlog.systems.outreach import fallback
+from dispatchlog.systems.outreach import waking as outreach_waking
 from dispatchlog.systems.tickets.notifications import notify_unread
 
 log = structlog.get_logger("scheduler")

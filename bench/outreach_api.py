@@ -21,8 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
-
 from bench.courier import spent
 from bench.listening import served_dashboard
 from bench.processes import MeasuringFailed, worker_environment
@@ -32,6 +30,7 @@ from dispatchlog.service_tokens import create_token
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput
 from dispatchlog.systems.outreach.patients import put_organization, put_patient
+from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 
 GOAL_PER_SECOND = 500
 PATIENTS = 500

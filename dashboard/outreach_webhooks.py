@@ -32,7 +32,6 @@ from dispatchlog.systems.outreach import (
     inbound,
     sendgrid_webhooks,
     twilio_webhooks,
-    waking,
     whatsapp_webhooks,
 )
 from dispatchlog.systems.outreach.events import Report
@@ -255,8 +254,6 @@ class Reception:
         """Store what was told and answer; the same news again is answered alike and stored once."""
         trace_id = current_trace_id()
         new = inbound.store_messages(messages, source=source, trace_id=trace_id, write=self._inbound.write)
-        if new:
-            waking.wake(waking.INBOUND)
         new += events.store_reports(reports, source=source, trace_id=trace_id, write=self._events.write)
         received = len(reports) + len(messages)
         log.info("OUTREACH_WEBHOOK_RECEIVED", provider=provider, received=received, new=new, trace_id=trace_id)

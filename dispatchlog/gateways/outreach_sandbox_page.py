@@ -12,6 +12,7 @@ from dispatchlog.gateways.sandbox_http import Answer
 
 _MOST_SHOWN = 200
 _STYLE = (
+    ":root{color-scheme:light dark}"
     "body{font:16px/1.5 system-ui,sans-serif;margin:1rem auto;max-width:46rem;padding:0 1rem;color:#1b1f24;background:#fff}"
     "article{border:1px solid #c9d0d8;border-radius:.75rem;padding:.5rem 1rem;margin:.75rem 4rem .75rem 0}"
     "article.in{margin:.75rem 0 .75rem 4rem;background:#e8f3ec}"
@@ -21,6 +22,7 @@ _STYLE = (
     "@media(prefers-color-scheme:dark){body{color:#e6e9ec;background:#15181c}article{border-color:#48515b}"
     "article.in{background:#1d3226}small{color:#a9b3bd}}@media(max-width:30rem){article,article.in{margin-inline:0}}"
 )
+_NAMES = {"twilio": "Twilio", "sendgrid": "SendGrid", "whatsapp": "WhatsApp", "sms": "SMS", "email": "e-mail"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -77,12 +79,14 @@ class Page:
 
     def _shown(self, message: Message) -> str:
         who = f"from {message.sender}" if message.inbound else f"to {message.to}"
-        facts = [message.provider, message.channel, who, f"{message.at:%H:%M:%S} UTC", message.status]
+        facts = [_NAMES[message.provider], _NAMES[message.channel], who, f"{message.at:%H:%M:%S} UTC", message.status]
+        facts = [*dict.fromkeys(facts)]
         facts += [f"code {message.code}"] if message.code is not None else []
         subject = f"<strong>{escape(message.subject)}</strong>" if message.subject else ""
         return (
-            f'<article class="{"in" if message.inbound else "out"}" lang="" dir="auto">{subject}'
-            f"<p>{escape(message.text)}</p><small>{escape(' · '.join(facts))}</small>{self._form(message)}</article>"
+            f'<article class="{"in" if message.inbound else "out"}" lang="">{subject}'
+            f'<p dir="auto">{escape(message.text)}</p>'
+            f"<small>{escape(' · '.join(facts))}</small>{self._form(message)}</article>"
         )
 
     def _form(self, message: Message) -> str:

@@ -67,7 +67,7 @@ PATIENTS = (
     SamplePatient("sample.uniform", "Sample Uniform", "+12025550104", answer="STOP"),
     SamplePatient("sample.victor", "Sample Victor", "+12025550105", is_asleep=True),
     SamplePatient("sample.whiskey", "Sample Whiskey", "+12025550106", test="HbA1c"),
-    SamplePatient("sample.xray", "Sample X-ray", "+12025550107", test="lipids", answer="what is this about?"),
+    SamplePatient("sample.xray", "Sample X-ray", "+12025550107", test="lipids", answer="My mother is in hospital now"),
     SamplePatient("sample.yankee", "Sample Yankee", "+12025550108", language="fr", answer="ok c'est bon"),
     NOBODY_THERE,
 )
@@ -106,7 +106,8 @@ def patient_report(patient: SamplePatient, now: datetime) -> dict[str, Any]:
 
 def appointment_report(patient: SamplePatient, now: datetime) -> dict[str, Any]:
     """An appointment of theirs in three days."""
-    starts_at = (now + timedelta(days=3)).replace(minute=30, second=0, microsecond=0)
+    there = now.astimezone(ZoneInfo(zone_of(patient, now)))
+    starts_at = (there + timedelta(days=3)).replace(hour=10, minute=30, second=0, microsecond=0)
     return {
         "id": str(patient.appointment_id),
         "patient_id": str(patient.patient_id),

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 
 from dispatchlog.engine.database import connected, fetch_all, fetch_one
 from dispatchlog.service_tokens import create_token
@@ -16,6 +15,7 @@ from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.patients import put_organization, put_patient
 from dispatchlog.systems.outreach.preferences import change
+from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 from tests.dashboard.api_support import Api, running_api
 
 EMAIL, PHONE = "sample.patient@example.org", "+12025550123"

@@ -148,6 +148,18 @@ def test_a_bounce_keeps_its_first_code_and_a_delivery_beside_it(desk: Desk) -> N
     assert heard(message)["delivered_at"] is not None
 
 
+@pytest.mark.parametrize("order", [("4.0.0", "5.1.1"), ("5.1.1", "4.0.0")])
+def test_of_two_bounces_at_one_instant_the_same_code_is_kept_whichever_came_first(
+    desk: Desk, order: tuple[str, str]
+) -> None:
+    message = job(desk.lane, builders.patient(), "sendgrid")
+    now = datetime.now(UTC)
+    for code in order:
+        store(tell("bounce", message, provider="sendgrid", code=code, occurred_at=now))
+        events.apply_all()
+    assert heard(message)["bounce_code"] == "4.0.0"
+
+
 def stops() -> list[tuple[str, str]]:
     return [(row["channel"], row["source"]) for row in builders.rows("SELECT channel, source FROM comm_stops")]
 

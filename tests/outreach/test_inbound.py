@@ -93,7 +93,8 @@ def test_yes_confirms_the_appointment_that_was_asked_about(desk: Desk) -> None:
     assert (row["action"], row["processed"], row["related_job_id"]) == ("confirmed", True, job)
     assert status_of(appointment) == "confirmed"
     answered = builders.read(desk.lane, job)
-    assert answered["answered_at"] is not None and answered["replied_at"] is not None
+    assert answered["answered_at"] is not None
+    assert answered["replied_at"] is not None
     details = rows("SELECT details FROM comm_audit_log WHERE action = 'receive'")[0]["details"]
     assert details == {"inbound": str(row["id"]), "intent": "confirm", "action": "confirmed"}
 
@@ -139,7 +140,8 @@ def test_stop_holds_at_once_whatever_was_asked(desk: Desk) -> None:
 def test_the_providers_word_is_law(desk: Desk) -> None:
     appointment, _ = asked(desk)
     (row,) = hear(says("CANCEL", opt_out="STOP"))
-    assert row["action"] == "stopped" and status_of(appointment) == "scheduled"
+    assert row["action"] == "stopped"
+    assert status_of(appointment) == "scheduled"
     assert rows("SELECT source FROM comm_stops")[0]["source"] == "carrier"
 
 
@@ -148,7 +150,9 @@ def test_one_text_confirms_a_stop_and_only_where_the_provider_says_nothing(desk:
     spoken = {"channel": Channel.WHATSAPP, "provider": "whatsapp"}
     hear(says("please stop messaging me", **spoken), says("STOP", **spoken))
     answers = rows("SELECT * FROM comm_jobs WHERE decision ? 'reply_to_stop'")
-    assert len(answers) == 1 and "START" in answers[0]["body"] and len(answers[0]["body"]) <= 160
+    assert len(answers) == 1
+    assert "START" in answers[0]["body"]
+    assert len(answers[0]["body"]) <= 160
     desk.drain()
     assert builders.read(desk.lane, answers[0]["id"])["status"] == "SENT"
     later = builders.job(desk.lane, answers[0]["patient_id"], Channel.WHATSAPP)
@@ -167,7 +171,8 @@ def test_start_lifts_a_stop_and_yes_does_not_where_something_is_asked(desk: Desk
     appointment, _ = asked(desk)
     hear(says("STOP"))
     (confirmed,) = hear(says("yes"))
-    assert confirmed["action"] == "confirmed" and status_of(appointment) == "confirmed"
+    assert confirmed["action"] == "confirmed"
+    assert status_of(appointment) == "confirmed"
     assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 1
     assert hear(says("START"))[0]["action"] == "started"
     assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 0
@@ -179,7 +184,9 @@ def test_help_is_answered_with_the_clinics_name_and_telephone(desk: Desk, whatsa
     (row,) = hear(says("ayuda", channel=Channel.WHATSAPP, provider="whatsapp"))
     assert row["action"] == "helped"
     (answer,) = rows("SELECT * FROM comm_jobs WHERE request_key = %s", f"reply:{row['id']}")
-    assert "Sample Clinic" in answer["body"] and "+1 202 555 0100" in answer["body"] and answer["language"] == "es"
+    assert "Sample Clinic" in answer["body"]
+    assert "+1 202 555 0100" in answer["body"]
+    assert answer["language"] == "es"
 
 
 @pytest.mark.parametrize("text", ["is it yes or no?", "I can't stop coughing", "yes the pain is worse", "don't stop"])

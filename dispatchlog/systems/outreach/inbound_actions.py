@@ -37,7 +37,8 @@ _ANSWERED_BY_TWILIO = frozenset(
 _ANSWERED = """
 UPDATE comm_jobs SET answered_at = coalesce(answered_at, now()), replied_at = coalesce(replied_at, now())
 WHERE id = %s OR (appointment_id = %s AND channel = %s
-    AND recipient_hash = (SELECT recipient_hash FROM comm_jobs WHERE id = %s) AND asks = 'confirmation' AND answered_at IS NULL AND sent_at IS NOT NULL)
+    AND recipient_hash = (SELECT recipient_hash FROM comm_jobs WHERE id = %s)
+    AND asks = 'confirmation' AND answered_at IS NULL AND sent_at IS NOT NULL)
 """
 
 

@@ -18,8 +18,8 @@ _PARTS = re.compile(r"[,;.\n|/()،؛।]+")
 
 @lru_cache(maxsize=1024)
 def menu_of(offered: str) -> Mapping[str, Intent]:
-    """What numbers mean in answer to this text; where it says nothing, 1 confirms and 2 asks for another time. A number that
-    the text gives two meanings has none."""
+    """What numbers mean in answer to this text; where it says nothing, 1 confirms and 2 asks for another time. A number
+    that the text gives two meanings has none."""
     found: dict[str, set[Intent]] = {}
     waiting = ""
     for part in _parts(offered):

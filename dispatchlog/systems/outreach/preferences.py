@@ -6,7 +6,7 @@ the last write wins, and every write is audited.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from datetime import time
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,16 +59,34 @@ def change(patient_id: UUID, wanted: PreferenceChange, *, asker: Asker) -> Prefe
         OutreachError: PATIENT_NOT_FOUND, INVALID_TIMEZONE, INVALID_LANGUAGE, INVALID_TIME, INVALID_HOUR, INVALID_EMAIL,
             INVALID_PHONE, INVALID_VALUE, UNKNOWN_FIELD, WORDING_REQUIRED, STOPPED_BY_PATIENT, with the field.
     """
+    held: set[tuple[Channel, bytes]] = set()
+    while True:
+        try:
+            return _changed(patient_id, wanted, asker, held)
+        except _NotHeld as missing:
+            # Locks of addresses are taken before the patient's row, as everybody takes them: so begin again with this one.
+            held.add(missing.address)
+
+
+class _NotHeld(Exception):
+    """A stop is to be lifted, and its address is not locked."""
+
+    def __init__(self, channel: Channel, found: bytes) -> None:
+        self.address = (channel, found)
+
+
+def _changed(patient_id: UUID, wanted: PreferenceChange, asker: Asker, held: Set[tuple[Channel, bytes]]) -> Preferences:
     with transaction(asker.actor, f"preferences changed ({wanted.source})"):
         values = _checked_choice(wanted.values, country=_country(resolve(patient_id)))
-        turned_on = [channel for name, channel in _SWITCHES.items() if values.get(name) is True]
-        _lock_addresses(resolve(patient_id), turned_on, values)
+        for channel, found in sorted(held):
+            consents.lock_address(channel, found, shared=False)
         before = resolve(patient_id, lock="FOR UPDATE")
         columns = {name: value for name, value in values.items() if name not in _MARKETING_COLUMNS}
         changes = _write_choice(patient_id, columns)
         after = resolve(patient_id)
-        for channel in turned_on:
-            _lift_stop(after, channel, wanted, asker)
+        for name, channel in _SWITCHES.items():
+            if values.get(name) is True:
+                _lift_stop(after, channel, wanted, asker, held)
         for channel in Channel:
             _note_switch(channel, wanted, before=before, after=after, said=f"allow_{channel}" in changes, asker=asker)
         if changes:
@@ -128,14 +146,6 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
-def _lock_addresses(preferences: Preferences, turned_on: Sequence[Channel], values: Mapping[str, Any]) -> None:
-    """Whose stops may be lifted; before the patient's own row, as everybody takes them."""
-    for channel in turned_on:
-        addresses = {preferences.channels[channel].address.value, values.get(ADDRESS_COLUMNS[channel])}
-        for found in sorted(address_hash(channel, address) for address in addresses if address):
-            consents.lock_address(channel, found, shared=False)
-
-
 def _write_choice(patient_id: UUID, columns: Mapping[str, Any]) -> dict[str, Any]:
     """What really changed, from what to what; of addresses nothing but that."""
     (row,) = fetch_dicts("SELECT * FROM patient_comm_prefs WHERE patient_id = %s", (patient_id,))
@@ -165,14 +175,20 @@ def _from_to(was: Any, now: Any) -> dict[str, Any]:
     return {"from": was, "to": now}
 
 
-def _lift_stop(after: Preferences, channel: Channel, wanted: PreferenceChange, asker: Asker) -> None:
+def _lift_stop(
+    after: Preferences, channel: Channel, wanted: PreferenceChange, asker: Asker, held: Set[tuple[Channel, bytes]]
+) -> None:
     chosen = after.channels[channel]
     if chosen.stopped_at is None or chosen.address.value is None:
         return
     if wanted.source not in PATIENTS_OWN_WORD:
         message = "whoever has this address wants nothing more; only they can take that back"
         raise OutreachError(message, code="STOPPED_BY_PATIENT", field=f"allow_{channel}")
-    _require_wording(wanted)
+    if not wanted.wording.strip():
+        raise OutreachError("a yes needs the words that it was said to", code="WORDING_REQUIRED", field="wording")
+    found = address_hash(channel, chosen.address.value)
+    if (channel, found) not in held:
+        raise _NotHeld(channel, found)
     consents.start(
         channel,
         chosen.address.value,
@@ -182,11 +198,6 @@ def _lift_stop(after: Preferences, channel: Channel, wanted: PreferenceChange, a
         wording_version=wanted.wording_version,
         patient_id=after.patient_id,
     )
-
-
-def _require_wording(wanted: PreferenceChange) -> None:
-    if not wanted.wording.strip():
-        raise OutreachError("a yes needs the words that it was said to", code="WORDING_REQUIRED", field="wording")
 
 
 def _note_switch(

@@ -1,7 +1,7 @@
 """What a short answer means: confirm, reschedule, stop, start, help, or something for a person. Pure functions.
 
-The words stand in `phrases`. Opt-outs are looked for first and anywhere; what confirms must be all that was said, or a plain
-sentence without a doubt, a question or a not: a wrong yes costs more than a person's look.
+The words stand in `phrases`. Opt-outs are looked for first and anywhere; what confirms must be all that was said, or a
+plain sentence without a doubt, a question or a not: a wrong yes costs more than a person's look.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PERHAPS_STOP = "perhaps it is about ending messages:"
 # A message is read as far as this; who writes more has something to say to a person, unless it begins with an opt-out.
 _LONGEST = 500
 
-_CLAUSES = re.compile(r"[.,;:!?\n،؛؟।…–—]+")
+_CLAUSES = re.compile(r"[.,;:!?\n،؛؟।…\u2013\u2014]+")
 _QUESTION = re.compile("[?؟¿]")
 _YES_SIGNS = "👍👌✅✔☑🆗🙆💯"
 _NO_SIGNS = "👎❌❎✖🙅🚫"
@@ -45,9 +45,9 @@ _NUMBER = re.compile(r"(?:(?:option|opcion|opcao|number|no|numero|reply|press) )
 def read_reply(
     body: str, *, asks: str = "", language: str = "", provider_opt_out: str = "", offered: str = ""
 ) -> Reading:
-    """What it means. `asks` is "confirmation" where the newest message to this address that is still open asks for one: then
-    YES confirms (else it is START where the address is stopped), and CANCEL alone is about the appointment, unless other
-    words say that it is about messages. A plain opt-out is STOP whatever was asked. `offered` is the text that was answered:
+    """What it means. `asks` is "confirmation" where the newest message to this address that is still open asks for one:
+    then YES confirms (else it is START where the address is stopped), and CANCEL alone is about the appointment, unless
+    other words say that it is about messages. A plain opt-out is STOP whatever was asked. `offered` is the text that was answered:
     its menu ("1 to confirm, 2 to reschedule, 3 to stop") says what a number means.
     """
     said = _Said(body, asked=asks == CONFIRMATION, hint=language, menu=menu_of(offered))

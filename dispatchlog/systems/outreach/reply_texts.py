@@ -1,4 +1,4 @@
-"""Our own short answers to a patient's STOP, START and HELP. Owns their words and how they enter the lane; decides nothing."""
+"""Our own short answers to a patient's STOP, START and HELP. Owns their words and their way into the lane."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ LEFT JOIN comm_organizations o ON o.id = coalesce(p.organization_id, v.organizat
 """
 
 
-def answer(  # noqa: PLR0913  (what a message needs)
+def answer(
     intent: Intent,
     channel: Channel,
     address: str,
@@ -81,7 +81,7 @@ def answer(  # noqa: PLR0913  (what a message needs)
     asker: Asker,
     trace_id: str,
 ) -> UUID | None:
-    """Queue the answer, at most one for each incoming message; None where the channel is not set up, or it is there already.
+    """Queue the answer, at most one for each incoming message; None where the channel is not set up, or it is there.
 
     In the caller's transaction. That of a STOP is marked so that the gate lets this one pass.
     """

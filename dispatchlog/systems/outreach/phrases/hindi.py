@@ -7,7 +7,7 @@ from dispatchlog.systems.outreach.phrases.language import Language
 LANGUAGE = Language(
     code="hi",
     yes_words="""
-    हाँ, हां, हा, जी, जी हाँ, हाँ जी, हांजी, जी हां, यस, haan, han, hanji, haanji, haan ji, ji haan, ji, jee, ji han, 
+    हाँ, हां, हा, जी, जी हाँ, हाँ जी, हांजी, जी हां, यस, haan, han, hanji, haanji, haan ji, ji haan, ji, jee, ji han,
     """,
     confirm_words="""
     ठीक है, ठीक, ठीक हे, बिल्कुल, पक्का, ज़रूर, जरूर, अवश्य, सही है, सही, अच्छा, मंजूर है, मंज़ूर, स्वीकार है, ओके, ओ के, कन्फर्म, कन्फर्म है, पुष्टि, पुष्टि करता हूं, पुष्टि करती हूं, मैं पुष्टि करता हूं, मैं पुष्टि करती हूं, आऊंगा, आऊंगी, मैं आऊंगा, मैं आऊंगी, मैं आ जाऊंगा,

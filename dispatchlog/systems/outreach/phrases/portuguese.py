@@ -12,7 +12,7 @@ LANGUAGE = Language(
     confirmado, confirmada, confirmar, pode confirmar, confirma, confirmo presença, confirmo minha presença, confirmo a consulta, confirmo consulta,
     confirmo minha consulta, com certeza, claro, certeza, perfeito, ótimo, excelente, vou, vou sim, irei, irei sim, eu vou, estarei lá, estarei aí, estarei presente,
     estaremos lá, estaremos aí, vou estar lá, lá estarei, comparecerei, vou comparecer, até amanhã, até lá, até logo, até mais, até breve, até segunda, nos vemos lá,
-    vejo vocês lá, de acordo, concordo, aceito, pode ser, presente, joia, jóia, show, isso, isso mesmo, bom, positivo, pode deixar, vamos, iremos,
+    vejo vocês lá, de acordo, concordo, aceito, presente, joia, jóia, show, isso, isso mesmo, bom, positivo, pode deixar, vamos, iremos,
     sem falta, entendido, ciente,
     confirmadíssimo, está confirmado, está confirmadíssimo, tá confirmado, confirmadíssima, está confirmada, presença confirmada, consulta confirmada, claro que vou, vou com certeza, pode contar comigo, conte comigo, estarei, eu irei, eu confirmo, tô indo, a gente vai, iremos sim, ok confirmado, isso aí, bora, tamo junto, tranquilo, de boa, sem dúvida, show de bola, está marcado, marcado, confirmadinho, tudo ok, tudo certinho
     """,
