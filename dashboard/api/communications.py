@@ -33,6 +33,7 @@ from dashboard.api.comm_parts import (
 )
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
+from dashboard.proxies import client_address
 from dashboard.together import Together
 from dispatchlog.comm_documents import (
     CoreEventDocument,
@@ -197,7 +198,7 @@ def preview_template(call: Call, template_id: str) -> PreviewAnswer:
 
 def _asker(call: Call) -> Asker:
     agent = request.headers.get("User-Agent", "")[:512]
-    return Asker(actor=call.actor, ip_address=request.remote_addr, user_agent=agent or None)
+    return Asker(actor=call.actor, ip_address=client_address(), user_agent=agent or None)
 
 
 def _request_key() -> str:
