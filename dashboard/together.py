@@ -18,6 +18,7 @@ A = TypeVar("A")
 class _Asked(Generic[Q, A]):
     question: Q
     answers: list[A]
+    owner: int
     error: Exception | None = None
 
 
@@ -33,7 +34,7 @@ class Together(Generic[Q, A]):
 
     def ask(self, question: Q) -> A:
         """The answer; what `answer` raises when it is asked this alone is raised here."""
-        asked: _Asked[Q, A] = _Asked(question, [])
+        asked: _Asked[Q, A] = _Asked(question, [], threading.get_ident())
         with self._guard:
             self._waiting.append(asked)
         with self._turn:
@@ -51,6 +52,11 @@ class Together(Generic[Q, A]):
         except Exception:  # noqa: BLE001  (whatever it is, each is tried and answered for itself)
             for each in together:
                 self._answer_alone(each)
+        except BaseException:
+            # This thread is to end; the others ask again.
+            with self._guard:
+                self._waiting[:0] = [each for each in together if each.owner != threading.get_ident()]
+            raise
         else:
             for each, answer in zip(together, answers, strict=True):
                 each.answers.append(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.access import OUTREACH
 from dashboard.api.dispatch_search import Question, search
 from dashboard.api.documents import DispatchAnswer, DispatchListAnswer, DispatchPart, EventPart, dispatch_fields
 from dashboard.api.errors import PREFIX, ApiError
@@ -10,6 +11,7 @@ from dashboard.dispatch_queries import timeline
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import connected
+from dispatchlog.engine.errors import UnknownLane
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.operator import ActionResult
 from dispatchlog.engine.states import Status
@@ -31,9 +33,9 @@ class CancelDocument(Document):
     reason: ReasonText
 
 
-def get_dispatch(_: Call, lane: str, dispatch_id: str) -> DispatchAnswer:
+def get_dispatch(call: Call, lane: str, dispatch_id: str) -> DispatchAnswer:
     """One dispatch with its history."""
-    return _answer(registry.lane(lane), dispatch_id)
+    return _answer(_lane(call, lane), dispatch_id)
 
 
 def find_dispatches(call: Call) -> DispatchListAnswer:
@@ -46,7 +48,7 @@ def find_dispatches(call: Call) -> DispatchListAnswer:
         raise ApiError("INVALID_KEY", message, field="key")
     if status and status not in Status.__members__:
         raise ApiError("UNKNOWN_STATUS", f"status is one of {', '.join(Status)}", field="status")
-    lanes = [registry.lane(lane)] if lane else registry.lanes()
+    lanes = [_lane(call, lane)] if lane else [known for known in registry.lanes() if _is_open(call, known)]
     found = search(Question(lanes, key, status, read_limit(call), call.parameters.get("cursor", "")))
     return DispatchListAnswer(
         dispatches=[DispatchPart(**dispatch_fields(row_lane, row)) for row_lane, row in found.rows],
@@ -56,7 +58,7 @@ def find_dispatches(call: Call) -> DispatchListAnswer:
 
 def retry_dispatch(call: Call, lane: str, dispatch_id: str) -> DispatchAnswer:
     """FAILED -> PENDING and due now; a waiting one becomes due now."""
-    known = registry.lane(lane)
+    known = _lane(call, lane)
     wanted = path_uuid(dispatch_id, "dispatchId")
     _require_change(operator.retry(known, [wanted], actor=call.actor, reason=call.document.reason)[0])
     get_waker().wake(known)
@@ -65,10 +67,27 @@ def retry_dispatch(call: Call, lane: str, dispatch_id: str) -> DispatchAnswer:
 
 def cancel_dispatch(call: Call, lane: str, dispatch_id: str) -> DispatchAnswer:
     """PENDING or FAILED -> CANCELLED, unless it may already have left."""
-    known = registry.lane(lane)
+    known = _lane(call, lane)
     wanted = path_uuid(dispatch_id, "dispatchId")
     _require_change(operator.cancel(known, [wanted], actor=call.actor, reason=call.document.reason)[0])
     return _answer(known, dispatch_id)
+
+
+def _lane(call: Call, name: str) -> Lane:
+    """The lane of this name.
+
+    Raises:
+        UnknownLane: there is none, or none for this token, which looks the same.
+    """
+    lane = registry.lane(name)
+    if not _is_open(call, lane):
+        raise UnknownLane(f"no lane is named {name[:64]!r}")
+    return lane
+
+
+def _is_open(call: Call, lane: Lane) -> bool:
+    """Messages to patients are for tokens that may know of patients."""
+    return lane.audience != OUTREACH or PATIENTS_SCOPE in call.scopes
 
 
 def _answer(lane: Lane, dispatch_id: str) -> DispatchAnswer:
@@ -86,6 +105,8 @@ def _require_change(result: ActionResult) -> None:
         raise ApiError(result.code, message)
 
 
+# What a token needs besides, to find and act on messages to patients.
+PATIENTS_SCOPE = "comm:read"
 _DISPATCH = f"{PREFIX}/dispatches/<lane>/<dispatch_id>"
 _PLACE = ("UNKNOWN_LANE", "DISPATCH_NOT_FOUND")
 

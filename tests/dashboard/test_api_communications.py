@@ -324,3 +324,14 @@ def test_templates_are_written_in_versions_and_tried(api: Api) -> None:
     undeclared = {**text, "body": "{{ secret }} {{ day }}", "organization_id": None}
     assert api.error(api.call("POST", "/comm/templates", json=undeclared))[1] == "UNDECLARED_VARIABLE"
     assert template["id"] in {each["id"] for each in api.call("GET", "/comm/templates").get_json()["templates"]}
+
+
+def test_whoever_may_read_dispatches_sees_those_to_patients_only_with_a_scope_for_them(api: Api) -> None:
+    job = schedule(api, wanted(new_patient())).get_json()["job_id"]
+    both = create_token("both", ["dispatches:read", "comm:read"], "tests")
+    alone = create_token("alone", ["dispatches:read", "dispatches:act"], "tests")
+    path = f"/dispatches/comm_job/{job}"
+    assert api.call("GET", path, token=both).status_code == 200
+    assert api.error(api.call("GET", path, token=alone))[:2] == (404, "UNKNOWN_LANE")
+    assert api.error(api.call("POST", f"{path}/cancel", json={"reason": "x"}, token=alone))[1] == "UNKNOWN_LANE"
+    assert api.error(api.call("GET", "/dispatches?lane=comm_job", token=alone))[1] == "UNKNOWN_LANE"
