@@ -91,6 +91,15 @@ def load(address: str, secret: Path, *, count: int, rate: float, run: str) -> Ma
     argv = [sys.executable, "-m", "bench.courier_load", "--at", address.removeprefix("http://"), "--run", run]
     argv += ["--path", "/webhooks/courier/generic", "--secret-file", str(secret), "--jobs", str(JOBS)]
     argv += ["--count", str(count), "--rate", str(rate)]
+    return loaded(argv, count)
+
+
+def loaded(argv: Sequence[str], count: int) -> Mapping[str, object]:
+    """What a load's process found.
+
+    Raises:
+        MeasuringFailed: it failed, or something was answered with something else than 200.
+    """
     done = subprocess.run(  # noqa: S603  (our own program)
         argv, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
     )

@@ -107,12 +107,17 @@ async def at_once(connections: Connections, messages: Sequence[bytes], clients: 
 
 
 async def run(options: argparse.Namespace) -> dict[str, object]:
-    host, _, port = options.at.partition(":")
     secret = Path(options.secret_file).read_text()
     messages = [
         request(number, path=options.path, host=options.at, secret=secret, jobs=options.jobs, run=options.run)
         for number in range(options.count)
     ]
+    return await sent(messages, options)
+
+
+async def sent(messages: Sequence[bytes], options: argparse.Namespace) -> dict[str, object]:
+    """Send them as `at`, `connections` and `rate` say; seconds in all, and milliseconds and answers of each."""
+    host, _, port = options.at.partition(":")
     connections = Connections(host, int(port))
     await connections.open(options.connections)
     began = time.perf_counter()
@@ -120,24 +125,28 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         found = await at_rate(connections, messages, options.rate)
     else:
         found = await at_once(connections, messages, options.connections)
-    seconds = time.perf_counter() - began
     return {
-        "seconds": seconds,
+        "seconds": time.perf_counter() - began,
         "answers": Counter(str(status) for status, _ in found),
         "milliseconds": sorted(taken for _, taken in found),
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.courier_load", description=__doc__)
+def options_of(parser: argparse.ArgumentParser, *, connections: int) -> None:
+    """What every load is told."""
     parser.add_argument("--at", required=True, help="host:port")
     parser.add_argument("--path", required=True)
-    parser.add_argument("--secret-file", required=True)
     parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=0, help="webhooks per second; 0: as fast as they are answered")
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=0, help="a second; 0: as fast as answers come")
+    parser.add_argument("--connections", type=int, default=connections)
+    parser.add_argument("--run", default="run", help="tells the requests of one run from another's")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.courier_load", description=__doc__)
+    options_of(parser, connections=32)
+    parser.add_argument("--secret-file", required=True)
     parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--run", default="run", help="begins every event's id")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
     return 0
 

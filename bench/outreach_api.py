@@ -14,14 +14,13 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from bench.courier import spent
+from bench.courier import loaded, spent
 from bench.listening import served_dashboard
 from bench.processes import MeasuringFailed, worker_environment
 from bench.servers import query, started_servers
@@ -35,7 +34,6 @@ from dispatchlog.systems.outreach.standard_texts import ensure_standard_template
 GOAL_PER_SECOND = 500
 PATIENTS = 500
 PATH, BARE = "/api/v1/comm/schedule", "/healthz"
-LONGEST_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +86,7 @@ def load(address: str, given: Path, *, path: str, count: int, rate: float, run: 
     """
     argv = [sys.executable, "-m", "bench.outreach_load", "--at", address.removeprefix("http://"), "--run", run]
     argv += ["--path", path, "--given", str(given), "--count", str(count), "--rate", str(rate)]
-    done = subprocess.run(  # noqa: S603  (our own program)
-        argv, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
-    )
-    if done.returncode:
-        raise MeasuringFailed(f"the load failed:\n{done.stderr[-2000:]}")
-    found: dict[str, object] = json.loads(done.stdout)
-    if found["answers"] != {"200": count}:
-        raise MeasuringFailed(f"answers: {found['answers']}")
-    return found
+    return loaded(argv, count)
 
 
 def measure(address: str, given: Path, *, name: str, path: str, count: int, rate: float = 0.0) -> Taken:

@@ -9,12 +9,10 @@ import argparse
 import asyncio
 import json
 import sys
-import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.courier_load import Connections, at_once, at_rate
+from bench.courier_load import options_of, sent
 
 
 def request(number: int, *, host: str, token: str, patients: Sequence[str], run: str, path: str) -> bytes:
@@ -37,34 +35,17 @@ def request(number: int, *, host: str, token: str, patients: Sequence[str], run:
 
 
 async def run(options: argparse.Namespace) -> dict[str, object]:
-    host, _, port = options.at.partition(":")
     given = json.loads(Path(options.given).read_text())
     messages = [
         request(number, host=options.at, run=options.run, path=options.path, **given) for number in range(options.count)
     ]
-    connections = Connections(host, int(port))
-    await connections.open(options.connections)
-    began = time.perf_counter()
-    if options.rate:
-        found = await at_rate(connections, messages, options.rate)
-    else:
-        found = await at_once(connections, messages, options.connections)
-    return {
-        "seconds": time.perf_counter() - began,
-        "answers": Counter(str(status) for status, _ in found),
-        "milliseconds": sorted(milliseconds for _, milliseconds in found),
-    }
+    return await sent(messages, options)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.outreach_load", description=__doc__)
-    parser.add_argument("--at", required=True, help="host:port")
-    parser.add_argument("--path", required=True)
+    options_of(parser, connections=32)
     parser.add_argument("--given", required=True, help="a file with token and patients, as JSON")
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=0, help="a second; 0: as fast as answers come")
-    parser.add_argument("--connections", type=int, default=16)
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
     return 0
 

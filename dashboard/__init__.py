@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     register_pages(app)
     _register_patient_pages(app, csrf)
     _register_api(app, csrf)
+    api.open_door(app, settings, https=https)
     webhooks.mount(app, settings, https=https)
     install_presentation(app)
     app.jinja_env.globals.update(may=may, asset=_asset, WORK=WORK, PATIENTS=PATIENTS, OFFICE=OFFICE, visible=visible)

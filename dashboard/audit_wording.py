@@ -47,6 +47,15 @@ _ACTIONS = MappingProxyType(
         "hl7_endpoint_change": "Changed a school's endpoint",
         "hl7_endpoint_test": "Tried a school's endpoint",
         "pharmacy_add": "Added a pharmacy",
+        "write_template": "Wrote a template",
+        "restore_template": "Put an older text of a template back",
+        "turn_on_template": "Turned a template on",
+        "turn_off_template": "Turned a template off",
+        "change_patient_preferences": "Changed a patient's preferences",
+        "reveal_patient": "Looked at a patient's name and addresses",
+        "end_patient_links": "Ended a patient's links",
+        "change_preference_defaults": "Changed the preferences of many",
+        "close_reschedule_request": "Dealt with a wish for another time",
         "mark_order_ready": "Marked an order ready",
         "cancel_delivery": "Asked to cancel the delivery",
         "redispatch": "Dispatched again",
@@ -62,9 +71,6 @@ _ACTIONS = MappingProxyType(
         "person_token": "Let a person in",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
-        "change_patient_preferences": "Changed how a patient is reached",
-        "change_preference_defaults": "Changed how patients are reached",
-        "end_patient_links": "Ended a patient's links",
     }
 )
 

@@ -22,6 +22,10 @@ WAITS = MappingProxyType(
         ),
         actions.NOTHING_ASKED: ("Nothing was asked", "No appointment ahead was asked about at this address."),
         actions.NOT_STOPPED: ("Nothing was stopped here", "It asks for messages, and they were never ended."),
+        actions.HELPED_BEFORE: (
+            "Asks for help again",
+            "The answer was sent already. It may be a machine that answers every text; else call back.",
+        ),
         actions.UNKNOWN_SENDER: ("Nobody is known at this address", "No patient is reached there."),
     }
 )

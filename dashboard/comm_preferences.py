@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, REACH, may, needs
+from dashboard.comm_levels import EVERYBODY, LEVELS, level_asked
 from dashboard.comm_preference_fields import CHOICES, SWITCHES, TIMES, problem_of, read, shown
 from dashboard.comm_preference_queries import nearer, owner, owners, reached
 from dashboard.comm_words import FIELDS
@@ -24,15 +24,12 @@ from dispatchlog.systems.outreach.inputs import OutreachError
 
 pages = Blueprint("comm_preferences", __name__, url_prefix="/outreach/preferences")
 
-EVERYBODY = "global"
-LEVELS = MappingProxyType({EVERYBODY: "Everybody", "organization": "Clinics", "provider": "Providers"})
-
 
 @pages.get("")
 @needs(OUTREACH)
 def show() -> str:
     """One level's form, and whom it reaches."""
-    level, owner_id = _asked()
+    level, owner_id = level_asked()
     said = preferences.defaults(level, owner_id) if _is_chosen(level, owner_id) else {}
     return _page(level, owner_id, shown(said))
 
@@ -41,7 +38,7 @@ def show() -> str:
 @needs(REACH)
 def change() -> Response | tuple[str, int]:
     """Store what differs, with a reason."""
-    level, owner_id = _asked()
+    level, owner_id = level_asked()
     if not _is_chosen(level, owner_id):
         abort(404)
     wanted = read(request.form, preferences.defaults(level, owner_id))
@@ -72,19 +69,6 @@ def _store(level: str, owner_id: UUID | None, values: Mapping[str, Any], reason:
         preferences.change_defaults(level, owner_id, values, asker=outreach_asker())
         detail = {"level": level, "owner_id": owner_id and str(owner_id), "fields": sorted(values)}
         operator.log_action(acting_person(), "change_preference_defaults", reason=reason, detail=detail)
-
-
-def _asked() -> tuple[str, UUID | None]:
-    level = request.values.get("level", EVERYBODY)
-    if level not in LEVELS:
-        abort(404)
-    try:
-        owner_id = UUID(request.values["of"]) if request.values.get("of") and level != EVERYBODY else None
-    except ValueError:
-        abort(404)
-    if owner_id is not None and owner(level, owner_id) is None:
-        abort(404)
-    return level, owner_id
 
 
 def _is_chosen(level: str, owner_id: UUID | None) -> bool:

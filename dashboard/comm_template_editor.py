@@ -9,11 +9,12 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response
 
 from dashboard.access import TEMPLATES, needs
+from dashboard.comm_levels import EVERYBODY, level_asked
 from dashboard.comm_preference_queries import owner, owners
 from dashboard.comm_template_form import Fields, fields_entered, fields_of, read
 from dashboard.comm_template_preview import Preview, preview_of, problem_words
 from dashboard.comm_template_words import KIND_WORDS, LANGUAGE_WORDS, STANDING_WORDS
-from dashboard.comm_templates import EVERYBODY, level_asked, place_words
+from dashboard.comm_templates import place_words
 from dashboard.outreach_asking import outreach_asker
 from dispatchlog.systems.outreach import templates
 from dispatchlog.systems.outreach.inputs import OutreachError

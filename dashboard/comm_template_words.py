@@ -9,7 +9,6 @@ from dispatchlog.systems.outreach.local_words import LANGUAGES
 from dispatchlog.systems.outreach.phi import FINDING_WORDS
 from dispatchlog.systems.outreach.rendering import MOST_SEGMENTS, Rendered
 
-LEVELS = MappingProxyType({"global": "Everybody", "organization": "Clinics", "provider": "Providers"})
 LANGUAGE_WORDS = MappingProxyType({code: words.name for code, words in LANGUAGES.items()})
 KIND_WORDS = MappingProxyType(
     {

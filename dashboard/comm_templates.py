@@ -11,12 +11,13 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, TEMPLATES, may, needs
+from dashboard.comm_levels import EVERYBODY, LEVELS, level_asked
 from dashboard.comm_preference_queries import owner, owners
 from dashboard.comm_template_diff import differences
 from dashboard.comm_template_preview import preview_of_stored, problem_words
 from dashboard.comm_template_queries import owner_name, owners_with_templates, place_of, templates_of
 from dashboard.comm_template_test import answer_words, send_test
-from dashboard.comm_template_words import KIND_WORDS, LANGUAGE_WORDS, LEVELS, language_word
+from dashboard.comm_template_words import KIND_WORDS, LANGUAGE_WORDS, language_word
 from dashboard.context import line_given
 from dashboard.outreach_asking import outreach_asker
 from dashboard.presentation import upper_first
@@ -27,8 +28,6 @@ from dispatchlog.systems.outreach.states import CHANNEL_WORDS, PURPOSE_WORDS, Ch
 from dispatchlog.systems.outreach.template_values import Template
 
 pages = Blueprint("comm_templates", __name__, url_prefix="/outreach/templates")
-
-EVERYBODY = "global"
 
 
 @pages.get("")
@@ -149,20 +148,6 @@ def place_words(one: Template) -> str:
     """Such as "SMS, Spanish, for everybody"."""
     whose = owner_name(one.organization_id, one.provider_id) or "everybody"
     return f"{CHANNEL_WORDS[one.channel]}, {language_word(one.language)}, for {whose}"
-
-
-def level_asked() -> tuple[str, UUID | None]:
-    """Which level the address asks for, and whose."""
-    level = request.values.get("level", EVERYBODY)
-    if level not in LEVELS:
-        abort(404)
-    try:
-        owner_id = UUID(request.values["of"]) if request.values.get("of") and level != EVERYBODY else None
-    except ValueError:
-        abort(404)
-    if owner_id is not None and owner(level, owner_id) is None:
-        abort(404)
-    return level, owner_id
 
 
 def _neighbours(one: Template) -> list[dict[str, Any]]:

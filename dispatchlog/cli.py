@@ -589,6 +589,15 @@ def outreach() -> None:
     """Messages to patients."""
 
 
+@outreach.command("templates")
+@on_database
+def outreach_templates() -> None:
+    """Write the standard texts of every purpose, channel and language where there is none yet."""
+    from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
+
+    click.echo(f"{ensure_standard_templates()} templates written")
+
+
 @outreach.command("sandbox")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=2590, show_default=True, help="0 takes a free one.")

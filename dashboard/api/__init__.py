@@ -5,6 +5,7 @@ on the routes that name a permission, and there with the CSRF token of a page.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +26,11 @@ from dashboard.api import (
 from dashboard.api.docs_page import STYLE, render_docs
 from dashboard.api.errors import PREFIX, install_error_answers
 from dashboard.api.openapi import build_document
+from dashboard.api.routes import Route
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
+from dashboard.headers import install_headers
+from dashboard.proxies import install_proxies
+from dispatchlog.settings import Settings
 
 ROUTES = (
     *orders.ROUTES,
@@ -43,17 +48,47 @@ BLUEPRINT = "api"
 _VALUE = re.compile(r"<\w+>")
 
 
+# What other services ask by the hundred a second; nobody who is signed in does.
+DOOR = f"{PREFIX}/comm/"
+
+
 def register(app: Flask) -> None:
     """Add the API to a Flask app whose database is configured.
 
     The API checks its own tokens, and of a session its CSRF token, so it is taken out of Flask-WTF's protection where the
     app has that; set up the protection first.
     """
+    blueprint = _blueprint(app, ROUTES)
+    blueprint.add_url_rule(f"{PREFIX}/openapi.json", view_func=openapi)
+    blueprint.add_url_rule("/api/docs", view_func=docs)
+    blueprint.add_url_rule("/api/docs.css", view_func=docs_style)
+    app.register_blueprint(blueprint)
+    csrf = app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(blueprint)
+
+
+def open_door(app: Flask, settings: Settings, *, https: bool) -> None:
+    """Answer what begins with `DOOR` by an application of its own, which has the same routes, and looks for no session."""
+    door = Flask("dashboard.api.door", static_folder=None)
+    install_proxies(door, settings.trusted_proxies)
+    install_headers(door, settings, https=https)
+    door.register_blueprint(_blueprint(door, [route for route in ROUTES if route.rule.startswith(DOOR)]))
+    inner = app.wsgi_app
+
+    def choose(environ: dict[str, Any], start_response: Any) -> Any:
+        asked: Any = door.wsgi_app if environ.get("PATH_INFO", "").startswith(DOOR) else inner
+        return asked(environ, start_response)
+
+    app.wsgi_app = choose  # type: ignore[method-assign]
+
+
+def _blueprint(app: Flask, routes: Sequence[Route]) -> Blueprint:
     blueprint = Blueprint(BLUEPRINT, __name__)
     blueprint.before_request(begin_trace)
     blueprint.after_request(finish_answer)
     blueprint.teardown_request(end_trace)
-    for route in ROUTES:
+    for route in routes:
         for rule in filter(None, (route.rule, route.unversioned)):
             blueprint.add_url_rule(
                 rule,
@@ -62,14 +97,8 @@ def register(app: Flask) -> None:
                 methods=[route.method],
                 provide_automatic_options=False,
             )
-    blueprint.add_url_rule(f"{PREFIX}/openapi.json", view_func=openapi)
-    blueprint.add_url_rule("/api/docs", view_func=docs)
-    blueprint.add_url_rule("/api/docs.css", view_func=docs_style)
     install_error_answers(app, blueprint)
-    app.register_blueprint(blueprint)
-    csrf = app.extensions.get("csrf")
-    if csrf is not None:
-        csrf.exempt(blueprint)
+    return blueprint
 
 
 def paths_with_session() -> re.Pattern[str]:

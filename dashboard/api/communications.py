@@ -33,6 +33,7 @@ from dashboard.api.comm_parts import (
 )
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
+from dashboard.proxies import client_address
 from dashboard.together import Together
 from dispatchlog.comm_documents import (
     CoreEventDocument,
@@ -206,7 +207,7 @@ def _note_look(call: Call, patient_id: UUID, what: str) -> None:
 
 def _asker(call: Call) -> Asker:
     agent = request.headers.get("User-Agent", "")[:512]
-    return Asker(actor=call.actor, ip_address=request.remote_addr, user_agent=agent or None)
+    return Asker(actor=call.actor, ip_address=client_address(), user_agent=agent or None)
 
 
 def _request_key() -> str:
@@ -248,6 +249,7 @@ _PREFERENCE = (
 _VALUES = ("UNKNOWN_VARIABLE", "MISSING_VARIABLE", "INVALID_VARIABLE", "TEXT_TOO_LONG")
 _TEXT = (
     "UNKNOWN_VALUE",
+    "INVALID_NAME",
     "INVALID_TEMPLATE",
     "UNDECLARED_VARIABLE",
     "UNUSED_VARIABLE",
@@ -283,6 +285,7 @@ ROUTES = (
             "NO_ADDRESS",
             "SEND_AT_PAST",
             "APPOINTMENT_NOT_FOUND",
+            "APPOINTMENT_OVER",
             "REQUEST_KEY_REUSED",
             "INVALID_REQUEST_KEY",
             "INVALID_UUID",

@@ -13,14 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import peewee
-import psycopg2
-
-from dispatchlog.engine.database import configure
-from dispatchlog.logs import configure_logs
+from dispatchlog.local.loading import load_sample
 from dispatchlog.order_documents import OrderDocument, read_document
 from dispatchlog.sample import sample_orders
-from dispatchlog.settings import get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems.kit_orders import ShipmentInput, put_order, report_shipment
 
 ORDERS = 60
@@ -31,19 +27,10 @@ SERVICES = ("vitract-orders", "vitract-kit-api-v1")
 
 def main() -> int:
     """Load the sample; the exit code comes back. Begun anew after a failure it repeats nothing: each report counts once."""
-    settings = get_settings()
-    configure_logs(settings.log_level)
-    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
-    try:
-        _load()
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        print(f"PostgreSQL does not answer ({type(error).__name__}); the sample begins again", flush=True)
-        return 1
-    print("the sample is complete", flush=True)
-    return 0
+    return load_sample(_load, what="the orders")
 
 
-def _load() -> None:
+def _load(_: Settings) -> None:
     ships = [order for order in map(_store, sample_orders(ORDERS, seed=7)) if order is not None]
     print(f"{ORDERS} sample orders stored; {len(ships)} of them ship in the next minute or so", flush=True)
     chance = random.Random(7)  # noqa: S311 - a sample, not a secret
@@ -52,6 +39,7 @@ def _load() -> None:
             time.sleep(SECONDS_BETWEEN)
         for service in chance.sample(SERVICES, 2):  # both report the same shipment; it counts once
             report_shipment(order_id, shipment, source=service)
+    print("the sample is complete", flush=True)
 
 
 def _store(document: dict[str, Any]) -> tuple[UUID, ShipmentInput] | None:

@@ -11,13 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import peewee
-import psycopg2
-
-from dispatchlog.engine.database import configure
+from dispatchlog.local.loading import load_sample
 from dispatchlog.local.outreach_sample import CLINIC, PATIENTS, PROVIDER, event_of, patient_report
-from dispatchlog.logs import configure_logs
-from dispatchlog.settings import get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach import core_events
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
 from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
@@ -30,18 +26,10 @@ SECONDS_BETWEEN = 3.0
 
 def main() -> int:
     """Report what is missing; the exit code comes back."""
-    settings = get_settings()
-    configure_logs(settings.log_level)
-    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
-    try:
-        _load()
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        print(f"PostgreSQL does not answer ({type(error).__name__}); the patients begin again", flush=True)
-        return 1
-    return 0
+    return load_sample(_load, what="the patients")
 
 
-def _load() -> None:
+def _load(_: Settings) -> None:
     ensure_standard_templates()
     now = datetime.now(UTC)
     _tell("organization.updated", str(CLINIC["id"]), CLINIC)

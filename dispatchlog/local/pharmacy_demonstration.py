@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import peewee
-import psycopg2
-
-from dispatchlog.engine.database import configure
 from dispatchlog.local.directory import choose_port, remember_secret
+from dispatchlog.local.loading import load_sample
 from dispatchlog.local.pharmacy_sample import ORDERS, PHARMACIES, SampleOrder, order_input, sandbox_script
-from dispatchlog.logs import configure_logs
-from dispatchlog.settings import Settings, get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import cancelling, orders, pharmacies
 from dispatchlog.systems.courier.inputs import CourierError, PaymentInput
 from dispatchlog.tracing import new_trace_id
@@ -71,18 +67,10 @@ class SandboxAt:
 
 def main() -> int:
     """Report what is missing; the exit code comes back. Begun anew after a failure it repeats nothing."""
-    settings = get_settings()
-    configure_logs(settings.log_level)
-    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
-    try:
-        _load()
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        print(f"PostgreSQL does not answer ({type(error).__name__}); the pharmacies begin again", flush=True)
-        return 1
-    return 0
+    return load_sample(_load, what="the pharmacies")
 
 
-def _load() -> None:
+def _load(_: Settings) -> None:
     for pharmacy in PHARMACIES:
         pharmacies.put_pharmacy(pharmacy, source=SOURCE)
     print(f"{len(PHARMACIES)} sample pharmacies get {len(ORDERS)} orders in the next minute", flush=True)

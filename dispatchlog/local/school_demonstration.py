@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import peewee
-import psycopg2
-
-from dispatchlog.engine.database import configure, connected, fetch_dicts, fetch_one
+from dispatchlog.engine.database import connected, fetch_dicts, fetch_one
 from dispatchlog.local.directory import choose_port
+from dispatchlog.local.loading import load_sample
 from dispatchlog.local.school_sample import API_KEY, SCHOOLS, SampleSchool, exchange_script, sample_visits
-from dispatchlog.logs import configure_logs
-from dispatchlog.settings import get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.checks import VisitError
 from dispatchlog.systems.hl7.visits import VISIT_EXISTS, record_visit
@@ -57,17 +54,13 @@ class ExchangeAt:
 def main() -> int:
     """`PORT HTTP_PORT`: point the sample's schools at the exchange and load what is missing; the exit code comes back."""
     port, http_port = map(int, sys.argv[1:3])
-    settings = get_settings()
-    configure_logs(settings.log_level)
-    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
-    try:
+
+    def load(_: Settings) -> None:
         for school in SCHOOLS:
             _point(school, port, http_port)
         _load()
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        print(f"PostgreSQL does not answer ({type(error).__name__}); the schools begin again", flush=True)
-        return 1
-    return 0
+
+    return load_sample(load, what="the schools")
 
 
 def _point(school: SampleSchool, port: int, http_port: int) -> None:

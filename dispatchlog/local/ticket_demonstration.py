@@ -9,17 +9,13 @@ import sys
 import time
 from uuid import UUID
 
-import peewee
-import psycopg2
-
 from dispatchlog import people
-from dispatchlog.engine.database import configure
 from dispatchlog.local.directory import remember_secret
+from dispatchlog.local.loading import load_sample
 from dispatchlog.local.pharmacy_sample import PHARMACIES
 from dispatchlog.local.ticket_sample import PEOPLE, TICKETS, SamplePerson, SampleTicket
-from dispatchlog.logs import configure_logs
 from dispatchlog.people import PersonError
-from dispatchlog.settings import Settings, get_settings
+from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import pharmacies
 from dispatchlog.systems.tickets import handling, messages, opening, parties, prescribing
 from dispatchlog.systems.tickets.identity import Identity, identity_of_person
@@ -42,15 +38,7 @@ _HANDLED = (TicketStatus.RECEIVED, TicketStatus.READY, TicketStatus.COMPLETED)
 
 def main() -> int:
     """Report what is missing; the exit code comes back."""
-    settings = get_settings()
-    configure_logs(settings.log_level)
-    configure(settings.database_url, role=settings.application_role, name="dispatchlog sample", max_connections=2)
-    try:
-        _load(settings)
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        print(f"PostgreSQL does not answer ({type(error).__name__}); the tickets begin again", flush=True)
-        return 1
-    return 0
+    return load_sample(_load, what="the tickets")
 
 
 def _load(settings: Settings) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from dashboard import create_app
 from dispatchlog.engine.database import connected, fetch_all, fetch_one
 from dispatchlog.service_tokens import create_token
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.patients import put_organization, put_patient
 from dispatchlog.systems.outreach.preferences import change
@@ -78,6 +80,44 @@ def test_a_request_becomes_one_job_and_answers_as_specified(api: Api) -> None:
         "POST", "/comm/schedule", json=wanted(patient), headers={"Idempotency-Key": "visit-7"}, token=stranger
     )
     assert theirs.get_json()["job_id"] != said["job_id"], "a key is the service's own"
+
+
+def test_behind_the_dashboard_it_is_answered_without_a_session_and_knows_who_asks(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCHLOG_TRUSTED_PROXIES", "1")
+    get_settings.cache_clear()
+    patient = new_patient()
+    headers = {"Authorization": f"Bearer {api.token}", "X-Forwarded-For": "203.0.113.9"}
+    visitor = create_app(get_settings()).test_client()
+    answer = visitor.post("/api/v1/comm/schedule", json=wanted(patient), headers=headers)
+    assert answer.status_code == 200, answer.get_json()
+    assert "Set-Cookie" not in answer.headers
+    assert (answer.headers["Cache-Control"], answer.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    unknown = visitor.get("/api/v1/comm/nothing", headers=headers)
+    assert (unknown.status_code, unknown.get_json()["error"]["code"]) == (404, "NOT_FOUND")
+    assert visitor.get("/api/v1/comm/schedule").get_json()["error"]["code"] == "METHOD_NOT_ALLOWED"
+    with connected():
+        assert fetch_one("SELECT ip_address FROM comm_audit_log WHERE action = 'send'")[0] == "203.0.113.9"
+
+
+def test_those_who_ask_at_once_are_answered_each_for_itself(api: Api) -> None:
+    """Together they share transactions; one that is wrong costs the others nothing."""
+    patients = [new_patient() for _ in range(4)]
+    asked = [wanted(patients[number % 4], preferred_channel="email") for number in range(24)]
+    keys = [f"{number % 4}-{number % 8}" for number in range(24)]
+    wrong = {5: ({**asked[5], "variables": {"nothing": 1}}, 400), 9: ({**asked[9], "patient_id": str(uuid4())}, 404)}
+    for number, (document, _) in wrong.items():
+        asked[number], keys[number] = document, f"wrong-{number}"
+    with ThreadPoolExecutor(12) as pool:
+        answers = [*pool.map(lambda number: schedule(api, asked[number], key=keys[number]), range(24))]
+    codes = {number: answer.status_code for number, answer in enumerate(answers)}
+    assert codes == {number: wrong[number][1] if number in wrong else 200 for number in range(24)}
+    made = {answer.get_json()["job_id"] for answer in answers if answer.status_code == 200}
+    assert {str(row[0]) for row in jobs()} == made
+    assert len(made) == 8
+    with connected():
+        assert fetch_one("SELECT count(*) FROM comm_audit_log WHERE action = 'send'")[0] == len(made)
 
 
 def test_the_context_has_the_shape_of_the_specification_and_says_who_said_what(api: Api) -> None:

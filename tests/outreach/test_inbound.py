@@ -189,6 +189,15 @@ def test_help_is_answered_with_the_clinics_name_and_telephone(desk: Desk, whatsa
     assert answer["language"] == "es"
 
 
+def test_whoever_asks_for_help_again_and_again_is_left_to_a_person(desk: Desk, whatsapp: None) -> None:
+    """Else a machine that answers every text would be answered for ever."""
+    asked(desk, channel=Channel.WHATSAPP)
+    heard = [hear(says("help", channel=Channel.WHATSAPP, provider="whatsapp"))[-1] for _ in range(3)]
+    assert [row["action"] for row in heard] == ["helped", "helped_before", "helped_before"]
+    assert rows("SELECT count(*) AS n FROM comm_jobs WHERE request_key LIKE 'reply:%%'")[0]["n"] == 1
+    assert [row["waits_for_person"] for row in heard] == [False, True, True]
+
+
 @pytest.mark.parametrize("text", ["is it yes or no?", "I can't stop coughing", "yes the pain is worse", "don't stop"])
 def test_what_is_not_certain_waits_for_a_person(desk: Desk, text: str) -> None:
     appointment, _ = asked(desk)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import execute
+from dispatchlog.engine.database import execute, fetch_all
+from dispatchlog.engine.ledger import as_uuids
 from dispatchlog.systems.outreach import appointments, consents
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.inbound_context import Context
@@ -27,7 +29,10 @@ UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED = (
     "not_stopped",
 )
 UNKNOWN_SENDER = "unknown_sender"
-WAITS = frozenset({UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED, UNKNOWN_SENDER})
+# Whoever asks for help again after it was told may be a machine that answers every text.
+HELPED_BEFORE = "helped_before"
+HELP_AGAIN_AFTER = timedelta(hours=12)
+WAITS = frozenset({HELPED_BEFORE, UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED, UNKNOWN_SENDER})
 
 # Twilio answers these by itself, where they are the whole text (its page on default opt-out keywords).
 _ANSWERED_BY_TWILIO = frozenset(
@@ -133,8 +138,20 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
 def _help(message: Received, context: Context, *, language: str, asker: Asker) -> str:
     if not context.patients:
         return UNKNOWN_SENDER
+    if _was_helped(message, context):
+        return HELPED_BEFORE
     _answer(Intent.HELP, message, context, language=language, asker=asker)
     return HELPED
+
+
+def _was_helped(message: Received, context: Context) -> bool:
+    return bool(
+        fetch_all(
+            "SELECT FROM comm_inbound WHERE patient_id = ANY (%s::uuid[]) AND created_at > now() - %s AND channel = %s"
+            " AND from_address = %s AND action = %s AND id <> %s LIMIT 1",
+            (as_uuids(context.patients), HELP_AGAIN_AFTER, str(message.channel), message.address, HELPED, message.id),
+        )
+    )
 
 
 def _answer(intent: Intent, message: Received, context: Context, *, language: str, asker: Asker) -> None:

@@ -20,6 +20,7 @@ from dispatchlog.systems.outreach.states import AuditAction, Channel, Intent, Pu
 
 # Every message hangs on a template; these answers have one of their own per channel, which nothing else chooses.
 _NAMESPACE = UUID("6f3f1d7e-5a0b-4f0e-9d4b-3f6a2f1c8b10")
+NAME = "Answers to STOP, START and HELP"
 PURPOSE = Purpose.APPT_CONFIRM
 # They answer what a patient has just written, so they leave at any hour and count towards no limit.
 TEXTS: Mapping[str, Mapping[Intent, str]] = MappingProxyType(

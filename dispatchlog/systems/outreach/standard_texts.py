@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dispatchlog.engine.database import execute, transaction
-from dispatchlog.systems.outreach import templates
+from dispatchlog.systems.outreach import reply_texts, templates
 from dispatchlog.systems.outreach.inputs import Asker
 from dispatchlog.systems.outreach.local_words import LANGUAGES
 from dispatchlog.systems.outreach.standard_words import SENTENCES, Sentences
@@ -59,8 +59,8 @@ def ensure_standard_templates() -> int:
 def _is_taken(wanted: TemplateInput) -> bool:
     found = execute(
         "SELECT 1 FROM comm_templates WHERE purpose = %s AND channel = %s AND language = %s"
-        " AND organization_id IS NULL AND provider_id IS NULL LIMIT 1",
-        (str(wanted.purpose), str(wanted.channel), wanted.language),
+        " AND organization_id IS NULL AND provider_id IS NULL AND name <> %s LIMIT 1",
+        (str(wanted.purpose), str(wanted.channel), wanted.language, reply_texts.NAME),
     )
     return found.fetchone() is not None
 
