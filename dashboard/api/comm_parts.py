@@ -99,7 +99,8 @@ class ActivityPart(SnakePart):
 
 class ContextAnswer(SnakePart):
     """Everything that decides how a patient is reached. `sources` says of each value who said it: patient, provider,
-    organization, global, or core for contact data; `stopped` since when a channel is stopped.
+    organization, global, or core, which reports addresses, time zone and language; `stopped` since when a channel is
+    stopped.
     """
 
     preferences: PreferencesPart

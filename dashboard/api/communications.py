@@ -98,8 +98,7 @@ def get_context(call: Call, patient_id: str) -> ContextAnswer:
     """How the patient may be reached."""
     wanted, in_clear = path_uuid(patient_id, "patientId"), CONTACT_SCOPE in call.scopes
     found = preferences.resolve(wanted)
-    with transaction(call.actor):
-        audit.note(AuditAction.ACCESS, wanted, _asker(call), {"what": "context", "in_clear": in_clear})
+    _note_look(call, wanted, "context")
     return ContextAnswer.of(found, jobs.activity(wanted), in_clear=in_clear)
 
 
@@ -107,7 +106,9 @@ def get_context(call: Call, patient_id: str) -> ContextAnswer:
 def change_preferences(call: Call, patient_id: str) -> PreferencesAnswer:
     """Change what the patient chose."""
     document: PreferenceDocument = call.document
-    found = preferences.change(path_uuid(patient_id, "patientId"), document.to_change(), asker=_asker(call))
+    wanted = path_uuid(patient_id, "patientId")
+    found = preferences.change(wanted, document.to_change(), asker=_asker(call))
+    _note_look(call, wanted, "preferences")
     return PreferencesAnswer.of(found, in_clear=CONTACT_SCOPE in call.scopes)
 
 
@@ -116,8 +117,7 @@ def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     """Every yes and no."""
     wanted = path_uuid(patient_id, "patientId")
     preferences.resolve(wanted)
-    with transaction(call.actor):
-        audit.note(AuditAction.ACCESS, wanted, _asker(call), {"what": "consents"})
+    _note_look(call, wanted, "consents")
     return EvidenceAnswer.of(consents.evidence_of(wanted))
 
 
@@ -125,6 +125,7 @@ def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
 def get_job(call: Call, job_id: str) -> JobAnswer:
     """One message as it stands."""
     row = jobs.job(path_uuid(job_id, "jobId"))
+    _note_look(call, row["patient_id"], "message")
     return JobAnswer(job=JobPart.of(row, in_clear=CONTACT_SCOPE in call.scopes))
 
 
@@ -134,6 +135,7 @@ def find_jobs(call: Call, patient_id: str) -> JobListAnswer:
     wanted, limit, cursor = path_uuid(patient_id, "patientId"), read_limit(call), call.parameters.get("cursor", "")
     preferences.resolve(wanted)
     rows = jobs.jobs_of(wanted, limit=limit + 1, before=_read_cursor(cursor) if cursor else None)
+    _note_look(call, wanted, "messages")
     shown, in_clear = rows[:limit], CONTACT_SCOPE in call.scopes
     return JobListAnswer(
         jobs=[JobPart.of(row, in_clear=in_clear) for row in shown],
@@ -194,6 +196,13 @@ def preview_template(call: Call, template_id: str) -> PreviewAnswer:
     document: PreviewDocument = call.document
     template = templates.template(path_uuid(template_id, "templateId"))
     return PreviewAnswer.of(rendering.preview(template, document.variables))
+
+
+def _note_look(call: Call, patient_id: UUID, what: str) -> None:
+    """Who reads what about a patient is kept, with whether addresses were shown."""
+    with transaction(call.actor):
+        details = {"what": what, "in_clear": CONTACT_SCOPE in call.scopes}
+        audit.note(AuditAction.ACCESS, patient_id, _asker(call), details)
 
 
 def _asker(call: Call) -> Asker:

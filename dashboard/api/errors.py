@@ -106,7 +106,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "NO_ADDRESS": (400, "there is no address for the channel that was asked for"),
     "TEMPLATE_MISMATCH": (400, "the template is for another purpose or channel"),
     "UNKNOWN_VARIANT": (400, "the template has no such variant"),
-    "INVALID_NAME": (400, "a variable's name is small letters, digits and underscores"),
+    "INVALID_NAME": (400, "a name is 1 to 255 characters"),
     "UNKNOWN_INTENT": (400, "no such meaning of an answer"),
     "UNAUTHENTICATED": (401, "no token, or one that is unknown or revoked"),
     "FORBIDDEN_SCOPE": (403, "the token does not have the scope that this route needs"),

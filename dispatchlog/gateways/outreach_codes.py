@@ -13,7 +13,7 @@ class Meaning(Enum):
 
     PERMANENT = auto()  # it will not pass as it stands
     TRANSIENT = auto()  # the provider or the number is busy
-    SETTING = auto()  # ours is wrong, so the row waits for it
+    SETTING = auto()  # ours is wrong: tried again a few times, then a person corrects it
     OPTED_OUT = auto()  # the patient told the provider to stop: a stop here too
     OPTED_OUT_MARKETING = auto()  # the same for marketing only
     WINDOW_CLOSED = auto()  # free text came too late: a template would pass

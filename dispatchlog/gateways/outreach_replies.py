@@ -48,7 +48,7 @@ def _definite_no(reply: HttpReply, who: str, told: str, meaning: Meaning) -> Gat
             text = f"{who} takes free text only within 24 hours of the patient's last message; a template is needed."
             return Permanent(text, code=meaning.name)
         case Meaning.SETTING:
-            text = f"{who} does not accept our account or its settings ({told}); correct them, the row will follow."
+            text = f"{who} does not accept our account or its settings ({told}); correct them, then try it again."
             return Transient(text, code="UNAUTHORISED", health=Health.BUSY)
         case Meaning.TRANSIENT | Meaning.ONCE:
             pause = retry_after_seconds(reply)

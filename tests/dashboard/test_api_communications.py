@@ -147,6 +147,28 @@ def test_the_context_has_the_shape_of_the_specification_and_says_who_said_what(a
     assert looked == [("service:vitract-orders", "true"), ("service:reader", "false")]
 
 
+def test_every_look_at_a_patient_is_kept_with_whether_addresses_were_shown(api: Api) -> None:
+    patient = new_patient()
+    job_id = schedule(api, wanted(patient)).get_json()["job_id"]
+    looks = {
+        "message": f"/comm/jobs/{job_id}",
+        "messages": f"/patients/{patient}/comm-jobs",
+        "consents": f"/patients/{patient}/comm-consents",
+        "context": f"/patients/{patient}/comm-context",
+    }
+    for path in looks.values():
+        assert api.call("GET", path).status_code == 200
+    assert api.call("PATCH", f"/patients/{patient}/comm-preferences", json={}).status_code == 200
+    assert api.call("GET", looks["message"], token=create_token("reader", ["comm:read"], "tests")).status_code == 200
+    with connected():
+        kept = fetch_all(
+            "SELECT details ->> 'what', details ->> 'in_clear' FROM comm_audit_log"
+            " WHERE action = 'access' AND patient_id = %s ORDER BY id",
+            (patient,),
+        )
+    assert kept == [*((what, "true") for what in looks), ("preferences", "true"), ("message", "false")]
+
+
 def test_preferences_change_and_fall_back_to_what_others_said(api: Api) -> None:
     patient = new_patient()
     path = f"/patients/{patient}/comm-preferences"

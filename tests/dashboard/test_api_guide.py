@@ -12,6 +12,19 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import BaseModel
 
+from dashboard.api.comm_parts import (
+    ActivityPart,
+    CancelledAnswer,
+    ContextAnswer,
+    EventAnswer,
+    EvidencePart,
+    JobPart,
+    PreferencesAnswer,
+    PreferencesPart,
+    PreviewAnswer,
+    ScheduledAnswer,
+    TemplatePart,
+)
 from dashboard.api.documents import (
     DispatchPart,
     EventPart,
@@ -25,8 +38,14 @@ from dashboard.api.hl7_messages import AttemptPart, MessagePart, RetryMessagesAn
 from dashboard.api.holds import HoldAnswer, HoldPart
 from dashboard.api.visits import VisitAnswer, VisitStateAnswer
 from dispatchlog import visit_documents
+from dispatchlog.comm_documents import CoreEventDocument, PreferenceDocument, ScheduleDocument, TemplateDocument
+from dispatchlog.comm_webhook_documents import InboundDocument, StatusDocument
+from dispatchlog.gateways import courier_signature
 from dispatchlog.order_documents import Document, OrderDocument
 from dispatchlog.settings import Settings
+from dispatchlog.systems.outreach.inputs import Asker, PatientInput
+from dispatchlog.systems.outreach.patients import put_patient
+from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 from dispatchlog.visit_documents import VisitDocument
 from tests.dashboard.api_support import Api, order, rows, running_api
 
@@ -47,8 +66,19 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A try of an HL7 message": AttemptPart,
     "A retry of HL7 messages": RetryMessagesAnswer,
     "A retried HL7 message": RetryPart,
+    "A scheduled message": ScheduledAnswer,
+    "A message to a patient": JobPart,
+    "A cancelled message": CancelledAnswer,
+    "An event that was taken in": EventAnswer,
+    "A communication context": ContextAnswer,
+    "Preferences": PreferencesPart,
+    "Recent activity": ActivityPart,
+    "Changed preferences": PreferencesAnswer,
+    "A consent": EvidencePart,
+    "A template": TemplatePart,
+    "A preview": PreviewAnswer,
 }
-NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean"}
+NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean", "object": "object"}
 FORMATS = {"uuid": "UUID", "date-time": "instant"}
 
 
@@ -106,6 +136,25 @@ def test_the_guide_lists_every_field_of_what_is_reported(section: str, document:
     assert set(listed(section)) == {field.alias for field in document.model_fields.values()}
 
 
+@pytest.mark.parametrize(
+    ("section", "documents"),
+    [
+        ("Ask for a message", [ScheduleDocument]),
+        ("An event of the core platform", [CoreEventDocument]),
+        ("Change a patient's preferences", [PreferenceDocument]),
+        ("Write a template", [TemplateDocument]),
+        ("Tell of messages and answers", [StatusDocument, InboundDocument]),
+    ],
+)
+def test_the_guide_lists_every_field_of_what_is_said_about_messages_to_patients(
+    section: str, documents: list[type[Document]]
+) -> None:
+    [text] = re.findall(rf"^### {section}\n(.*?)(?=^##)", GUIDE, re.MULTILINE | re.DOTALL)
+    columns = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| \w", text, re.MULTILINE)
+    told = {name for column in columns for name in re.findall(r"\w+", column)}
+    assert told == {field.alias or name for each in documents for name, field in each.model_fields.items()}
+
+
 def test_the_guide_lists_every_field_of_a_visits_parts() -> None:
     [text] = re.findall(r"^### A visit's parts\n(.*?)^##", GUIDE, re.MULTILINE | re.DOTALL)
     listed_fields = {
@@ -152,3 +201,34 @@ def test_answers_are_what_the_guide_says(api: Api) -> None:
     assert_as_guided(cancelled, "A dispatch", "timeline", "traceId")
     for entry in cancelled["timeline"]:
         assert_as_guided(entry, "An entry of the timeline")
+
+
+def test_the_guides_example_of_a_signature_fits() -> None:
+    [header] = re.findall(r"^    Comm-Signature: (\S+)$", GUIDE, re.MULTILINE)
+    [body] = re.findall(r"^    BODY='(.*)'$", GUIDE, re.MULTILINE)
+    assert courier_signature.sign(["comm-secret"], body.encode(), at=1_700_000_000) == header
+
+
+def test_answers_about_messages_to_patients_are_what_the_guide_says(api: Api) -> None:
+    ensure_standard_templates()
+    patient = uuid4()
+    put_patient(PatientInput(patient, "Sample Patient", email="sample@example.org"), source="test", asker=Asker("test"))
+    wanted = {"patient_id": str(patient), "purpose": "lab_ready", "variables": {"test_name": "blood count"}}
+    scheduled = api.call("POST", "/comm/schedule", json=wanted).get_json()
+    assert_as_guided(scheduled, "A scheduled message")
+    assert_as_guided(api.call("GET", f"/comm/jobs/{scheduled['job_id']}").get_json()["job"], "A message to a patient")
+    assert_as_guided(api.call("POST", f"/comm/jobs/{scheduled['job_id']}/cancel").get_json(), "A cancelled message")
+    context = api.call("GET", f"/patients/{patient}/comm-context").get_json()
+    assert_as_guided(context, "A communication context")
+    assert_as_guided(context["preferences"], "Preferences")
+    assert_as_guided(context["recent_activity"], "Recent activity")
+    agreed = {"marketing_opt_in_email": True, "wording": "I agree."}
+    changed = api.call("PATCH", f"/patients/{patient}/comm-preferences", json=agreed).get_json()
+    assert_as_guided(changed, "Changed preferences")
+    [consent] = api.call("GET", f"/patients/{patient}/comm-consents").get_json()["consents"]
+    assert_as_guided(consent, "A consent")
+    template = api.call("GET", "/comm/templates").get_json()["templates"][0]
+    assert_as_guided(template, "A template")
+    assert_as_guided(api.call("POST", f"/comm/templates/{template['id']}/preview").get_json(), "A preview")
+    event = {"event_id": "e1", "kind": "billing.statement_ready", "data": {"patient_id": str(patient)}}
+    assert_as_guided(api.call("POST", "/comm/events", json=event).get_json(), "An event that was taken in")
