@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.menus import menu_of
+from dispatchlog.systems.outreach.sense_reading import read_senses
 from dispatchlog.systems.outreach.states import Intent
 from dispatchlog.systems.outreach.vocabulary import Vocabulary, covers, polite_words, vocabularies
 
@@ -28,7 +29,7 @@ class Reading:
 
 
 SURE = 0.8
-WHOLE, WITH_OTHERS, CONTAINED, UNSURE = 1.0, 0.95, 0.85, 0.5
+WHOLE, WITH_OTHERS, CONTAINED, SENSED, UNSURE = 1.0, 0.95, 0.85, 0.8, 0.5
 CONFIRMATION = "confirmation"
 PERHAPS_STOP = "perhaps it is about ending messages:"
 # A message is read as far as this; who writes more has something to say to a person, unless it begins with an opt-out.
@@ -74,7 +75,8 @@ class _Said:
         self.is_blank = not self.text
         signs = set(_SIGNS.findall(body))
         self.yes_sign, self.no_sign = bool(signs & set(_YES_SIGNS)), bool(signs & set(_NO_SIGNS))
-        self.languages = vocabularies(hint.partition("-")[0].casefold())
+        self.first = hint.partition("-")[0].casefold()
+        self.languages = vocabularies(self.first)
 
     @property
     def number(self) -> str:
@@ -86,8 +88,18 @@ class _Said:
 def _read(said: _Said) -> Reading:
     for step in (_number, _stop, _start, _help, _reschedule, _confirm):
         if (found := step(said)) is not None:
-            return found
-    return _unknown(said)
+            return found if found.confidence >= SURE else _by_senses(said, found)
+    return _by_senses(said, _unknown(said))
+
+
+def _by_senses(said: _Said, unsure: Reading) -> Reading:
+    """What the senses of the words say where no phrase was sure; a sign that says no is not outvoted by them."""
+    if said.is_blank or said.is_long:
+        return unsure
+    found = read_senses(said.clauses, asked=said.asked, question=said.is_question, first=said.first)
+    if found is None or (found.intent is Intent.CONFIRM and (said.no_sign or "doubt" in unsure.because)):
+        return unsure
+    return Reading(found.intent, SENSED, found.language, f"the senses of the words of “{said.text}”")
 
 
 def _unknown(said: _Said) -> Reading:
