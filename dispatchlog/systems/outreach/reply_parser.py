@@ -119,6 +119,7 @@ def _number(said: _Said) -> Reading | None:
 
 def _stop(said: _Said) -> Reading | None:
     doubtful = None
+    english = next(each for each in said.languages if each.code == "en")
     for words in said.languages:
         stops = words.stop if said.asked else words.stop | words.cancel
         if (found := _whole(said, words, stops, Intent.STOP, besides=words.yes | words.confirm)) is not None:
@@ -128,7 +129,7 @@ def _stop(said: _Said) -> Reading | None:
         match = words.stop_pattern.search(said.text)
         if match is None:
             continue
-        rest = words.not_stop_pattern.sub(" ", said.text)
+        rest = english.not_stop_pattern.sub(" ", words.not_stop_pattern.sub(" ", said.text))
         if words.stop_pattern.search(rest) is not None:
             return Reading(Intent.STOP, CONTAINED + 0.05, words.code, f"“{match[0]}”")
         doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, with words that say otherwise")
@@ -188,13 +189,19 @@ def _confirm(said: _Said) -> Reading | None:
     for words in said.languages:
         among = polite_words() | words.beside_yes
         if not said.is_long and covers(said.tokens, words.yes | words.confirm, among):
-            return _certain(said, Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{said.text}”"))
+            row = Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{said.text}”")
+            return _doubt(row) if _asks_first(said.text, words) else _certain(said, row)
         match = words.confirm_pattern.search(said.text)
         if match is not None:
             contained = Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{match[0]}”")
             doubted = words.has_doubts(said.text[: match.start()] + " " + said.text[match.end() :])
             return _doubt(contained) if doubted or said.is_long else _certain(said, contained)
     return None
+
+
+def _asks_first(text: str, words: Vocabulary) -> bool:
+    """A question without its mark; "am coming" is none."""
+    return words.asking.match(text) is not None and not text.startswith("am ")
 
 
 def _certain(said: _Said, found: Reading) -> Reading:

@@ -74,6 +74,8 @@ def _ends_messages(said: Sensed) -> bool:
         return False
     if said.before(Sense.NOT, Sense.UNSUBSCRIBE, within=2) or said.before(Sense.NOT, Sense.CEASE, within=2):
         return False
+    if said.code == _NOT_STANDS_LAST and said.before(Sense.CEASE, Sense.NOT, within=2):
+        return False
     if said.has(Sense.UNSUBSCRIBE):
         return said.unknown <= 2
     if said.has(Sense.CEASE, Sense.CANCEL) and said.has(Sense.MESSAGE, Sense.SEND):
@@ -118,7 +120,7 @@ def _says_no(said: Sensed) -> bool:
 
 def _wants_another_time(said: Sensed, *, question: bool) -> bool:
     time = (Sense.VISIT, Sense.WHEN, Sense.NEXT, Sense.ELSE)
-    if said.has(Sense.MOVE, Sense.CANCEL) and not said.has(Sense.NOT):
+    if said.has(Sense.MOVE, Sense.CANCEL) and not said.has(Sense.NOT, Sense.MESSAGE):
         return said.has(*time) or said.unknown == 0
     if said.has(Sense.BETTER) and said.has(*time):
         return True

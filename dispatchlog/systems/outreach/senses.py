@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from dispatchlog.systems.outreach.folding import fold
-from dispatchlog.systems.outreach.phrases import MEANINGS
+from dispatchlog.systems.outreach.phrases import LANGUAGES, MEANINGS
 from dispatchlog.systems.outreach.phrases.sense import Sense
+from dispatchlog.systems.outreach.vocabulary import words_of
 
 _LONGEST_PHRASE = 5
 _SHORTEST_TYPO = 6
 _LONGEST_WORD = 24
 BREAK = frozenset[Sense]()
 _ENGLISH = "en"
+# Arabic writes "and", "by", "to" and "the" together with the word that follows.
+_JOINED = re.compile("(?:[وفبل]?ال|لل|[وفبل])(?=[\u0621-\u064a]{3})")
+# The lists of phrases add to the senses what these have not named. One word alone may mean too much for the latter three.
+_LISTS = (
+    (Sense.YES, ("yes_words", "confirm_words"), 1),
+    (Sense.DOUBT, ("doubts",), 1),
+    (Sense.FILLER, ("polite", "beside_yes"), 1),
+    (Sense.UNSUBSCRIBE, ("stop_words",), 2),
+    (Sense.CANCEL, ("cancel_words",), 2),
+    (Sense.HELP, ("help_words",), 2),
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,8 @@ class _Lexicon:
         for length in range(len(word), 2, -1):
             if found := self.stems.get(word[:length]):
                 return 1, found
+        if (joined := _JOINED.match(word)) and (found := self.phrases.get(word[joined.end() :])):
+            return 1, found
         if len(word) >= _SHORTEST_TYPO:
             for spelling in _spellings(word):
                 if found := self.misspelt.get(spelling):
@@ -104,6 +119,11 @@ def _lexicon(code: str) -> _Lexicon:
             folded = fold(entry)
             if folded:
                 into[folded] = into.get(folded, frozenset()) | {sense}
+    language = next(each for each in LANGUAGES if each.code == code)
+    for sense, names, words_at_least in _LISTS:
+        for entry in frozenset[str]().union(*(words_of(getattr(language, name)) for name in names)):
+            if len(entry) > 1 and len(entry.split()) >= words_at_least:
+                phrases.setdefault(entry, frozenset({sense}))
     misspelt = {
         spelling: senses
         for word, senses in phrases.items()

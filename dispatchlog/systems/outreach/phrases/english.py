@@ -150,6 +150,6 @@ LANGUAGE = Language(
     wont, didnt, never, late, sick, pain, instead, change, whether, depends, think, when, who, unsure, hardly, only, except, before,
     after, until, later, wrong, tell me, first, or, should, ask, question
     """,
-    asking="what, when, where, who, why, how, which, is, are, do, does, did, can, could, should, would, will you, may, am",
+    asking="will the, what, when, where, who, why, how, which, is, are, do, does, did, can, could, should, would, will you, may, am",
     alternatives="or",
 )

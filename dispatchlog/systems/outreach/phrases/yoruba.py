@@ -46,6 +46,7 @@ LANGUAGE = Language(
     (?:mi ò|mi o|n kò|n ko|nko) (?:fẹ́|fe) (?:máa |maa )?(?:gba|gbọ́|gbo) (?:\\w+ ){1,3}(?:mọ́|mo)
     """,
     not_stop_patterns="""
+    (?:ẹ |e )?(?:má|ma) (?:dá|da) (?:\\w+ ){0,3}(?:dúró|duro)(?: .*)?
     (?:ẹ |e )?(?:má|ma) (?:dáwọ́ dúró|dawo duro|dúró|duro|da duro|yọ mí kúrò|yo mi kuro|yo oruko mi|jáwọ́|jawo)(?: .*)?
     (?:.* )?(?:oogun|òògùn|iko|ikọ́|ẹjẹ|eje)(?: .*)?
     (?:mi ò|mi o) (?:tii |ti )?(?:rí|ri|gba) .*
