@@ -31,6 +31,7 @@ class Reading:
 SURE = 0.8
 WHOLE, WITH_OTHERS, CONTAINED, SENSED, UNSURE = 1.0, 0.95, 0.85, 0.8, 0.5
 CONFIRMATION = "confirmation"
+DOUBTED, TAKEN_BACK = "with a doubt or a question", "with words that say otherwise"
 PERHAPS_STOP = "perhaps it is about ending messages:"
 # A message is read as far as this; who writes more has something to say to a person, unless it begins with an opt-out.
 _LONGEST = 500
@@ -97,7 +98,11 @@ def _by_senses(said: _Said, unsure: Reading) -> Reading:
     if said.is_blank or said.is_long:
         return unsure
     found = read_senses(said.clauses, asked=said.asked, question=said.is_question, first=said.first)
-    if found is None or (found.intent is Intent.CONFIRM and (said.no_sign or "doubt" in unsure.because)):
+    if found is None:
+        return unsure
+    if found.intent is Intent.CONFIRM and (said.no_sign or unsure.because.endswith(DOUBTED)):
+        return unsure
+    if found.intent is Intent.STOP and unsure.because.endswith(TAKEN_BACK):
         return unsure
     return Reading(found.intent, SENSED, found.language, f"the senses of the words of “{said.text}”")
 
@@ -132,7 +137,7 @@ def _stop(said: _Said) -> Reading | None:
         rest = english.not_stop_pattern.sub(" ", words.not_stop_pattern.sub(" ", said.text))
         if words.stop_pattern.search(rest) is not None:
             return Reading(Intent.STOP, CONTAINED + 0.05, words.code, f"“{match[0]}”")
-        doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, with words that say otherwise")
+        doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, {TAKEN_BACK}")
     return doubtful
 
 
@@ -181,6 +186,8 @@ def _confirm(said: _Said) -> Reading | None:
             return None
         found = Reading(Intent.CONFIRM, WITH_OTHERS, "", "a sign that says yes")
         return found if said.asked else _unasked(found)
+    if said.yes_sign and covers(said.tokens, polite_words(), polite_words()):
+        return _certain(said, Reading(Intent.CONFIRM, CONTAINED, "", f"a sign that says yes, and “{said.text}”"))
     for words in said.languages:
         yeses = words.yes | words.confirm | {number for number, each in said.menu.items() if each is Intent.CONFIRM}
         found_words = _whole(said, words, yeses, Intent.CONFIRM)
@@ -215,7 +222,7 @@ def _unasked(found: Reading) -> Reading:
 
 
 def _doubt(found: Reading) -> Reading:
-    return Reading(Intent.OTHER, UNSURE, found.language, f"{found.because}, with a doubt or a question")
+    return Reading(Intent.OTHER, UNSURE, found.language, f"{found.because}, {DOUBTED}")
 
 
 def _whole(

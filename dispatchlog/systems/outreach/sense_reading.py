@@ -13,6 +13,7 @@ _MESSAGES = (Sense.MESSAGE, Sense.SEND, Sense.RECEIVE)
 _NOT_STANDS_LAST = "hi"
 _NO_YES = (
     Sense.NOT,
+    Sense.REFUSE,
     Sense.CANT,
     Sense.MOVE,
     Sense.CANCEL,
@@ -87,7 +88,16 @@ def _ends_messages(said: Sensed) -> bool:
 
 
 def _begins_messages(said: Sensed) -> bool:
-    against = (Sense.NOT, Sense.CEASE, Sense.UNSUBSCRIBE, Sense.CARE, Sense.ARRIVED, Sense.ASK, Sense.VISIT, Sense.DOUBT)
+    against = (
+        Sense.NOT,
+        Sense.CEASE,
+        Sense.UNSUBSCRIBE,
+        Sense.CARE,
+        Sense.ARRIVED,
+        Sense.ASK,
+        Sense.VISIT,
+        Sense.DOUBT,
+    )
     if said.has(*against) or said.unknown > 1:
         return False
     return said.has(Sense.BEGIN) and said.has(*_MESSAGES) and said.has(Sense.MESSAGE, Sense.RECEIVE)
@@ -100,7 +110,7 @@ def _asks_for_help(said: Sensed, *, question: bool) -> bool:
         return said.unknown == 0 and not said.has(Sense.COME, Sense.WHEN)
     if said.has(Sense.WHO) and said.has(Sense.SENDER, Sense.SEND, Sense.MESSAGE, Sense.REACH):
         return not said.has(Sense.COME, Sense.WHEN)
-    wished = question or said.has(Sense.ASK, Sense.WANT, Sense.WHO)
+    wished = question or said.has(Sense.ASK, Sense.WANT, Sense.WHO, Sense.FREE)
     return wished and said.has(Sense.REACH) and not said.has(Sense.NOT, Sense.COME, Sense.VISIT)
 
 
@@ -133,7 +143,7 @@ def _wants_another_time(said: Sensed, *, question: bool) -> bool:
 def _is_kept(said: Sensed, *, question: bool) -> bool:
     if question or said.has(Sense.ASK, Sense.DOUBT, Sense.YES, Sense.COME):
         return False
-    return said.has(Sense.REASON) and not said.has(Sense.NOT) and said.unknown <= 2
+    return said.has(Sense.REASON) and not said.before(Sense.NOT, Sense.REASON, within=3) and said.unknown <= 2
 
 
 def _comes(said: Sensed) -> bool:

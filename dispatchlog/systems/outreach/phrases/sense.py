@@ -12,6 +12,7 @@ class Sense(Enum):
     COME = "coming, attending, being there"
     ABLE = "being able, being suitable: says no beside a not"
     NOT = "a not"
+    REFUSE = "a no that stands alone"
     CANT = "says by itself that somebody does not come"
     MOVE = "changing or postponing"
     CANCEL = "ending an appointment, or messages where these are named"
