@@ -58,33 +58,41 @@ def _intent(said: Sensed, *, asked: bool, question: bool) -> Intent | None:
         return Intent.STOP
     if said.has(Sense.UNSUBSCRIBE) or (said.has(Sense.CEASE) and said.has(Sense.MESSAGE, Sense.SEND)):
         return None
-    if not question and _begins_messages(said):
-        return Intent.START
-    if _asks_for_help(said, question=question):
-        return Intent.HELP
-    if asked and _does_not_come(said, question=question):
-        return Intent.RESCHEDULE
-    if asked and not question and _comes(said):
-        return Intent.CONFIRM
-    return None
+    possible = (
+        (Intent.START, lambda: not question and _begins_messages(said)),
+        (Intent.HELP, lambda: _asks_for_help(said, question=question)),
+        (Intent.RESCHEDULE, lambda: asked and _does_not_come(said, question=question)),
+        (Intent.CONFIRM, lambda: asked and not question and _comes(said)),
+    )
+    return next((intent for intent, is_it in possible if is_it()), None)
 
 
 def _ends_messages(said: Sensed) -> bool:
-    """A not before the stopping takes it back, and what is said of care or of a message that came is for a person."""
-    if said.has(Sense.CARE, Sense.ARRIVED, Sense.DOUBT):
-        return False
-    if said.before(Sense.NOT, Sense.UNSUBSCRIBE, within=2) or said.before(Sense.NOT, Sense.CEASE, within=2):
-        return False
-    if said.code == _NOT_STANDS_LAST and said.before(Sense.CEASE, Sense.NOT, within=2):
+    """A not beside the stopping takes it back, and what is said of care or of a message that came is for a person."""
+    if said.has(Sense.CARE, Sense.ARRIVED, Sense.DOUBT) or _is_taken_back(said):
         return False
     if said.has(Sense.UNSUBSCRIBE):
         return said.unknown <= 2
-    if said.has(Sense.CEASE, Sense.CANCEL) and said.has(Sense.MESSAGE, Sense.SEND):
-        return said.has(Sense.CEASE) or not said.has(Sense.VISIT, Sense.WHEN)
+    return _stops_them(said) or _wants_none(said)
+
+
+def _is_taken_back(said: Sensed) -> bool:
+    if said.code == _NOT_STANDS_LAST and said.before(Sense.CEASE, Sense.NOT, within=2):
+        return True
+    return said.before(Sense.NOT, Sense.UNSUBSCRIBE, within=2) or said.before(Sense.NOT, Sense.CEASE, within=2)
+
+
+def _stops_them(said: Sensed) -> bool:
+    if said.has(Sense.CEASE):
+        return said.has(*_MESSAGES)
+    return said.has(Sense.CANCEL) and said.has(Sense.MESSAGE, Sense.SEND) and not said.has(Sense.VISIT, Sense.WHEN)
+
+
+def _wants_none(said: Sensed) -> bool:
     unwanted = said.before(Sense.NOT, Sense.WANT, within=3) or said.before(Sense.WANT, Sense.NOT, within=2)
     if unwanted and said.has(Sense.MESSAGE, Sense.SEND):
         return True
-    return said.before(Sense.NOT, Sense.SEND, within=3) or (said.has(Sense.CEASE) and said.has(Sense.RECEIVE))
+    return said.before(Sense.NOT, Sense.SEND, within=3)
 
 
 def _begins_messages(said: Sensed) -> bool:

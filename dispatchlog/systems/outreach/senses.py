@@ -32,13 +32,18 @@ _LISTS = (
 
 @dataclass(frozen=True)
 class Sensed:
-    """An answer as one language has it: the senses of each group of words, `BREAK` between clauses, and how many words
-    are the language's own, are of any language that was tried, and are unknown."""
+    """An answer as one language has it: the senses of each group of words, `BREAK` between clauses, how many words
+    are known (those of English beside another language count a little less), and how many are not."""
 
     code: str
     groups: tuple[frozenset[Sense], ...]
     known: float
     unknown: int
+
+    @property
+    def fit(self) -> tuple[float, int]:
+        """Among languages that know as many words, that fits which has them in longer phrases."""
+        return self.known, -len(self.groups)
 
     def has(self, *senses: Sense) -> bool:
         return any(sense in group for group in self.groups for sense in senses)
@@ -82,8 +87,8 @@ class _Lexicon:
 def sensed(clauses: Sequence[str], first: str) -> tuple[Sensed, ...]:
     """The answer as the languages have it that know most of its words, `first` among equals."""
     all_of_it = [_sensed(code, clauses) for code in MEANINGS]
-    most = max(each.known for each in all_of_it)
-    best = [each for each in all_of_it if each.known == most]
+    most = max(each.fit for each in all_of_it)
+    best = [each for each in all_of_it if each.fit == most]
     return tuple(sorted(best, key=lambda each: each.code != first))
 
 
