@@ -181,13 +181,8 @@ def _reschedule(said: _Said) -> Reading | None:
 
 
 def _confirm(said: _Said) -> Reading | None:
-    if said.is_blank:
-        if not said.yes_sign or said.no_sign or said.is_question:
-            return None
-        found = Reading(Intent.CONFIRM, WITH_OTHERS, "", "a sign that says yes")
-        return found if said.asked else _unasked(found)
-    if said.yes_sign and covers(said.tokens, polite_words(), polite_words()):
-        return _certain(said, Reading(Intent.CONFIRM, CONTAINED, "", f"a sign that says yes, and “{said.text}”"))
+    if said.is_blank or (said.yes_sign and covers(said.tokens, polite_words(), polite_words())):
+        return _confirm_by_sign(said)
     for words in said.languages:
         yeses = words.yes | words.confirm | {number for number, each in said.menu.items() if each is Intent.CONFIRM}
         found_words = _whole(said, words, yeses, Intent.CONFIRM)
@@ -204,6 +199,13 @@ def _confirm(said: _Said) -> Reading | None:
             doubted = words.has_doubts(said.text[: match.start()] + " " + said.text[match.end() :])
             return _doubt(contained) if doubted or said.is_long else _certain(said, contained)
     return None
+
+
+def _confirm_by_sign(said: _Said) -> Reading | None:
+    if not said.yes_sign or said.no_sign or said.is_question:
+        return None
+    found = Reading(Intent.CONFIRM, WITH_OTHERS, "", "a sign that says yes")
+    return found if said.asked else _unasked(found)
 
 
 def _asks_first(text: str, words: Vocabulary) -> bool:

@@ -12,7 +12,7 @@ from dispatchlog.systems.outreach.phrases import LANGUAGES, MEANINGS
 from dispatchlog.systems.outreach.phrases.sense import Sense
 from dispatchlog.systems.outreach.vocabulary import words_of
 
-_LONGEST_PHRASE = 5
+_LONGEST_PHRASE = 6
 _SHORTEST_TYPO = 6
 _LONGEST_WORD = 24
 BREAK = frozenset[Sense]()
