@@ -59,12 +59,12 @@ def _intent(said: Sensed, *, asked: bool, question: bool) -> Intent | None:
     if said.has(Sense.UNSUBSCRIBE) or (said.has(Sense.CEASE) and said.has(Sense.MESSAGE, Sense.SEND)):
         return None
     possible = (
-        (Intent.START, lambda: not question and _begins_messages(said)),
-        (Intent.HELP, lambda: _asks_for_help(said, question=question)),
-        (Intent.RESCHEDULE, lambda: asked and _does_not_come(said, question=question)),
-        (Intent.CONFIRM, lambda: asked and not question and _comes(said)),
+        (Intent.START, not question and _begins_messages(said)),
+        (Intent.HELP, _asks_for_help(said, question=question)),
+        (Intent.RESCHEDULE, asked and _does_not_come(said, question=question)),
+        (Intent.CONFIRM, asked and not question and _comes(said)),
     )
-    return next((intent for intent, is_it in possible if is_it()), None)
+    return next((intent for intent, it_is in possible if it_is), None)
 
 
 def _ends_messages(said: Sensed) -> bool:

@@ -73,10 +73,10 @@ LANGUAGE = Language(
     (?:bhejna|bhejne|likhna) (?:\\w+ )?(?:band|rok|stop)\\w*(?: .*)?
     """,
     not_stop_patterns="""
-    (?:.* )?(?:बंद|रोक) (?:मत|ना|न|नहीं|नही)(?: .*)?
-    (?:.* )?(?:band|roko|stop|rok) (?:mat|na|nahi|nhi|nahin)(?: .*)?
-    (?:.* )?(?:दवा|दवाई|गोली|इलाज|dawa|dawai|goli|medicine|khoon|खून|khansi|खांसी|bukhar|बुखार|dard|दर्द)(?: .*)?
-    (?:.* )?(?:मैसेज|संदेश|message|msg) (?:नहीं|nahi|nhi|nahin) (?:आया|मिला|aaya|mila|aya)(?: .*)?
+    \\A(?:.* )?(?:बंद|रोक) (?:मत|ना|न|नहीं|नही)(?: .*)?
+    \\A(?:.* )?(?:band|roko|stop|rok) (?:mat|na|nahi|nhi|nahin)(?: .*)?
+    \\A(?:.* )?(?:दवा|दवाई|गोली|इलाज|dawa|dawai|goli|medicine|khoon|खून|khansi|खांसी|bukhar|बुखार|dard|दर्द)(?: .*)?
+    \\A(?:.* )?(?:मैसेज|संदेश|message|msg) (?:नहीं|nahi|nhi|nahin) (?:आया|मिला|aaya|mila|aya)(?: .*)?
     """,
     start_words="""
     शुरू, शुरु, शुरू करें, शुरू करो, शुरू कर दो, शुरू कीजिए, आरंभ, चालू, चालू करो, चालू करें, सब्सक्राइब, फिर से शुरू करें, फिर से शुरू करो, shuru, shuru karo, shuru karein, shuru kar do, shuru kijiye, chalu karo, chalu kar do, chalu,

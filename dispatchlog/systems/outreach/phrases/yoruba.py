@@ -48,7 +48,7 @@ LANGUAGE = Language(
     not_stop_patterns="""
     (?:ẹ |e )?(?:má|ma) (?:dá|da) (?:\\w+ ){0,3}(?:dúró|duro)(?: .*)?
     (?:ẹ |e )?(?:má|ma) (?:dáwọ́ dúró|dawo duro|dúró|duro|da duro|yọ mí kúrò|yo mi kuro|yo oruko mi|jáwọ́|jawo)(?: .*)?
-    (?:.* )?(?:oogun|òògùn|iko|ikọ́|ẹjẹ|eje)(?: .*)?
+    \\A(?:.* )?(?:oogun|òògùn|iko|ikọ́|ẹjẹ|eje)(?: .*)?
     (?:mi ò|mi o) (?:tii |ti )?(?:rí|ri|gba) .*
     """,
     start_words="""
