@@ -100,7 +100,8 @@ def _by_senses(said: _Said, unsure: Reading) -> Reading:
     found = read_senses(said.clauses, asked=said.asked, question=said.is_question, first=said.first)
     if found is None:
         return unsure
-    if found.intent is Intent.CONFIRM and (said.no_sign or unsure.because.endswith(DOUBTED)):
+    asking = any(_asks_first(said.text, words) for words in said.languages if words.code in ("en", found.language))
+    if found.intent is Intent.CONFIRM and (said.no_sign or asking or unsure.because.endswith(DOUBTED)):
         return unsure
     if found.intent is Intent.STOP and unsure.because.endswith(TAKEN_BACK):
         return unsure
