@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from dispatchlog.systems.outreach.menus import menu_of
 from dispatchlog.systems.outreach.phrases import LANGUAGES
 from dispatchlog.systems.outreach.reply_parser import PERHAPS_STOP, SURE, read_reply
 from dispatchlog.systems.outreach.states import Intent
+from dispatchlog.systems.outreach.vocabulary import vocabularies
 
 HERE = Path(__file__).parent
 # As measured on answers that the rules had not seen, less a little for changes of a line: it must not get worse.
@@ -119,6 +121,69 @@ def test_digits_of_every_script_are_digits(digit: str) -> None:
 
 def test_what_may_be_an_opt_out_says_so() -> None:
     assert PERHAPS_STOP in read_reply("stop the bleeding", asks="confirmation").because
+
+
+@pytest.mark.parametrize("language", [language.code for language in LANGUAGES])
+def test_no_plain_opt_out_is_taken_for_anything_else(language: str) -> None:
+    words = next(each for each in vocabularies("") if each.code == language)
+    for asks in ("", "confirmation"):
+        assert [each for each in words.stop if outcome(each, asks) is not Intent.STOP] == []
+        assert [each for each in words.stop if outcome(f"{each}!!", asks) is not Intent.STOP] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the pain won't stop",
+        "when do you stop serving?",
+        "should I stop my tablets",
+        "don't stop the messages",
+        "remove my stitches",
+        "I did not receive your message",
+        "no paro de vomitar",
+        "ça n'arrête pas de saigner",
+        "quand retirer les fils",
+        "a tosse não para",
+        "não parem de mandar mensagens",
+        "متى أوقف الدواء",
+        "لا توقفوا الرسائل",
+        "खून बंद नहीं हो रहा",
+        "message band mat karo",
+        "eje ko da duro",
+    ],
+)
+@pytest.mark.parametrize("asks", ["", "confirmation"])
+def test_what_is_said_of_care_or_for_messages_is_not_an_opt_out(text: str, asks: str) -> None:
+    assert outcome(text, asks) is Intent.OTHER
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("Tuesday would suit me better", Intent.RESCHEDULE),
+        ("my car broke down", Intent.RESCHEDULE),
+        ("ese día trabajo", Intent.RESCHEDULE),
+        ("ma ba2dar eji bokra", Intent.RESCHEDULE),
+        ("I wouldn't miss it", Intent.CONFIRM),
+        ("absolutley, attendng", Intent.CONFIRM),
+        ("mai time se pahuch jaunga", Intent.CONFIRM),
+        ("Mo jẹ́rìí sí i pé màá wá", Intent.CONFIRM),
+        ("yes but my stomach hurts", Intent.OTHER),
+        ("will the doctor be there", Intent.OTHER),
+        ("voy a llegar 10 minutos tarde", Intent.OTHER),
+    ],
+)
+def test_sentences_are_read_by_the_senses_of_their_words(text: str, intent: Intent) -> None:
+    assert outcome(text, "confirmation") is intent
+
+
+@pytest.mark.parametrize("unit", ["a", "no ", "stop the ", "don't want to ", "do you have anything ", "मत ", "wọn "])
+def test_no_answer_takes_longer_than_its_length_allows(unit: str) -> None:
+    """A pattern that tries every way to divide a long answer would not end; the processor's time has ample room."""
+    started = process_time()
+    for asks in ("", "confirmation"):
+        read_reply((unit * 1600)[:1600], asks=asks)
+    assert process_time() - started < 5
 
 
 def test_a_long_letter_is_for_a_person() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.menus import menu_of
+from dispatchlog.systems.outreach.sense_reading import read_senses
 from dispatchlog.systems.outreach.states import Intent
 from dispatchlog.systems.outreach.vocabulary import Vocabulary, covers, polite_words, vocabularies
 
@@ -28,8 +29,9 @@ class Reading:
 
 
 SURE = 0.8
-WHOLE, WITH_OTHERS, CONTAINED, UNSURE = 1.0, 0.95, 0.85, 0.5
+WHOLE, WITH_OTHERS, CONTAINED, SENSED, UNSURE = 1.0, 0.95, 0.85, 0.8, 0.5
 CONFIRMATION = "confirmation"
+DOUBTED, TAKEN_BACK = "with a doubt or a question", "with words that say otherwise"
 PERHAPS_STOP = "perhaps it is about ending messages:"
 # A message is read as far as this; who writes more has something to say to a person, unless it begins with an opt-out.
 _LONGEST = 500
@@ -74,7 +76,8 @@ class _Said:
         self.is_blank = not self.text
         signs = set(_SIGNS.findall(body))
         self.yes_sign, self.no_sign = bool(signs & set(_YES_SIGNS)), bool(signs & set(_NO_SIGNS))
-        self.languages = vocabularies(hint.partition("-")[0].casefold())
+        self.first = hint.partition("-")[0].casefold()
+        self.languages = vocabularies(self.first)
 
     @property
     def number(self) -> str:
@@ -86,8 +89,23 @@ class _Said:
 def _read(said: _Said) -> Reading:
     for step in (_number, _stop, _start, _help, _reschedule, _confirm):
         if (found := step(said)) is not None:
-            return found
-    return _unknown(said)
+            return found if found.confidence >= SURE else _by_senses(said, found)
+    return _by_senses(said, _unknown(said))
+
+
+def _by_senses(said: _Said, unsure: Reading) -> Reading:
+    """What the senses of the words say where no phrase was sure; a sign that says no is not outvoted by them."""
+    if said.is_blank or said.is_long:
+        return unsure
+    found = read_senses(said.clauses, asked=said.asked, question=said.is_question, first=said.first)
+    if found is None:
+        return unsure
+    asking = any(_asks_first(said.text, words) for words in said.languages if words.code in ("en", found.language))
+    if found.intent is Intent.CONFIRM and (said.no_sign or asking or unsure.because.endswith(DOUBTED)):
+        return unsure
+    if found.intent is Intent.STOP and unsure.because.endswith(TAKEN_BACK):
+        return unsure
+    return Reading(found.intent, SENSED, found.language, f"the senses of the words of “{said.text}”")
 
 
 def _unknown(said: _Said) -> Reading:
@@ -107,6 +125,7 @@ def _number(said: _Said) -> Reading | None:
 
 def _stop(said: _Said) -> Reading | None:
     doubtful = None
+    english = next(each for each in said.languages if each.code == "en")
     for words in said.languages:
         stops = words.stop if said.asked else words.stop | words.cancel
         if (found := _whole(said, words, stops, Intent.STOP, besides=words.yes | words.confirm)) is not None:
@@ -116,10 +135,10 @@ def _stop(said: _Said) -> Reading | None:
         match = words.stop_pattern.search(said.text)
         if match is None:
             continue
-        rest = words.not_stop_pattern.sub(" ", said.text)
+        rest = english.not_stop_pattern.sub(" ", words.not_stop_pattern.sub(" ", said.text))
         if words.stop_pattern.search(rest) is not None:
             return Reading(Intent.STOP, CONTAINED + 0.05, words.code, f"“{match[0]}”")
-        doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, with words that say otherwise")
+        doubtful = Reading(Intent.OTHER, UNSURE, words.code, f"“{match[0]}”, {TAKEN_BACK}")
     return doubtful
 
 
@@ -163,11 +182,8 @@ def _reschedule(said: _Said) -> Reading | None:
 
 
 def _confirm(said: _Said) -> Reading | None:
-    if said.is_blank:
-        if not said.yes_sign or said.no_sign or said.is_question:
-            return None
-        found = Reading(Intent.CONFIRM, WITH_OTHERS, "", "a sign that says yes")
-        return found if said.asked else _unasked(found)
+    if said.is_blank or (said.yes_sign and covers(said.tokens, polite_words(), polite_words())):
+        return _confirm_by_sign(said)
     for words in said.languages:
         yeses = words.yes | words.confirm | {number for number, each in said.menu.items() if each is Intent.CONFIRM}
         found_words = _whole(said, words, yeses, Intent.CONFIRM)
@@ -176,13 +192,26 @@ def _confirm(said: _Said) -> Reading | None:
     for words in said.languages:
         among = polite_words() | words.beside_yes
         if not said.is_long and covers(said.tokens, words.yes | words.confirm, among):
-            return _certain(said, Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{said.text}”"))
+            row = Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{said.text}”")
+            return _doubt(row) if _asks_first(said.text, words) else _certain(said, row)
         match = words.confirm_pattern.search(said.text)
         if match is not None:
             contained = Reading(Intent.CONFIRM, CONTAINED, words.code, f"“{match[0]}”")
             doubted = words.has_doubts(said.text[: match.start()] + " " + said.text[match.end() :])
             return _doubt(contained) if doubted or said.is_long else _certain(said, contained)
     return None
+
+
+def _confirm_by_sign(said: _Said) -> Reading | None:
+    if not said.yes_sign or said.no_sign or said.is_question:
+        return None
+    found = Reading(Intent.CONFIRM, WITH_OTHERS, "", "a sign that says yes")
+    return found if said.asked else _unasked(found)
+
+
+def _asks_first(text: str, words: Vocabulary) -> bool:
+    """A question without its mark; "am coming" is none."""
+    return words.asking.match(text) is not None and not text.startswith("am ")
 
 
 def _certain(said: _Said, found: Reading) -> Reading:
@@ -196,7 +225,7 @@ def _unasked(found: Reading) -> Reading:
 
 
 def _doubt(found: Reading) -> Reading:
-    return Reading(Intent.OTHER, UNSURE, found.language, f"{found.because}, with a doubt or a question")
+    return Reading(Intent.OTHER, UNSURE, found.language, f"{found.because}, {DOUBTED}")
 
 
 def _whole(

@@ -104,6 +104,7 @@ LANGUAGE = Language(
     (?:dont|do not|never) (?:\\w+ )?(?:consent|agree|authorize|authorise|sign up|signed up|gave)(?: .*)? (?:texts?|messages?|this|these|contact)
     """,
     not_stop_patterns="""
+    (?:how|where) (?:did|do|have) (?:you|u) (?:get|got|find) my (?:number|phone|contact|info|details|name)
     (?:dont|do not|never|please dont|did not|didnt|dont want you to|not) (?:\\w+ )?(?:stop|quit|unsubscribe|opt out|remove me|take me off|delete me)(?: .*)?
     (?:cant|cannot|wont|couldnt|not) (?:\\w+ ){0,3}(?:stop|end|quit) (?!text|messag|send|contact)\\w+
     (?:should|can|may|could|do|shall|must|when|how|if) (?:i|we) (?:\\w+ ){0,3}stop (?!text|messag|getting|receiving|the text|the messag|these)\\w+.*
@@ -150,6 +151,6 @@ LANGUAGE = Language(
     wont, didnt, never, late, sick, pain, instead, change, whether, depends, think, when, who, unsure, hardly, only, except, before,
     after, until, later, wrong, tell me, first, or, should, ask, question
     """,
-    asking="what, when, where, who, why, how, which, is, are, do, does, did, can, could, should, would, will you, may, am",
+    asking="will the, what, when, where, who, why, how, which, is, are, do, does, did, can, could, should, would, will you, may, am",
     alternatives="or",
 )

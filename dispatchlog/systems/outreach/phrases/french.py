@@ -58,7 +58,7 @@ LANGUAGE = Language(
     lâchez moi, lâche moi, plus aucun message, plus de textos, plus de mails, foutez moi la paix, fermez la, assez de messages, stop aux messages, stop svp, plus jamais, ne plus recevoir, ne plus contacter, arretez tout
     """,
     stop_patterns="""
-    (?:arrêt\\w*|cess\\w*|stopp?e?[rz]?|finiss\\w*) (?:tout de suite |donc |immédiatement |s il vous plait )?(?:de |d |avec )?(?:m'|me |nous |de m'|les |vos |ces |des |tous |tous les |l'|le |la |d')*(?:écri\\w*|envo[iy]\\w*|env\\w*|contact\\w*|harcel\\w*|messag\\w*|sms|texto\\w*|rappel\\w*|notification\\w*|spam\\w*|embêt\\w*|appel\\w*|mécri\\w*|menvo\\w*|mécrire|dénvo\\w*|spams)
+    (?:arrêt\\w*|cess\\w*|stopp?e?[rz]?|finiss\\w*) (?:tout de suite |donc |immédiatement |s il vous plait )?(?:de |d |avec )?(?:m'|me |nous |de m'|les |vos |ces |des |tous |tous les |l'|le |la |d'){0,5}(?:écri\\w*|envo[iy]\\w*|env\\w*|contact\\w*|harcel\\w*|messag\\w*|sms|texto\\w*|rappel\\w*|notification\\w*|spam\\w*|embêt\\w*|appel\\w*|mécri\\w*|menvo\\w*|mécrire|dénvo\\w*|spams)
     (?:arrêtez|arrêter|arrête|stop|cessez) (?:de )?(?:mécrire|menvoyer|me contacter|me spammer|membêter|mappeler|mharceler).*
     (?:ne )?(?:m'|me |nous )(?:envo[iy]\\w*|écri\\w*|contact\\w*|dérang\\w*|embêt\\w*) (?:plus|pas|jamais|rien).*
     ne (?:me |nous |m)?(?:envo[iy]\\w*|écri\\w*|contact\\w*|dérang\\w*|embêt\\w*|menvo\\w*|mécri\\w*) (?:plus|pas|jamais|rien|moi).*

@@ -73,15 +73,15 @@ LANGUAGE = Language(
     (?:bhejna|bhejne|likhna) (?:\\w+ )?(?:band|rok|stop)\\w*(?: .*)?
     """,
     not_stop_patterns="""
-    (?:.* )?(?:बंद|रोक) (?:मत|ना|न|नहीं|नही)(?: .*)?
-    (?:.* )?(?:band|roko|stop|rok) (?:mat|na|nahi|nhi|nahin)(?: .*)?
-    (?:.* )?(?:दवा|दवाई|गोली|इलाज|dawa|dawai|goli|medicine|khoon|खून|khansi|खांसी|bukhar|बुखार|dard|दर्द)(?: .*)?
-    (?:.* )?(?:मैसेज|संदेश|message|msg) (?:नहीं|nahi|nhi|nahin) (?:आया|मिला|aaya|mila|aya)(?: .*)?
+    \\A(?:.* )?(?:बंद|रोक) (?:मत|ना|न|नहीं|नही)(?: .*)?
+    \\A(?:.* )?(?:band|roko|stop|rok) (?:mat|na|nahi|nhi|nahin)(?: .*)?
+    \\A(?:.* )?(?:दवा|दवाई|गोली|इलाज|dawa|dawai|goli|medicine|khoon|खून|khansi|खांसी|bukhar|बुखार|dard|दर्द)(?: .*)?
+    \\A(?:.* )?(?:मैसेज|संदेश|message|msg) (?:नहीं|nahi|nhi|nahin) (?:आया|मिला|aaya|mila|aya)(?: .*)?
     """,
     start_words="""
     शुरू, शुरु, शुरू करें, शुरू करो, शुरू कर दो, शुरू कीजिए, आरंभ, चालू, चालू करो, चालू करें, सब्सक्राइब, फिर से शुरू करें, फिर से शुरू करो, shuru, shuru karo, shuru karein, shuru kar do, shuru kijiye, chalu karo, chalu kar do, chalu,
     phir se shuru karo, dobara shuru karo, start karo, start kar do,
-    चालू कर दो, चालू कीजिए, फिर से चालू करो, वापस शुरू करो, chalu kar dijiye, wapas shuru karo, शुरू कर दीजिए, भेजना शुरू करो
+    चालू कर दो, चालू कीजिए, फिर से चालू करो, वापस शुरू करो, वापस चालू करो, chalu kar dijiye, wapas shuru karo, शुरू कर दीजिए, भेजना शुरू करो
     """,
     start_patterns="""
     (?:फिर से|दोबारा|फिर) (?:\\S+ ){0,3}(?:भेज|शुरू|शुरु|चालू|मैसेज|संदेश)\\S*(?: .*)?

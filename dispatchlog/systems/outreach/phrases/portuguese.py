@@ -57,7 +57,7 @@ LANGUAGE = Language(
     (?:parem|pare|parar|cancelar|cancelem|cancele|suspend\\w+|bloque\\w+) (?:as |os |essas |esses |suas |minha |a |com )?(?:mensag\\w*|msgs?|sms|inscrição|assinatura|notificaç\\w*|lembretes|avisos|envios?)
     (?:não|nao) (?:quero|desejo|aceito|preciso|autorizo|gostaria de) (?:mais |receber |que me |nenhuma |essas |esse |suas )(?:receber|mensag|sms|msg|isso|nada|essas|mand|nenhum|mais|notific|lembret|contato|esse|suas)?\\w*.*
     (?:chega|basta|cansei|cansado|cansada|farto|farta) (?:de |com )?(?:tanta |tantas |essas |receber |suas )?(?:mensag\\w*|msgs?|sms|lembretes|torpedos)
-    (?:tir|remov|exclu|apag|delet|retir)\\w* (?:o |meu |este |esse |da |me |do |desta |dessa )*(?:número|numero|telefone|nome|contato|lista|cadastro|celular)
+    (?:tir|remov|exclu|apag|delet|retir)\\w* (?:o |meu |este |esse |da |me |do |desta |dessa ){0,5}(?:número|numero|telefone|nome|contato|lista|cadastro|celular)
     me (?:tir|remov|exclu|descadastr|desinscrev|apag|delet)\\w*
     me deix(?:e|a|em) (?:em paz|quiet\\w)
     descadastr\\w*
@@ -67,7 +67,7 @@ LANGUAGE = Language(
     (?:para|pare|parem) (?:já )?de (?:encher|perturbar|incomodar|amolar|chatear|me|ficar)(?: .*)?
     (?:quero|desejo|gostaria de|queria) (?:sair|me descadastrar|ser removid\\w|ser excluíd\\w|cancelar a inscrição|parar de receber)(?: .*)?
     (?:cancel|bloque|suspend|par)\\w* (?:\\w+ ){0,2}(?:sms|mensagens|mensagem|msg|msgs|notificações|lembretes|envio|envios)
-    (?:tir|remov|exclu|apag|delet|retir)\\w* (?:o |meu |este |esse )*(?:número|numero|telefone|nome|contato|cadastro|celular)(?: .*)?
+    (?:tir|remov|exclu|apag|delet|retir)\\w* (?:o |meu |este |esse ){0,5}(?:número|numero|telefone|nome|contato|cadastro|celular)(?: .*)?
     (?:nenhuma|mais nenhuma|nem mais uma) (?:mensagem|msg|sms)(?: .*)?
     """,
     not_stop_patterns="""

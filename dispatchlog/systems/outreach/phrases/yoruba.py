@@ -36,7 +36,7 @@ LANGUAGE = Language(
     """,
     stop_patterns="""
     (?:ẹ |e )?(?:má|ma) (?:tún |tun |se |ṣe )?(?:fi|ránṣẹ́|ranse|text|message|pè|pe|kọ|ko|kowe|kọ̀wé|daamu|dààmú|yọ|yo) (?:\\w+ ){0,5}(?:mọ́|mo)
-    (?:ẹ |e )?(?:má|ma)(?!.* (?:padà|lẹ́kan)) (?:se |ṣe )?(?:fi (?:ifiranse|ìfiránṣẹ́|iwe|atejise|àtẹ̀jíṣẹ́|message|text)|ránṣẹ́|ranse|text|message|kọ̀wé|kowe|pè|pe|yọ|daamu|dààmú)(?: \\w+){0,4} (?:mi|wa)(?: .*)?
+    (?:ẹ |e )?(?:má|ma)(?!.{0,160} (?:padà|lẹ́kan)) (?:se |ṣe )?(?:fi (?:ifiranse|ìfiránṣẹ́|iwe|atejise|àtẹ̀jíṣẹ́|message|text)|ránṣẹ́|ranse|text|message|kọ̀wé|kowe|pè|pe|yọ|daamu|dààmú)(?: \\w+){0,4} (?:mi|wa)(?: .*)?
     (?:mi ò|mi o|n kò|n ko|nko|emi ko|a ò|a o) (?:fẹ́|fe|nilo|nílò) (?:\\w+ ){0,3}(?:ifiranse|ìfiránṣẹ́|message|messages|text|atejise|àtẹ̀jíṣẹ́|iwe)(?: .*)?
     (?:mi ò|mi o|n kò|n ko|nko|emi ko) (?:fẹ́|fe|nilo) (?:\\w+ ){0,4}(?:mọ́|mo)
     (?:yọ|yo|pa|e yo|ẹ yọ) (?:orúkọ|oruko|nọ́mbà|nomba|number|mi|foonu|no) (?:mi |kúrò |kuro |yii |rẹ́ ){0,2}(?:kúrò|kuro|rẹ́|re)?(?: .*)?
@@ -46,8 +46,9 @@ LANGUAGE = Language(
     (?:mi ò|mi o|n kò|n ko|nko) (?:fẹ́|fe) (?:máa |maa )?(?:gba|gbọ́|gbo) (?:\\w+ ){1,3}(?:mọ́|mo)
     """,
     not_stop_patterns="""
+    (?:ẹ |e )?(?:má|ma) (?:dá|da) (?:\\w+ ){0,3}(?:dúró|duro)(?: .*)?
     (?:ẹ |e )?(?:má|ma) (?:dáwọ́ dúró|dawo duro|dúró|duro|da duro|yọ mí kúrò|yo mi kuro|yo oruko mi|jáwọ́|jawo)(?: .*)?
-    (?:.* )?(?:oogun|òògùn|iko|ikọ́|ẹjẹ|eje)(?: .*)?
+    \\A(?:.* )?(?:oogun|òògùn|iko|ikọ́|ẹjẹ|eje)(?: .*)?
     (?:mi ò|mi o) (?:tii |ti )?(?:rí|ri|gba) .*
     """,
     start_words="""
