@@ -51,7 +51,7 @@ def test_texts_of_care_are_one_a_day_and_three_a_week() -> None:
         assert legal_rules(Channel.WHATSAPP, country=country, region=region, marketing=False).per_day is None
 
 
-def test_florida_permits_three_advertisements_a_day_and_an_unknown_place_as_few() -> None:
+def test_marketing_is_no_more_than_texts_of_care_wherever() -> None:
     for country, region in (("US", "FL"), ("", ""), ("US", "NY"), ("FR", "")):
         for channel in (Channel.SMS, Channel.WHATSAPP):
             found = legal_rules(channel, country=country, region=region, marketing=True)
