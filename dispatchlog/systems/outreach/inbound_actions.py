@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import execute, fetch_all
-from dispatchlog.engine.ledger import as_uuids
 from dispatchlog.systems.outreach import appointments, consents
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.inbound_context import Context
@@ -58,6 +57,7 @@ class Received:
     provider: str
     provider_opt_out: str
     trace_id: str
+    created_at: datetime
 
 
 def received(row: Mapping[str, Any], *, provider_opt_out: str) -> Received:
@@ -70,6 +70,7 @@ def received(row: Mapping[str, Any], *, provider_opt_out: str) -> Received:
         row["provider"],
         provider_opt_out,
         row["trace_id"],
+        row["created_at"],
     )
 
 
@@ -113,6 +114,7 @@ def _stop(message: Received, context: Context, *, language: str, asker: Asker) -
         asker=asker,
         patient_id=context.patient_id,
         evidence={"inbound": str(message.id), "language": language},
+        said_at=message.created_at,
     )
     if not new:
         return STOPPED_BEFORE
@@ -128,6 +130,7 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
         asker=asker,
         patient_id=context.patient_id,
         evidence={"inbound": str(message.id), "language": language},
+        said_at=message.created_at,
     )
     if not lifted:
         return NOT_STOPPED
@@ -138,18 +141,18 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
 def _help(message: Received, context: Context, *, language: str, asker: Asker) -> str:
     if not context.patients:
         return UNKNOWN_SENDER
-    if _was_helped(message, context):
+    if _was_helped(message):
         return HELPED_BEFORE
     _answer(Intent.HELP, message, context, language=language, asker=asker)
     return HELPED
 
 
-def _was_helped(message: Received, context: Context) -> bool:
+def _was_helped(message: Received) -> bool:
     return bool(
         fetch_all(
-            "SELECT FROM comm_inbound WHERE patient_id = ANY (%s::uuid[]) AND created_at > now() - %s AND channel = %s"
-            " AND from_address = %s AND action = %s AND id <> %s LIMIT 1",
-            (as_uuids(context.patients), HELP_AGAIN_AFTER, str(message.channel), message.address, HELPED, message.id),
+            "SELECT FROM comm_inbound WHERE channel = %s AND from_address = %s AND created_at > now() - %s"
+            " AND action = %s AND id <> %s LIMIT 1",
+            (str(message.channel), message.address, HELP_AGAIN_AFTER, HELPED, message.id),
         )
     )
 
