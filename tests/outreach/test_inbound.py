@@ -326,6 +326,7 @@ def test_a_start_that_is_read_late_lifts_no_stop_that_was_said_after_it(desk: De
     with in_hand("z"):
         assert process_all() == 1
     assert process_all() == 1
+    assert rows("SELECT action FROM comm_inbound WHERE event_key = 'z'")[0]["action"] == "stopped_since"
     assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 1
     assert hear(says("START"))[0]["action"] == "started"
 
@@ -342,8 +343,13 @@ def test_answers_from_one_address_are_read_in_the_order_in_which_they_came(desk:
 def test_those_who_store_the_same_messages_do_so_in_one_order(application: Settings) -> None:
     messages = [says("one", key="b"), says("two", key="a")]
     written: list[Sequence[inbound.InboundRow]] = []
+
+    def write(these: Sequence[inbound.InboundRow]) -> int:
+        written.append(these)
+        return 0
+
     for given in (messages, messages[::-1]):
-        store_messages(given, source="native", trace_id="t", write=lambda these: written.append(these) or 0)
+        store_messages(given, source="native", trace_id="t", write=write)
     assert [inbound.insertion(each)[1][8] for each in written] == [["a", "b"]] * 2
     store_messages(messages, source="native", trace_id="t")
     assert [row["body"] for row in rows("SELECT body FROM comm_inbound ORDER BY created_at")] == ["one", "two"]

@@ -61,7 +61,7 @@ def stop(
 ) -> bool:
     """Nothing arrives at this normalised address by this channel any more: writes the stop, evidence and audit for whoever
     is reached there, takes their marketing opt-in back, and cancels what waits; False: it was stopped already,
-    and all but the stop is done again.
+    and what waits is left to the gate: the answer to the stop may be among it.
 
     `source`: "reply", "carrier", "unsubscribe", "preference_page", "staff", "spam_report". `said_at`: when, where that is
     not now. In the caller's transaction or one of its own.
@@ -73,8 +73,7 @@ def stop(
         execute(_STOP, (channel, address_hash, source, said_at))
         concerned = _concerned(channel, address_hash, patient_id)
         withdrawn = [each for each in concerned if each is not None and _take_marketing_back(each, channel)]
-        cancelled = _cancel("STOPPED", channel=str(channel), recipient_hash=address_hash)
-        on_their_way = _wait_for("channel = %s AND recipient_hash = %s", (channel, address_hash))
+        ended = _end_what_waits(channel, address_hash) if new else {}
         for each in concerned:
             note_evidence(
                 each,
@@ -86,12 +85,11 @@ def stop(
                 address_hash=address_hash,
                 evidence={**(evidence or {}), "marketing_withdrawn": each in withdrawn},
             )
-            details = {"channel": channel, "source": source, "cancelled": cancelled, "on_their_way": on_their_way}
-            audit.note(AuditAction.OPT_OUT, each, asker, details)
+            audit.note(AuditAction.OPT_OUT, each, asker, {"channel": channel, "source": source, **ended})
     return new
 
 
-def start(
+def start(  # noqa: PLR0913  (what the law wants to know, all keyword-only)
     channel: Channel,
     address: str,
     *,
@@ -281,6 +279,12 @@ def _take_marketing_back(patient_id: UUID, channel: Channel) -> bool:
         (patient_id,),
     )
     return bool(taken.rowcount)
+
+
+def _end_what_waits(channel: Channel, address_hash: bytes) -> dict[str, int]:
+    cancelled = _cancel("STOPPED", channel=str(channel), recipient_hash=address_hash)
+    on_their_way = _wait_for("channel = %s AND recipient_hash = %s", (channel, address_hash))
+    return {"cancelled": cancelled, "on_their_way": on_their_way}
 
 
 def _last_word(patient_id: UUID, channel: Channel) -> tuple[bool, str] | None:

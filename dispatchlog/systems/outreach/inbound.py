@@ -40,8 +40,9 @@ _OPT_OUT_WORDS = MappingProxyType({"STOP": str(Intent.STOP), "START": str(Intent
 
 # One statement in autocommit: what is answered with yes is on the disk. The same message twice in one webhook counts once.
 # Rows are written in the order of their keys, and keep the order in which they came in their instants.
-_COLUMNS = """id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key, source, sent_at,
-    trace_id"""
+_COLUMNS = """
+    id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key, source, sent_at, trace_id
+""".strip()
 _STORE = f"""
 INSERT INTO comm_inbound ({_COLUMNS}, created_at)
 SELECT {_COLUMNS}, statement_timestamp() + place * interval '1 microsecond'
@@ -273,9 +274,10 @@ def _take_turns(channel: Channel, address: str) -> None:
 
 
 def _is_older_in_hand(row: Mapping[str, Any]) -> bool:
-    """Whether another worker has an older message of this address, and waits for its turn; one that failed waits for none."""
-    older = fetch_all(_OLDER, row)
-    return len(older) > len(fetch_all(f"{_OLDER} FOR UPDATE SKIP LOCKED", row)) if older else False
+    """Whether another worker has an older message of this address and waits for its turn; one that failed waits for none."""
+    names = {name: row[name] for name in ("channel", "from_address", "created_at", "id")}
+    older = len(fetch_all(_OLDER, names))
+    return older > 0 and len(fetch_all(f"{_OLDER} FOR UPDATE SKIP LOCKED", names)) < older
 
 
 def _write(inbound_id: UUID, reading: Reading, context: Context, action: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from dispatchlog.engine.database import execute, fetch_all
 from dispatchlog.systems.outreach import appointments, consents
+from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.inbound_context import Context
 from dispatchlog.systems.outreach.inputs import Asker
@@ -28,6 +29,8 @@ UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED = (
     "not_stopped",
 )
 UNKNOWN_SENDER = "unknown_sender"
+# Whoever asked for messages has ended them since.
+STOPPED_SINCE = "stopped_since"
 # Whoever asks for help again after it was told may be a machine that answers every text.
 HELPED_BEFORE = "helped_before"
 HELP_AGAIN_AFTER = timedelta(hours=12)
@@ -133,7 +136,8 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
         said_at=message.created_at,
     )
     if not lifted:
-        return NOT_STOPPED
+        stopped = consents.is_stopped(message.channel, address_hash(message.channel, message.address))
+        return STOPPED_SINCE if stopped else NOT_STOPPED
     _answer(Intent.START, message, context, language=language, asker=asker)
     return STARTED
 
