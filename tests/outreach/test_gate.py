@@ -19,9 +19,20 @@ from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.gateways.fake import Play
 from dispatchlog.settings import Settings, get_settings
-from dispatchlog.systems.outreach import consents, gate, lane, patients, preferences
+from dispatchlog.systems.outreach import (
+    consents,
+    events,
+    gate,
+    inbound,
+    lane,
+    patients,
+    preferences,
+    provider_words,
+    unheard,
+)
 from dispatchlog.systems.outreach.inputs import PatientInput, PreferenceChange
-from dispatchlog.systems.outreach.states import Channel, Purpose
+from dispatchlog.systems.outreach.states import Channel, Heard, Purpose
+from tests.engine.lane import owner
 from tests.outreach import builders
 from tests.outreach.conftest import Desk
 
@@ -202,6 +213,44 @@ def test_the_one_text_that_confirms_a_stop_leaves_soon_or_never(desk: Desk) -> N
     assert (refusal.code, refusal.until) == ("STOPPED", None)
     desk.drain()
     assert ends(desk, job_id) == ("SENT", None)
+
+
+def writes(_: UUID) -> None:
+    said = inbound.Message("twilio", "SM1", Channel.SMS, builders.PHONE, "+12025550100", "STOP", opt_out="STOP")
+    inbound.store_messages([said], source="native", trace_id="t")
+
+
+def told_of_a_stop(job_id: UUID) -> None:
+    told = events.Report("twilio", "SM1", "failed", Heard.BOUNCED, job_id=job_id, code="21610")
+    events.store_reports([told], source="native", trace_id="t")
+
+
+@pytest.mark.parametrize("say", [writes, told_of_a_stop])
+def test_while_a_word_from_the_address_is_stored_and_unread_only_answers_to_it_leave(
+    desk: Desk, say: Callable[[UUID], None]
+) -> None:
+    patient_id, other = builders.patient(), builders.patient(phone="+12025550177")
+    earlier = builders.job(desk.lane, patient_id)
+    desk.drain()
+    say(earlier)
+    held = builders.job(desk.lane, patient_id, is_urgent=True)
+    answer = builders.job(desk.lane, patient_id, decision={"reply_to": "an earlier message"}, is_urgent=True)
+    free = builders.job(desk.lane, other, recipient="+12025550177")
+    desk.drain()
+    assert ends(desk, held) == ("PENDING", "ANSWER_UNREAD")
+    assert {ends(desk, answer), ends(desk, free)} == {("SENT", None)}
+    inbound.process_all()
+    events.apply_all()
+    assert ends(desk, held) == ("CANCELLED", "STOPPED")
+
+
+def test_every_word_that_withdraws_is_asked_for_and_found_by_the_index_of_these_alone(database_url: str) -> None:
+    for word in {word for _, word in (*provider_words._BY_WORD, *provider_words._BY_CODE)}:
+        assert f"'{word}'" in unheard._WITHDRAWS
+    with owner(database_url) as cursor:
+        cursor.execute("DROP INDEX comm_events_open; SET enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {unheard._UNAPPLIED}", ("sms", "x", b"x"))
+        assert "comm_events_withdrawals" in str(cursor.fetchall())
 
 
 def an_instant() -> float:

@@ -19,6 +19,7 @@ from dispatchlog.systems.outreach.resolving import Preferences, resolve
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
 from dispatchlog.systems.outreach.stops import is_stopped, lock_address
 from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
+from dispatchlog.systems.outreach.unheard import is_answer_unread, is_withdrawal_unapplied
 
 # No provider is given longer for one send (how long a mail may take is a setting), and then it is on its way.
 SEND_SECONDS = 60.0
@@ -26,13 +27,14 @@ ON_ITS_WAY_SECONDS = 60.0
 # 47 CFR 64.1200(a)(12): one text that confirms a stop, within five minutes of it.
 CONFIRMS_STOP_WITHIN = timedelta(minutes=5)
 ASKED_AGAIN_AFTER = timedelta(hours=1)
+ANSWER_IS_READ_WITHIN = timedelta(minutes=1)
 
 _OVER = frozenset({"cancelled", "completed", "no_show"})
 
 
 def may_leave(row: Row) -> Refusal | None:
     """None: it may leave now. Codes: PATIENT_INACTIVE, STOPPED, ADDRESS_CHANGED, CHANNEL_OFF, NO_MARKETING_CONSENT,
-    APPOINTMENT_OVER (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
+    APPOINTMENT_OVER (never); ANSWER_UNREAD, QUIET_HOURS, LEGAL_WINDOW (until an instant).
 
     What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
     `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
@@ -55,6 +57,7 @@ def _judge(row: Row, now: datetime) -> Refusal | None:
         return None
     return (
         _forbidden(row, channel, preferences, going_to)
+        or _unheard(row, channel, going_to, now)
         or _appointment_over(row, now)
         or (None if row["is_urgent"] else _wrong_hour(row, channel, preferences, now))
     )
@@ -73,6 +76,15 @@ def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: b
         return Refusal("CHANNEL_OFF", f"{words} is turned off ({chosen.enabled.source})")
     if row["is_marketing"] and not chosen.marketing_opt_in.value:
         return Refusal("NO_MARKETING_CONSENT", f"the patient has not agreed to marketing by {words}")
+    return None
+
+
+def _unheard(row: Row, channel: Channel, going_to: bytes, now: datetime) -> Refusal | None:
+    # What they have just written may be a stop. What answers them is about an answer that was read.
+    if row["decision"].get("reply_to"):
+        return None
+    if is_answer_unread(channel, row["recipient"]) or is_withdrawal_unapplied(channel, row["recipient"], going_to):
+        return Refusal("ANSWER_UNREAD", "what came from this address is still to be read", now + ANSWER_IS_READ_WITHIN)
     return None
 
 
