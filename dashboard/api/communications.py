@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -98,8 +98,7 @@ def get_context(call: Call, patient_id: str) -> ContextAnswer:
     """How the patient may be reached."""
     wanted, in_clear = path_uuid(patient_id, "patientId"), CONTACT_SCOPE in call.scopes
     found = preferences.resolve(wanted)
-    with transaction(call.actor):
-        audit.note(AuditAction.ACCESS, wanted, _asker(call), {"what": "context", "in_clear": in_clear})
+    _keep_looking(call, wanted, {"what": "context", "in_clear": in_clear})
     return ContextAnswer.of(found, jobs.activity(wanted), in_clear=in_clear)
 
 
@@ -116,16 +115,17 @@ def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     """Every yes and no."""
     wanted = path_uuid(patient_id, "patientId")
     preferences.resolve(wanted)
-    with transaction(call.actor):
-        audit.note(AuditAction.ACCESS, wanted, _asker(call), {"what": "consents"})
+    _keep_looking(call, wanted, {"what": "consents"})
     return EvidenceAnswer.of(consents.evidence_of(wanted))
 
 
 @_on_one_connection
 def get_job(call: Call, job_id: str) -> JobAnswer:
     """One message as it stands."""
-    row = jobs.job(path_uuid(job_id, "jobId"))
-    return JobAnswer(job=JobPart.of(row, in_clear=CONTACT_SCOPE in call.scopes))
+    row, in_clear = jobs.job(path_uuid(job_id, "jobId")), CONTACT_SCOPE in call.scopes
+    if in_clear:
+        _keep_looking(call, row["patient_id"], {"what": "message", "job": str(row["id"]), "in_clear": True})
+    return JobAnswer(job=JobPart.of(row, in_clear=in_clear))
 
 
 @_on_one_connection
@@ -135,6 +135,8 @@ def find_jobs(call: Call, patient_id: str) -> JobListAnswer:
     preferences.resolve(wanted)
     rows = jobs.jobs_of(wanted, limit=limit + 1, before=_read_cursor(cursor) if cursor else None)
     shown, in_clear = rows[:limit], CONTACT_SCOPE in call.scopes
+    if in_clear:
+        _keep_looking(call, wanted, {"what": "messages", "in_clear": True})
     return JobListAnswer(
         jobs=[JobPart.of(row, in_clear=in_clear) for row in shown],
         next_cursor=_write_cursor(shown[-1]["scheduled_at"], shown[-1]["id"]) if len(rows) > limit else None,
@@ -194,6 +196,11 @@ def preview_template(call: Call, template_id: str) -> PreviewAnswer:
     document: PreviewDocument = call.document
     template = templates.template(path_uuid(template_id, "templateId"))
     return PreviewAnswer.of(rendering.preview(template, document.variables))
+
+
+def _keep_looking(call: Call, patient_id: UUID, details: Mapping[str, Any]) -> None:
+    with transaction(call.actor):
+        audit.note(AuditAction.ACCESS, patient_id, _asker(call), details)
 
 
 def _asker(call: Call) -> Asker:

@@ -14,6 +14,7 @@ from dashboard import create_app
 from dispatchlog.engine.database import connected, fetch_all, fetch_one
 from dispatchlog.service_tokens import create_token
 from dispatchlog.settings import Settings, get_settings
+from dispatchlog.systems.outreach import audit
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.patients import put_organization, put_patient
 from dispatchlog.systems.outreach.preferences import change
@@ -262,6 +263,11 @@ def test_a_patients_jobs_are_paged_read_and_cancelled(api: Api) -> None:
     rest = api.call("GET", f"{path}?limit=2&cursor={first['next_cursor']}").get_json()
     assert [job["id"] for job in (*first["jobs"], *rest["jobs"])] == made[::-1]
     assert rest["next_cursor"] is None
+    assert EMAIL in api.call("GET", f"/comm/jobs/{made[0]}").get_data(as_text=True)
+    with connected():
+        kept = [line["details"] for line in audit.history(patient) if line["action"] == "access"]
+    in_clear = {"what": "messages", "in_clear": True}
+    assert kept == [{"what": "message", "job": made[0], "in_clear": True}, in_clear, in_clear]
     cancelled = api.call("POST", f"/comm/jobs/{made[0]}/cancel", json={"reason": "moved"}).get_json()
     assert cancelled == {"job_id": made[0], "cancelled": True, "status": "cancelled"}
     assert api.call("POST", f"/comm/jobs/{made[0]}/cancel").get_json()["cancelled"] is False
@@ -270,6 +276,8 @@ def test_a_patients_jobs_are_paged_read_and_cancelled(api: Api) -> None:
     assert EMAIL not in api.call("GET", path, token=create_token("reader", ["comm:read"], "tests")).get_data(
         as_text=True
     )
+    with connected():
+        assert len([line for line in audit.history(patient) if line["action"] == "access"]) == 3
 
 
 def test_an_event_of_the_core_platform_is_taken_in_once(api: Api) -> None:
