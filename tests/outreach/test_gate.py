@@ -21,6 +21,7 @@ from dispatchlog.gateways.fake import Play
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach import (
     consents,
+    contacts,
     events,
     gate,
     inbound,
@@ -346,8 +347,10 @@ def test_whoever_changes_a_family_at_once_waits_for_the_others_and_never_for_eve
     def say(number: int) -> None:
         patient_id, on = random.choice(family), bool(number % 2)  # noqa: S311  (nothing is secret about it)
         values = {"allow_sms": on, "marketing_opt_in_sms": on, "best_hour": number % 24}
+        came_to = (Channel.SMS, contacts.address_hash(Channel.SMS, builders.PHONE))
+        wanted = PreferenceChange(values, "patient", wording="Yes.", came_to=came_to)
         with connected():
-            preferences.change(patient_id, PreferenceChange(values, "patient", wording="Yes."), asker=builders.PATIENT)
+            preferences.change(patient_id, wanted, asker=builders.PATIENT)
 
     def report(number: int) -> None:
         phone = builders.PHONE if number % 3 else "+12025550177"
