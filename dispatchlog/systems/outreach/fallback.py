@@ -67,7 +67,8 @@ class _NoOtherChannelError(Exception):
 
 def follow_up() -> int:
     """Look at jobs that failed for certain (never one in doubt), bounced, or have waited too long behind an open breaker;
-    each is decided about once, and an opt-out that the provider told is noted before. How many new jobs were made. For the clock, every few seconds."""
+    each is decided about once, and an opt-out of which the provider told is noted before. How many new jobs were made. For
+    the clock, every few seconds."""
     return _decide_all(_NEXT) + sum(_follow_up_waiting(name) for name in _routes_that_do_not_work())
 
 
@@ -76,8 +77,8 @@ def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
 
     Raises:
         OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, for a text that
-            somebody chose, or where the patient did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
-            used; and those of `schedule`. Nothing is changed then.
+            somebody chose, or where the patient did something with it; ALREADY_SENT_OTHERWISE; the code and words of the
+            decision where nothing else may be used; and those of `schedule`. Nothing is changed then.
     """
     with transaction(asker.actor, reason):
         found = fetch_dicts(_OF_ONE, (job_id,))

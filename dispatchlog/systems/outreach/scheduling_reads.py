@@ -45,7 +45,8 @@ WHERE patient_id = ANY (%(patients)s::uuid[]) AND scheduled_at > now() - interva
 _LEFT = f"""{_LOCK_TEXTS}
 SELECT coalesce(sent_at, sending_at, updated_at) FROM comm_jobs
 WHERE patient_id = ANY (%(patients)s::uuid[]) AND channel = %(channel)s AND is_marketing = %(marketing)s AND NOT is_urgent
-    AND id <> %(but)s AND (sent_at > now() - interval '8 days' OR in_doubt OR (status = 'QUEUED' AND sending_at IS NOT NULL))
+    AND id <> %(but)s
+    AND (sent_at > now() - interval '8 days' OR in_doubt OR (status = 'QUEUED' AND sending_at IS NOT NULL))
 """
 
 
