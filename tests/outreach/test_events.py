@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -239,6 +240,23 @@ def test_an_event_that_cannot_be_applied_holds_up_nothing_else(desk: Desk, monke
         assert events.apply_all() == 1
     assert heard(good)["delivered_at"] is not None
     assert effects() == [None, "MOVED"]
+    assert events.apply_all() == 1
+
+
+def test_whoever_loses_a_deadlock_holds_up_nothing_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, other = job(desk.lane, builders.patient()), job(desk.lane, builders.patient())
+    fold = event_applying.fold
+
+    def deadlock(row: Mapping[str, Any], new: Sequence[Event]) -> object:
+        if row["id"] == lost:
+            raise psycopg2.errors.DeadlockDetected("deadlock detected")
+        return fold(row, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_applying, "fold", deadlock)
+        store(tell("delivered", lost), tell("delivered", other))
+        assert events.apply_all() == 1
+    assert heard(other)["delivered_at"] is not None
     assert events.apply_all() == 1
 
 

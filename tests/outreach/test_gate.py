@@ -120,6 +120,31 @@ def test_what_is_urgent_leaves_at_night(desk: Desk) -> None:
     assert ends(desk, job_id) == ("SENT", None)
 
 
+def test_marketing_that_is_marked_urgent_waits_for_the_morning_all_the_same(desk: Desk) -> None:
+    patient_id = builders.patient(timezone=builders.zone_where_it_is(3))
+    builders.says(patient_id, marketing_opt_in_sms=True)
+    job_id = builders.job(desk.lane, patient_id, purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
+    desk.drain()
+    assert ends(desk, job_id) == ("PENDING", "QUIET_HOURS")
+
+
+def test_reminders_of_several_days_that_come_due_together_leave_one_a_day(desk: Desk) -> None:
+    """As after a day on which no worker was there; four of them are marked at once."""
+    desk.routes = {name: replace(route, batch=1) for name, route in desk.routes.items()}
+    patient_id = builders.patient()
+    ids = [builders.job(desk.lane, patient_id) for _ in range(4)]
+    urgent = builders.job(desk.lane, patient_id, is_urgent=True)
+    with ThreadPoolExecutor(4) as pool:
+        for draining in [pool.submit(desk.drain) for _ in range(4)]:
+            draining.result()
+    desk.drain()
+    assert Counter(ends(desk, job_id) for job_id in ids) == {("SENT", None): 1, ("PENDING", "DAILY_LIMIT"): 3}
+    assert ends(desk, urgent) == ("SENT", None)
+    put_off = next(row for row in (builders.read(desk.lane, each) for each in ids) if row["status"] == "PENDING")
+    zone = ZoneInfo(builders.zone_where_it_is(12))
+    assert put_off["due_at"].astimezone(zone).date() == datetime.now(zone).date() + timedelta(days=1)
+
+
 def test_hours_that_leave_no_minute_of_the_day_put_a_message_off(desk: Desk) -> None:
     patient_id = builders.patient()
     builders.says(patient_id, quiet_start=time(8), quiet_end=time(7, 59))
