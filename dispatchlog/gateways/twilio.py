@@ -139,13 +139,15 @@ def _judged(messages: list[Mapping[str, Any]], body: str | None) -> LookUp:
         return LookUp(LookUpAnswer.ABSENT, evidence=seen)
     if body is None:
         return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": "a template's text cannot be compared"})
+    if not all(str(each.get("body") or "").strip() for each in outgoing):
+        return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": "Twilio does not keep the texts"})
     found = [each for each in outgoing if _is_ours(str(each.get("body") or ""), body)]
     if len(found) > 1:
         return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": f"{len(found)} messages have this text"})
     sid = reference(found[0].get("sid")) if found else None
     if found and sid is not None:
         evidence = {**seen, "twilioStatus": text(found[0].get("status"), 32)}
-        return LookUp(LookUpAnswer.FOUND, sid, evidence=evidence)
+        return LookUp(LookUpAnswer.FOUND, sid, evidence=evidence, by_likeness=True)
     return LookUp(LookUpAnswer.UNSURE if found else LookUpAnswer.ABSENT, evidence=seen)
 
 
