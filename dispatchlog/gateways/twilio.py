@@ -2,7 +2,8 @@
 
 Twilio takes no key (twilio.com/docs/messaging/api/message-resource), and its list gives back no word of ours. So a message
 is recognised by number, time and text; where two are alike, or the text is Twilio's own template, only a person can tell,
-or the status webhook, whose address names the job.
+or the status webhook, whose address names the job. A text that Twilio is set not to keep proves nothing; numbers it must
+keep: one that it hides (twilio.com/docs/messaging/guides/privacy-message-redaction) would seem to have got nothing.
 """
 
 from __future__ import annotations
