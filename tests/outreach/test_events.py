@@ -211,7 +211,7 @@ def test_who_wants_no_more_advertising_gets_what_is_about_their_care(
     assert preferences["said"] is False
 
 
-def test_the_same_opt_out_applied_by_many_at_once_is_kept_once(desk: Desk) -> None:
+def test_an_opt_out_told_of_four_messages_and_applied_by_many_at_once_is_one_stop_and_kept_once_each(desk: Desk) -> None:
     patient = builders.patient()
     messages = [job(desk.lane, patient) for _ in range(4)]
     store(*[tell("failed", message, code="21610") for message in messages])
@@ -220,7 +220,8 @@ def test_the_same_opt_out_applied_by_many_at_once_is_kept_once(desk: Desk) -> No
         applied = sum(pool.map(lambda _: events.apply_all(), range(6)))
     assert applied == 8
     assert stops() == [("sms", "carrier")]
-    assert len(builders.rows("SELECT * FROM comm_consents")) == 1
+    kept = builders.rows("SELECT evidence FROM comm_consents")
+    assert sorted(each["evidence"]["job_id"] for each in kept) == sorted(map(str, messages))
     assert [heard(message)["bounce_code"] for message in messages] == ["21610"] * 4
 
 

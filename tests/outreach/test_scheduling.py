@@ -139,14 +139,12 @@ def test_a_reminder_asks_for_confirmation_and_is_of_no_use_once_the_appointment_
     assert silent["asks"] == ""
 
 
-@pytest.mark.parametrize("by_template", [True, False])
-def test_marketing_is_never_urgent(by_template: bool) -> None:
+def test_marketing_is_never_urgent() -> None:
     patient_id = awake()
     builders.says(patient_id, marketing_opt_in_sms=True)
-    purpose = Purpose.URGENT if by_template else Purpose.CAMPAIGN_EDUCATION
-    text(SMS, purpose, is_marketing=by_template)
+    text(SMS, Purpose.CAMPAIGN_EDUCATION)
     with pytest.raises(OutreachError) as refused:
-        ask(patient_id, purpose=purpose, is_urgent=not by_template)
+        ask(patient_id, purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
     assert (refused.value.code, refused.value.field) == ("URGENT_NOT_ALLOWED", "is_urgent")
     assert jobs() == []
 

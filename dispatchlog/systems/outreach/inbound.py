@@ -274,7 +274,7 @@ def _take_turns(channel: Channel, address: str) -> None:
 
 
 def _is_older_in_hand(row: Mapping[str, Any]) -> bool:
-    """Whether another worker has an older message of this address and waits for its turn; one that failed waits for none."""
+    """Whether another worker has an older message of this address in hand; one that failed, nobody has."""
     names = {name: row[name] for name in ("channel", "from_address", "created_at", "id")}
     older = len(fetch_all(_OLDER, names))
     return older > 0 and len(fetch_all(f"{_OLDER} FOR UPDATE SKIP LOCKED", names)) < older
