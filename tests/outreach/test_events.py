@@ -211,7 +211,9 @@ def test_who_wants_no_more_advertising_gets_what_is_about_their_care(
     assert preferences["said"] is False
 
 
-def test_an_opt_out_told_of_four_messages_and_applied_by_many_at_once_is_one_stop_and_kept_once_each(desk: Desk) -> None:
+def test_an_opt_out_told_of_four_messages_and_applied_by_many_at_once_is_one_stop_and_kept_once_each(
+    desk: Desk,
+) -> None:
     patient = builders.patient()
     messages = [job(desk.lane, patient) for _ in range(4)]
     store(*[tell("failed", message, code="21610") for message in messages])

@@ -313,9 +313,11 @@ def in_hand(event_key: str) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
         holding = pool.submit(hold)
         held.wait()
-        yield
-        go.set()
-        holding.result()
+        try:
+            yield
+        finally:
+            go.set()
+            holding.result()
 
 
 @pytest.mark.parametrize("opt_out", ["", "STOP"])
