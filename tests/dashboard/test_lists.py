@@ -218,9 +218,10 @@ def test_a_message_to_a_patient_is_called_by_what_it_is_and_its_recipient_is_mas
     key = f"appointment:{'a' * 40}:appt_reminder:24"
     soon = patient_rows.NOW + timedelta(hours=2)
     job_id = patient_rows.planned(patient_id, request_key=key, search_keys=[key], due_at=soon)
+    patient_rows.failed(patient_id, in_doubt=True, search_keys=[key], last_error_code="TIMEOUT")
     viewer = dash.as_("viewer")
-    page = f"/dispatches/comm_job/{job_id}"
-    for path in ("/lanes/comm_job", "/upcoming?within=day", f"/story?subject=patient:{patient_id}", page):
+    page, story = f"/dispatches/comm_job/{job_id}", f"/stories/story?subject=patient:{patient_id}"
+    for path in ("/lanes/comm_job", "/upcoming?within=day", story, "/in-doubt", page):
         text = viewer.get(path).text.partition("For engineers")[0]
         assert "Appointment reminder by SMS" in text, path
         assert mask(builders.PHONE) in text, path
