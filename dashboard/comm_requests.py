@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import OUTREACH, REACH, needs
 from dashboard.comm_inbox_queries import count_wishes, open_wishes
 from dashboard.comm_inbox_words import mask_long_numbers
+from dashboard.comm_reading import keep_reading
 from dashboard.comm_words import APPOINTMENTS
 from dashboard.context import line_given
 from dashboard.filters import Position, parse_position
@@ -28,6 +29,7 @@ def show() -> str:
     problems: list[str] = []
     position = parse_position(request.args.get("at", ""), problems)
     rows, following = open_wishes(position)
+    keep_reading(rows)
     return render_template(
         "comm_requests.html",
         rows=rows,

@@ -305,7 +305,7 @@ def test_an_event_of_the_core_platform_is_taken_in_once(api: Api) -> None:
     now = datetime.now(UTC)
     known = {"event_id": "p-1", "kind": "patient.updated", "occurred_at": now.isoformat(), "data": said}
     assert api.call("POST", "/comm/events", json=known).get_json()["taken"] is True
-    booked = {
+    booked: dict[str, Any] = {
         "event_id": "a-1",
         "kind": "appointment.scheduled",
         "occurred_at": now.isoformat(),
