@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
+from dashboard.naming import keys_column
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -104,7 +105,7 @@ def keys_of(rows: list[Row], lanes: Sequence[Lane]) -> dict[UUID, list[str]]:
         for lane in lanes:
             ids = list({row["dispatch_id"] for row in rows if row["lane"] == lane.name and row["dispatch_id"]})
             if ids:
-                sql = f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])"
+                sql = f"SELECT t.id, {keys_column(lane, 't')} FROM {lane.table} t WHERE id = ANY (%s::uuid[])"
                 found |= {row[0]: row[1] or [] for row in fetch_all(sql, (ids,))}
     return found
 

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, REACH, READ, may, needs
 from dashboard.comm_failed_queries import Cause, bounced, causes, failed, number_bounced
-from dashboard.comm_words import channel_words, message_state, purpose_words
+from dashboard.comm_words import channel_words, message_state, message_title
 from dashboard.context import acting_person, reason_given
 from dashboard.dispatch_page import possible_actions
 from dashboard.doubt_queries import count_doubts
@@ -61,7 +61,7 @@ def show() -> str:
         problems=problems,
         possible={row["id"]: _possible(row) for row in rows},
         message_state=message_state,
-        purpose_words=purpose_words,
+        message_title=message_title,
         channel_words=channel_words,
         advice=advice,
         link=_address,

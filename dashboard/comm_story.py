@@ -18,7 +18,7 @@ from dashboard.comm_words import (
     field_words,
     heard,
     message_state,
-    purpose_words,
+    message_title,
     told,
     why_not,
 )
@@ -59,7 +59,7 @@ def _message(row: Row, texts: Mapping[UUID, str]) -> Line:
     about = f" ({row['bounce_code']})" if row["bounce_code"] and row["bounced_at"] else ""
     return Line(
         row["at"],
-        f"{purpose_words(row['purpose'])} by {channel_words(row['channel'])}",
+        message_title(row),
         state.icon,
         state.tone,
         text=mask_text(why_not(row)) or ("In place of one that did not arrive." if row["fallback_of"] else ""),

@@ -85,6 +85,14 @@ AUDIT = MappingProxyType(
         "access": ("Looked at this", "eye", "off"),
     }
 )
+ANSWER_TO = "Answer to"
+_ANSWERS = MappingProxyType(
+    {
+        "stop": "This confirms that no more messages follow.",
+        "start": "This confirms that messages follow again.",
+        "help": "This says whom to call.",
+    }
+)
 _HEARD = (
     ("sent_at", "Sent"),
     ("delivered_at", "Delivered"),
@@ -140,8 +148,7 @@ def heard(row: Row) -> list[tuple[str, datetime]]:
 
 def purpose_words(purpose: str) -> str:
     """Why a patient is written to, as a title."""
-    words = PURPOSE_WORDS[Purpose(purpose)]
-    return words[:1].upper() + words[1:]
+    return _sentence(PURPOSE_WORDS[Purpose(purpose)])
 
 
 def channel_words(channel: str) -> str:
@@ -149,8 +156,19 @@ def channel_words(channel: str) -> str:
     return CHANNEL_WORDS[Channel(channel)]
 
 
+def message_title(row: Row) -> str:
+    """What a message is called: `Appointment reminder by SMS`, `Answer to STOP by SMS`."""
+    answers = row["decision"].get("answers")
+    what = f"{ANSWER_TO} {answers.upper()}" if answers else purpose_words(row["purpose"])
+    return f"{what} by {channel_words(row['channel'])}"
+
+
 def told(decision: Mapping[str, Any]) -> Told | None:
     """The decision that is stored with a message; None where none is."""
+    if answers := decision.get("answers"):
+        return Told(
+            f"The patient wrote {answers.upper()}. {_ANSWERS[answers]} It is sent by itself, once and at any hour."
+        )
     considered = (decision.get("channel") or {}).get("considered") or []
     when = decision.get("time") or {}
     refused = decision.get("refused")
@@ -159,9 +177,13 @@ def told(decision: Mapping[str, Any]) -> Told | None:
     if not considered and not when and not refused:
         return None
     if refused:
-        return Told(refused["words"], others)
+        return Told(_sentence(refused["words"]), others)
     reasons = [reason["words"] for reason in when.get("reasons") or ()]
     return Told(" ".join([*chosen, _planned(when)]).strip(), reasons, others)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _planned(when: Mapping[str, Any]) -> str:
@@ -175,7 +197,7 @@ def why_not(row: Row) -> str:
     """Why a message was not sent, where it was decided after it was planned."""
     if row["status"] not in ("CANCELLED", "FAILED") or (row["decision"].get("refused") or {}):
         return ""
-    return str(row["last_error"] or "")
+    return _sentence(row["last_error"] or "")
 
 
 def clock(at: time) -> str:

@@ -111,7 +111,11 @@ def mask_patients_links(text: str) -> str:
 
 def _bytes_of(lane: Lane, row: Row) -> tuple[str, bytes] | None:
     if not lane.body_on_row:
-        return stored_body(row["id"], most=LONGEST_BODY)
+        stored = stored_body(row["id"], most=LONGEST_BODY)
+        if lane.says is None or (stored is not None and stored[0] == "message/rfc822"):
+            return stored
+        said = lane.says(row)
+        return said.content_type, said.body[:LONGEST_BODY]
     try:
         letter = lane.compose(row)  # it only copies what the row holds
     except CannotCompose:

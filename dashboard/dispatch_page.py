@@ -10,7 +10,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, render_template, request, session, url_for
 
 from dashboard.access import ACT, READ, REVEAL, may, needs
-from dashboard.comm_words import channel_words, heard, purpose_words, told
+from dashboard.comm_words import heard, message_title, told
 from dashboard.consequences import consequences
 from dashboard.content import content_of
 from dashboard.context import back_or, settings
@@ -20,8 +20,9 @@ from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
 from dashboard.lanes import visible_lane
 from dashboard.list_walk import walk_from
+from dashboard.naming import named
 from dashboard.sessions import BACKGROUND_HEADER
-from dashboard.story import confirmation, tell
+from dashboard.story import cancellation, confirmation, tell
 from dashboard.wording import NEEDS_RECIPIENT, verb_of
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.holds import holds_on, open_holds
@@ -60,7 +61,8 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
     return render_template(
         "dispatch.html",
         lane=lane,
-        row=row,
+        row=named(lane, row),
+        search_keys=row["search_keys"],
         verb=verb_of(lane.name),
         recipient=recipient,
         revealed=session.pop(REVEALED, None) == str(dispatch_id) and may(REVEAL),
@@ -78,8 +80,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         expired=is_expired(row),
         possible=possible,
         decided=told(row["decision"]) if lane.name == MESSAGES_TO_PATIENTS else None,
-        purpose_words=purpose_words,
-        channel_words=channel_words,
+        message_title=message_title,
         heard=heard,
         shown=mark_of(row),
         main_action=main_action(row, possible),
@@ -111,6 +112,7 @@ def circumstances(lane: Lane, row: Row, events: Sequence[Event]) -> Circumstance
         sweep_seconds=settings().sweep_seconds,
         may_act=may(ACT),
         confirmed=confirmation(events) if row["status"] == "SENT" else None,
+        cancelled=cancellation(events) if row["status"] == "CANCELLED" else None,
         held=holds_on(lane, open_holds()) if row["status"] == "PENDING" else (),
     )
 
@@ -127,7 +129,7 @@ def content_is_revealed(dispatch_id: UUID) -> bool:
 
 def recipient_of(lane: Lane, row: Row) -> str | None:
     """The recipient on the row, where the lane has one there."""
-    found: str | None = row[lane.recipient_column] if lane.recipient_column else None
+    found: str | None = row[lane.addressee_column] if lane.addressee_column else None
     return found
 
 

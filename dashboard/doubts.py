@@ -21,6 +21,7 @@ from dashboard.dispatch_queries import attempts_of, is_expired, references_of
 from dashboard.doubt_queries import Place, count_doubts, count_escalated, list_doubts
 from dashboard.explain import Circumstances, Holding, explain
 from dashboard.lanes import visible_lane, visible_lanes
+from dashboard.naming import named
 from dashboard.references import Reference
 from dashboard.story import Entry, tell
 from dashboard.wording import verb_of
@@ -147,7 +148,7 @@ def _doubt(row: Row, attempts: Sequence[Any], names: dict[int, Reference]) -> Do
     made = [event for event in attempts if event.row["outcome"] != "NOT_SENT"]
     return Doubt(
         lane=lane,
-        row=row,
+        row=named(lane, row),
         recipient=recipient_of(lane, row),
         reference=names.get(row["generation"]),
         holdings=explain(lane, row, around),

@@ -30,13 +30,15 @@ class Holding:
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What the explanation needs besides the row: the circuit of its gateway, the sweep's period, whether the reader may
-    act, the deed by which a person confirmed it, if one did, and what people have paused of its lane or provider.
+    act, the deeds by which a person confirmed or cancelled it, if one did, and what people have paused of its lane or
+    provider.
     """
 
     circuit: BreakerState
     sweep_seconds: int
     may_act: bool
     confirmed: Row | None = None
+    cancelled: Row | None = None
     held: Sequence[Hold] = ()
 
 
@@ -56,7 +58,7 @@ def explain(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:
         return reasons if around.may_act else [*reasons, _SOMEBODY_ELSE]
     if row["status"] == "SENT":
         return _how_sent(lane, row, around.confirmed)
-    return _why_cancelled(row, verb)
+    return _why_cancelled(row, verb, around.cancelled)
 
 
 _SOMEBODY_ELSE = Holding("Your role can look at it only. Somebody with the role support or admin can act.")
@@ -74,11 +76,15 @@ def _how_sent(lane: Lane, row: Row, confirmed: Row | None) -> list[Holding]:
     ]
 
 
-def _why_cancelled(row: Row, verb: Verb) -> list[Holding]:
+def _why_cancelled(row: Row, verb: Verb, deed: Row | None) -> list[Holding]:
     final = Holding(f"It will never be {verb.past}. For that, a new dispatch would have to be made.")
-    if row["last_error_code"] != "EXPIRED":
-        return [final]
-    return [Holding(f"It was not {verb.past} in time: it was of use until", at=row["expires_at"]), final]
+    if deed is not None:
+        who, why = actor(deed["actor"]), mask_text(deed["reason"])
+        return [Holding(f"{who} cancelled it: “{why}”", at=deed["at"]), final]
+    if row["last_error_code"] == "EXPIRED":
+        return [Holding(f"It was not {verb.past} in time: it was of use until", at=row["expires_at"]), final]
+    why = mask_text(row["last_error"])
+    return [Holding(f"{why[:1].upper()}{why[1:].rstrip('.')}."), final] if why else [final]
 
 
 def _why_waiting(lane: Lane, row: Row, around: Circumstances) -> list[Holding]:

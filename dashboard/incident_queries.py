@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from dashboard.naming import keys_column
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
@@ -33,7 +34,7 @@ WITH RECURSIVE causes AS (
     FROM causes c WHERE c.cause IS NOT NULL)
 SELECT c.cause, last.at, last.id, last.last_error, last.search_keys
 FROM (SELECT cause FROM causes WHERE cause IS NOT NULL LIMIT %(most)s) c
-CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, f.search_keys FROM {table} f WHERE {same}
+CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, {keys} AS search_keys FROM {table} f WHERE {same}
     ORDER BY f.updated_at DESC, f.id DESC LIMIT 1) last
 """
 # The first of some causes and how many there are, which is what costs.
@@ -54,7 +55,7 @@ WITH RECURSIVE causes AS (
         ORDER BY f.route, f.last_error_code LIMIT 1) n)
 SELECT c.route, c.cause, last.at, last.id, last.last_error, last.search_keys
 FROM (SELECT route, cause FROM causes LIMIT %(most)s) c
-CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, f.search_keys FROM {table} f WHERE {same}
+CROSS JOIN LATERAL (SELECT f.updated_at AS at, f.id, f.last_error, {keys} AS search_keys FROM {table} f WHERE {same}
     ORDER BY f.updated_at DESC, f.id DESC LIMIT 1) last
 """
 _MEASURES_BY_ROUTE = """
@@ -135,8 +136,9 @@ def _causes(lane: Lane, since: datetime) -> Sequence[Row]:
     """The latest of each cause, in a divided lane of each cause and route."""
     if not lane.is_routed:
         values = {"since": since, "most": MOST_CAUSES}
-        return fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME), values)
-    sql = _CAUSES_BY_ROUTE.format(table=lane.table, failed=_FAILED, same=f"{_SAME} AND f.route = c.route")
+        return fetch_dicts(_CAUSES.format(table=lane.table, same=_SAME, keys=keys_column(lane, "f")), values)
+    keys = keys_column(lane, "f")
+    sql = _CAUSES_BY_ROUTE.format(table=lane.table, failed=_FAILED, same=f"{_SAME} AND f.route = c.route", keys=keys)
     return fetch_dicts(sql, {"since": since, "most": MOST_CAUSES_OF_ROUTES})
 
 
@@ -203,5 +205,6 @@ def keys_of(rows: Sequence[Row], lanes: Sequence[Lane]) -> dict[Any, list[str]]:
     for lane in lanes:
         ids = [row["dispatch_id"] for row in rows if row["lane"] == lane.name]
         if ids:
-            keys |= dict(fetch_all(f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])", (ids,)))
+            sql = f"SELECT t.id, {keys_column(lane, 't')} FROM {lane.table} t WHERE id = ANY (%s::uuid[])"
+            keys |= dict(fetch_all(sql, (ids,)))
     return keys

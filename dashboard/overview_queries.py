@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from dashboard.hours import Hours, hours_of
+from dashboard.naming import keys_column
 from dashboard.queries import COUNT_LIMIT, Count
 from dashboard.wording import IN_DOUBT
 from dispatchlog.engine.breaker import BreakerState
@@ -93,5 +94,6 @@ def recent_moves(lanes: Sequence[Lane], *, limit: int = 8) -> list[Row]:
     keys: dict[Any, Any] = {}
     for lane in lanes:
         ids = [move["dispatch_id"] for move in moves if move["lane"] == lane.name]
-        keys |= dict(fetch_all(f"SELECT id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[])", (ids,)))
+        sql = f"SELECT t.id, {keys_column(lane, 't')} FROM {lane.table} t WHERE id = ANY (%s::uuid[])"
+        keys |= dict(fetch_all(sql, (ids,)))
     return [{**move, "status": move["to_status"], "search_keys": keys.get(move["dispatch_id"])} for move in moves]

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from dashboard.filters import CHANGED, LEFT, NO_DEADLINE, OVER, SPANS, WAITING, ListFilter, Position
+from dashboard.naming import keys_column
 from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -256,11 +257,13 @@ def _counted(wanted: ListFilter, lane: Lane, state: str, limit: int) -> Query:
 
 
 def _columns(lane: Lane, key: str) -> str:
-    recipient = f"t.{lane.recipient_column}" if lane.recipient_column else "NULL"
+    recipient = f"t.{lane.addressee_column}" if lane.addressee_column else "NULL"
+    route = "t.route" if lane.routes is not None else "NULL"
     return (
         "%s::text AS lane, t.id, t.status::text, t.in_doubt, t.attempts, t.attempts_forgiven, t.claims, t.generation,"
         " t.due_at, t.expires_at, t.created_at, t.updated_at, t.sent_at, t.first_claimed_at, t.last_error_code::text,"
-        f" t.last_error, t.search_keys, {recipient}::text AS recipient, {key} AS sort_at"
+        f" t.last_error, {keys_column(lane, 't')} AS search_keys, {recipient}::text AS recipient,"
+        f" {route}::text AS route, {key} AS sort_at"
     )
 
 

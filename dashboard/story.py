@@ -60,7 +60,16 @@ def tell(lane_name: str, events: Sequence[Event], references: Mapping[int, Refer
 
 def confirmation(events: Sequence[Event]) -> Row | None:
     """The deed (actor, reason, at) by which a person declared it sent; None where nobody did."""
-    found = [event.row for event in events if event.kind == "action" and event.row["action"] == "confirm_sent"]
+    return _last_deed(events, "confirm_sent")
+
+
+def cancellation(events: Sequence[Event]) -> Row | None:
+    """The deed by which a person cancelled it; None where nobody did."""
+    return _last_deed(events, "cancel")
+
+
+def _last_deed(events: Sequence[Event], action: str) -> Row | None:
+    found = [event.row for event in events if event.kind == "action" and event.row["action"] == action]
     return found[-1] if found else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from dashboard.dispatch_queries import Event, attempts_of
+from dashboard.naming import keys_column, named
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -38,7 +39,7 @@ def dispatches_of(subject_id: str, lanes: Sequence[Lane]) -> list[Row]:
             f"SELECT t.*, %s::text AS lane FROM {lane.table} t WHERE t.subject_id = %s ORDER BY t.seq DESC LIMIT %s",
             (lane.name, subject_id, MOST_DISPATCHES),
         )
-        rows += [{**row, "recipient": row[lane.recipient_column] if lane.recipient_column else None} for row in found]
+        rows += [named(lane, row) for row in found]
     rows.sort(key=lambda row: (row["created_at"], row["id"]))
     return rows[-MOST_DISPATCHES:]
 
@@ -75,8 +76,8 @@ def find_subjects(text: str, lanes: Sequence[Lane]) -> list[Subject]:
     for lane in lanes:
         wanted = [*ids.get(lane.name, []), *_as_uuid(text)]
         rows = fetch_all(
-            f"SELECT subject_id, search_keys FROM {lane.table} WHERE id = ANY (%s::uuid[]) AND subject_id IS NOT NULL"
-            " ORDER BY seq DESC",
+            f"SELECT t.subject_id, {keys_column(lane, 't')} FROM {lane.table} t WHERE t.id = ANY (%s::uuid[])"
+            " AND t.subject_id IS NOT NULL ORDER BY t.seq DESC",
             (wanted,),
         )
         for subject_id, keys in rows:

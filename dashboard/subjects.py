@@ -20,6 +20,7 @@ from dashboard.story import Entry, tell
 from dashboard.subject_queries import Subject, dispatches_of, find_subjects, timelines
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.courier.changes import SUBJECT, subject_of
+from dispatchlog.systems.outreach.lane import SUBJECT as PATIENT
 from dispatchlog.systems.tickets.notifications import SUBJECT as TICKET
 
 pages = Blueprint("subjects", __name__, url_prefix="/stories")
@@ -83,6 +84,7 @@ def show() -> str:
         "story.html",
         subject_id=subject_id,
         order_id=as_uuid(subject_id.removeprefix(SUBJECT)) if subject_id.startswith(SUBJECT) else None,
+        patient_id=as_uuid(subject_id.removeprefix(PATIENT)) if subject_id.startswith(PATIENT) else None,
         ticket_id=as_uuid(subject_id.removeprefix(TICKET)) if subject_id.startswith(TICKET) else None,
         name=_name(rows, subject_id),
         rows=rows,
@@ -101,5 +103,7 @@ def _lines(rows: list[Row]) -> list[Line]:
 
 def _name(rows: list[Row], subject_id: str) -> str:
     """The business keys that all of its dispatches have, such as an order's number."""
+    if subject_id.startswith(PATIENT):
+        return "messages to a patient"
     common = [key for key in business_keys(rows[0]["search_keys"]) if all(key in row["search_keys"] for row in rows)]
     return " · ".join(common) or subject_id

@@ -95,6 +95,9 @@ class Lane:
         inlets: further queues, whose actors bring it rows.
         tells_each: the log has a line at level info for each dispatch and batch; elsewhere they are at debug.
         recipient_column: the column an operator may correct, or "" where there is none.
+        shown_recipient_column: the column that pages show, masked, where nobody may correct it.
+        says: what a row says as people read it, from the row alone and in every state; for lanes whose bytes are in a
+            provider's own form.
         caution: what speaks against sending the row as things stand, in a sentence for people; "" where nothing does. It
             reads only.
         persons: the texts on the row and in its bytes that name or describe a person, whatever the format of the bytes:
@@ -128,6 +131,8 @@ class Lane:
     inlets: tuple[str, ...] = ()
     tells_each: bool = False
     recipient_column: str = ""
+    shown_recipient_column: str = ""
+    says: Callable[[Row], Letter] | None = None
     caution: Callable[[Row], str] | None = None
     persons: Persons | None = None
     audience: str = "read"
@@ -140,6 +145,16 @@ class Lane:
     @cached_property
     def gateway(self) -> Gateway:
         return self.build_gateway()
+
+    @property
+    def addressee_column(self) -> str:
+        """The column of whom a row goes to, whether or not it may be corrected; "" where there is none."""
+        return self.recipient_column or self.shown_recipient_column
+
+    @property
+    def has_text_on_row(self) -> bool:
+        """Whether what it says is fixed when a row is made, so that no try writes it afresh."""
+        return self.body_on_row or self.says is not None
 
     @property
     def is_routed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,9 +18,12 @@ from dispatchlog.engine.persons import Persons, persons_in_fields
 from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
+from dispatchlog.systems.outreach.states import Channel
+from tests.dashboard import patient_rows
 from tests.dashboard.browsing import Dashboard, action, page_of
 from tests.dashboard.samples import form_in, form_without_recipient, make_due, place_order, send_due, the_row
 from tests.engine.lane import enqueue, install, parcel_lane
+from tests.outreach import builders
 
 EMAIL = "ada.lovelace@example.org"
 
@@ -306,3 +310,21 @@ def test_the_practitioner_is_masked_in_a_form_and_its_html(dash: Dashboard) -> N
 )
 def test_a_name_is_found_however_it_is_written(names: list[str], text: str, masked: str) -> None:
     assert names_masker(names)(text) == masked
+
+
+@pytest.mark.parametrize("status", ["PENDING", "SENT", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.EMAIL])
+def test_a_message_to_a_patient_is_read_from_its_row_in_every_state(
+    dash: Dashboard, status: str, channel: Channel
+) -> None:
+    patient_id, text = builders.patient(), "We look forward to seeing you."
+    make = patient_rows.planned if status == "PENDING" else partial(patient_rows.moved, status=status)
+    job_id = make(patient_id, channel=channel)
+    page = f"/dispatches/comm_job/{job_id}"
+    support = dash.as_("support")
+    masked = content_card(support.get(page).text)
+    assert "Show the content" in masked
+    assert text not in masked
+    card = content_card(support.post(f"{page}/reveal-content", follow=True, reason="the patient asks").text)
+    assert text in card
+    assert ("Your appointment" in card) is (channel is Channel.EMAIL)

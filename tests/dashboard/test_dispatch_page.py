@@ -14,6 +14,8 @@ from dispatchlog.engine.ledger import expire_due
 from dispatchlog.engine.wakeup import flag, redis_client
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
+from dispatchlog.systems.outreach.states import Purpose
+from tests.dashboard import patient_rows
 from tests.dashboard.browsing import Dashboard, action, page_of
 from tests.dashboard.samples import (
     fail_for_now,
@@ -28,6 +30,7 @@ from tests.dashboard.samples import (
     the_row,
     worker_alive,
 )
+from tests.outreach import builders
 
 
 def shown(text: str) -> dict[str, str]:
@@ -441,3 +444,30 @@ def test_an_order_that_has_not_left_says_so(dash: Dashboard) -> None:
     order_id = place_order("VO-9", status="paid")
     text = dash.as_("viewer").get(f"/kit-orders/{order_id}").text
     assert "registered once it is reported as shipped." in text
+
+
+def test_a_cancelled_message_says_first_why_it_was_not_sent(dash: Dashboard) -> None:
+    why = "whoever has this address wants nothing more by SMS"
+    job_id = patient_rows.moved(builders.patient(), "CANCELLED", last_error_code="STOPPED", last_error=why)
+    card = dash.as_("viewer").get(f"/dispatches/comm_job/{job_id}").text.partition('class="card verdict')[2]
+    assert '<p class="lead">Whoever has this address wants nothing more by SMS.' in card
+
+
+def test_a_cancelled_dispatch_says_first_who_cancelled_it_and_why(dash: Dashboard) -> None:
+    row = form_in("PENDING")
+    support = dash.as_("support")
+    support.get(page_of(row))
+    support.post(action(row, "cancel"), reason="asked for by telephone")
+    lead = support.get(page_of(row)).text.partition('<p class="lead">')[2].partition("</p>")[0]
+    assert "cancelled it: “asked for by telephone”" in lead
+
+
+def test_an_answer_to_stop_is_called_so_and_says_why_it_is_sent(dash: Dashboard) -> None:
+    marks = {"answers": "stop", "reply_to": "1", "reply_to_stop": "1"}
+    job_id = patient_rows.planned(builders.patient(), purpose=Purpose.APPT_CONFIRM, decision=marks)
+    viewer = dash.as_("viewer")
+    for path in (f"/dispatches/comm_job/{job_id}", "/lanes/comm_job"):
+        text = viewer.get(path).text
+        assert "Answer to STOP by SMS" in text, path
+        assert "Appointment confirmation" not in text, path
+    assert "The patient wrote STOP." in viewer.get(f"/dispatches/comm_job/{job_id}").text

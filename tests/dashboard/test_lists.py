@@ -9,11 +9,14 @@ import pytest
 
 from dashboard import order_queries, queries
 from dashboard.filters import ListFilter, Position
+from dashboard.masking import mask
 from dashboard.queries import Count, list_dispatches
 from dispatchlog.engine.database import connected
 from dispatchlog.systems import registry
+from tests.dashboard import patient_rows
 from tests.dashboard.browsing import Dashboard
 from tests.dashboard.samples import form_in, place_order
+from tests.outreach import builders
 
 
 def numbers(text: str) -> list[str]:
@@ -208,3 +211,21 @@ def test_order_pages_follow_each_other(dash: Dashboard, monkeypatch: pytest.Monk
     text = viewer.get("/kit-orders").text
     older = re.search(r'href="([^"]+)" rel="next"', text).group(1).replace("&amp;", "&")  # type: ignore[union-attr]
     assert numbers(text) + numbers(viewer.get(older).text) == ["VO-2", "VO-1", "VO-0"]
+
+
+def test_a_message_to_a_patient_is_called_by_what_it_is_and_its_recipient_is_masked(dash: Dashboard) -> None:
+    patient_id = builders.patient()
+    key = f"appointment:{'a' * 40}:appt_reminder:24"
+    soon = patient_rows.NOW + timedelta(hours=2)
+    job_id = patient_rows.planned(patient_id, request_key=key, search_keys=[key], due_at=soon)
+    patient_rows.failed(patient_id, in_doubt=True, search_keys=[key], last_error_code="TIMEOUT")
+    viewer = dash.as_("viewer")
+    page, story = f"/dispatches/comm_job/{job_id}", f"/stories/story?subject=patient:{patient_id}"
+    for path in ("/lanes/comm_job", "/upcoming?within=day", story, "/in-doubt", page):
+        text = viewer.get(path).text.partition("For engineers")[0]
+        assert "Appointment reminder by SMS" in text, path
+        assert mask(builders.PHONE) in text, path
+        for hidden in (builders.PHONE, key):
+            assert hidden not in text, path
+    assert key in viewer.get(page).text
+    assert "Correct the recipient" not in dash.as_("support").get(page).text

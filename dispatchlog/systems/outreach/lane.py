@@ -17,7 +17,13 @@ from dispatchlog.gateways.twilio import TwilioGateway
 from dispatchlog.gateways.whatsapp_cloud import WhatsAppCloudGateway
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach.gate import may_leave
-from dispatchlog.systems.outreach.letters import sendgrid_letter, smtp_letter, twilio_letter, whatsapp_letter
+from dispatchlog.systems.outreach.letters import (
+    readable_letter,
+    sendgrid_letter,
+    smtp_letter,
+    twilio_letter,
+    whatsapp_letter,
+)
 from dispatchlog.systems.outreach.states import Channel
 from models import CommJob
 
@@ -45,6 +51,8 @@ def comm_job_lane() -> Lane:
         in_turn=False,
         may_leave=may_leave,
         persons=persons,
+        shown_recipient_column="recipient",
+        says=readable_letter,
         audience="outreach",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.message import EmailMessage
+
 from dispatchlog.engine.database import fetch_one
 from dispatchlog.engine.lanes import Letter, Row
 from dispatchlog.gateways.outreach_letters import Parts, compose_sendgrid, compose_twilio, compose_whatsapp
@@ -81,6 +83,16 @@ def twilio_letter(row: Row) -> Letter:
 def whatsapp_letter(row: Row) -> Letter:
     """A message of the Cloud API. Raises CannotCompose: as `compose_whatsapp`."""
     return _letter(compose_whatsapp(row, in_conversation=_in_conversation(row)))
+
+
+def readable_letter(row: Row) -> Letter:
+    """The stored text as people read it, whatever form its provider takes: a mail, or its words alone."""
+    if row["channel"] != "email":
+        return Letter(row["recipient"], str(row["body"]).encode(), "text/plain")
+    mail = EmailMessage()
+    mail["Subject"] = " ".join((row["subject"] or "").split())
+    mail.set_content(str(row["body"]))
+    return Letter(row["recipient"], mail.as_bytes(), "message/rfc822")
 
 
 def _letter(parts: Parts) -> Letter:
