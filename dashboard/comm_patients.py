@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import OUTREACH, REACH, REVEAL, may, needs
 from dashboard.comm_patient_queries import (
     appointments_of,
+    beginning_with,
     lines_of,
     looked_lately,
     newest_patients,
@@ -24,7 +25,7 @@ from dashboard.comm_patient_queries import (
     read_place,
     texts_of,
 )
-from dashboard.comm_story import tell
+from dashboard.comm_story import tell, who
 from dashboard.comm_words import APPOINTMENTS, LEVELS, SOURCES, channel_words, clock, clock_there
 from dashboard.context import acting_person, back_or, line_given, reason_given
 from dashboard.dispatch_list import remember_search
@@ -132,6 +133,8 @@ def show(patient_id: UUID) -> str:
         evidence=list(consents.evidence_of(patient_id))[:MOST_EVIDENCE],
         levels=LEVELS,
         sources=SOURCES,
+        who=who,
+        beginning_with=beginning_with,
         channel_words=channel_words,
         clock=clock,
         clock_there=clock_there(known.timezone.value, now),
