@@ -136,9 +136,10 @@ def planned(patient_id: UUID) -> list[Row]:
     return [*rows]
 
 
-def texts_of(ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The stored texts of some messages."""
-    return dict(fetch_all("SELECT id, body FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),)))
+def texts_of(ids: Sequence[UUID]) -> list[Row]:
+    """The stored texts of some messages, with what was written into them."""
+    rows = fetch_dicts("SELECT id, body, variables FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),))
+    return [*rows]
 
 
 def appointments_of(patient_id: UUID) -> list[Row]:

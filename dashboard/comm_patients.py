@@ -25,7 +25,7 @@ from dashboard.comm_patient_queries import (
     read_place,
     texts_of,
 )
-from dashboard.comm_story import tell, who
+from dashboard.comm_story import masked_text, tell, who
 from dashboard.comm_words import APPOINTMENTS, LEVELS, SOURCES, channel_words, clock, clock_there
 from dashboard.context import acting_person, back_or, line_given, reason_given
 from dashboard.dispatch_list import remember_search
@@ -114,7 +114,7 @@ def show(patient_id: UUID) -> str:
     rows, following = lines_of(patient_id, FILTERS[chosen][1], after=after)
     waiting = planned(patient_id)
     ids = [row["id"] for row in (*rows, *waiting) if row.get("purpose")]
-    texts = texts_of(ids) if revealed else {}
+    texts = {row["id"]: row["body"] if revealed else masked_text(row, record.name) for row in texts_of(ids)}
     now = datetime.now(UTC)
     return render_template(
         "comm_patient.html",

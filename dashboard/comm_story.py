@@ -23,7 +23,8 @@ from dashboard.comm_words import (
     told,
     why_not,
 )
-from dashboard.masking import mask_text
+from dashboard.content import mask_content
+from dashboard.masking import mask_text, names_masker
 from dashboard.wording import actor
 from dispatchlog.engine.lanes import Row
 
@@ -62,6 +63,12 @@ class Line:
 def tell(rows: Sequence[Row], texts: Mapping[UUID, str]) -> list[Line]:
     """The lines in the order of the rows; `texts` are those of messages, where they may be shown."""
     return [_TELL[row["kind"]](row, texts) for row in rows]
+
+
+def masked_text(row: Row, name: str) -> str:
+    """What a message says, without the patient's name, what was written into it, addresses, numbers and links' keys."""
+    written = [str(value) for value in row["variables"].values() if not isinstance(value, bool)]
+    return mask_long_numbers(names_masker([name, *written])(mask_content(row["body"])))
 
 
 def _message(row: Row, texts: Mapping[UUID, str]) -> Line:
