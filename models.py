@@ -1701,6 +1701,14 @@ class CommEvent(Table):
 
 for _index in (
     CommEvent.index(CommEvent.id, where=CommEvent.applied_at.is_null(), name="comm_events_open"),
+    CommEvent.index(
+        CommEvent.id,
+        where=SQL(
+            "applied_at IS NULL AND (raw_status IN ('spamreport', 'unsubscribe', 'group_unsubscribe')"
+            " OR code IN ('21610', 'SPAM_REPORTING_ADDRESS', 'UNSUBSCRIBED_ADDRESS', '131050'))"
+        ),
+        name="comm_events_withdrawals",
+    ),
     CommEvent.index(CommEvent.received_at, where=CommEvent.effect == SQL("'UNMATCHED'"), name="comm_events_unmatched"),
     CommEvent.index(CommEvent.job_id, CommEvent.id, where=CommEvent.job_id.is_null(False), name="comm_events_job"),
 ):
@@ -1748,12 +1756,19 @@ class CommInbound(Table):
             (("patient", "created_at"), False),
             (("processed", "created_at", "id"), False),
             (("provider_message_id",), False),
+            (("channel", "from_address", "created_at"), False),
         )
 
 
 for _index in (
     CommInbound.index(CommInbound.related_job, where=CommInbound.related_job.is_null(False), name="comm_inbound_job"),
     CommInbound.index(CommInbound.created_at, where=CommInbound.parsed_at.is_null(), name="comm_inbound_open"),
+    CommInbound.index(
+        CommInbound.channel,
+        CommInbound.from_address,
+        where=CommInbound.parsed_at.is_null(),
+        name="comm_inbound_unread",
+    ),
     CommInbound.index(
         CommInbound.created_at,
         CommInbound.id,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, REACH, may, needs
@@ -20,21 +21,25 @@ from dashboard.comm_inbox_words import (
     mask_long_numbers,
     mask_sender,
 )
+from dashboard.comm_patient_queries import not_looked_at
 from dashboard.comm_words import APPOINTMENTS, INTENTS, channel_words, purpose_words
-from dashboard.context import line_given
+from dashboard.context import acting_person, line_given
 from dashboard.filters import Position, parse_position
 from dashboard.outreach_asking import outreach_asker
+from dispatchlog.engine.database import transaction
 from dispatchlog.engine.lanes import Row
-from dispatchlog.systems.outreach import inbound
+from dispatchlog.systems.outreach import audit, inbound
 from dispatchlog.systems.outreach.inbound_actions import WHO
 from dispatchlog.systems.outreach.inbound_context import coming, context_of
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.reply_parser import CONFIRMATION, PERHAPS_STOP, Reading, read_reply
-from dispatchlog.systems.outreach.states import Channel
+from dispatchlog.systems.outreach.states import AuditAction, Channel
 
 pages = Blueprint("comm_inbox", __name__, url_prefix="/outreach/inbox")
 
 PROCESSED = "processed"
+# The page reads itself again every few seconds; that somebody reads of a patient is written down once in so many minutes.
+READ_MINUTES = 60
 _REFUSALS = {
     "INBOUND_NOT_FOUND": "That message is not there any more.",
     "ALREADY_PROCESSED": "Somebody has settled that message already. Nothing changed.",
@@ -50,6 +55,7 @@ def show() -> str:
     position = parse_position(request.args.get("at", ""), problems)
     done = request.args.get("show") == PROCESSED
     rows, following = processed_messages(position) if done else waiting_messages(position)
+    _keep_reading(rows)
     choices = {row["id"]: _appointments(row) for row in rows} if not done else {}
     concerned = [*rows, *(one for about in choices.values() for one in about)]
     return render_template(
@@ -98,6 +104,14 @@ def settle(inbound_id: UUID) -> Response:
         return redirect(_address(), 303)
     flash(f"Settled: {DONE[row['action']][0].lower()}.", "good")
     return redirect(_address(), 303)
+
+
+def _keep_reading(rows: Sequence[Row]) -> None:
+    """Whoever has the page open reads what patients wrote, also what comes while it stands open."""
+    asker, whose = outreach_asker(), [row["patient_id"] for row in rows if row["patient_id"]]
+    if fresh := not_looked_at(whose, current_user.id, minutes=READ_MINUTES):
+        with transaction(acting_person(), "read what patients wrote"):
+            audit.note_many((AuditAction.ACCESS, each, asker, {"what": "inbox"}) for each in fresh)
 
 
 def _reading(row: Row) -> Reading:

@@ -37,6 +37,7 @@ DONE = MappingProxyType(
         actions.RESCHEDULE: ("Another time is wanted", "retry", "doubt"),
         actions.STOPPED: ("No more messages", "ban", "bad"),
         actions.STOPPED_BEFORE: ("Had ended messages before", "ban", "off"),
+        actions.STOPPED_SINCE: ("Has ended messages since", "ban", "off"),
         actions.STARTED: ("Messages again", "check", "good"),
         actions.HELPED: ("Told how to reach the clinic", "help", "off"),
         actions.NOT_STOPPED: ("Messages were not stopped", "check", "off"),

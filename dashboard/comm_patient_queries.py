@@ -5,7 +5,7 @@ Every branch of a patient's story walks an index that the patient begins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -162,6 +162,17 @@ def looked_lately(patient_id: UUID, user_id: int, *, minutes: int) -> bool:
         (patient_id, user_id, minutes),
     )
     return bool(found)
+
+
+def not_looked_at(patient_ids: Iterable[UUID], user_id: int, *, minutes: int) -> list[UUID]:
+    """Those of these patients of whom it is not kept yet that this member of staff read about them so lately."""
+    found = fetch_all(
+        "SELECT p.id FROM unnest(%s::uuid[]) p (id) WHERE NOT EXISTS (SELECT FROM comm_audit_log a"
+        " WHERE a.patient_id = p.id AND a.action = 'access' AND a.user_id = %s"
+        " AND a.created_at > now() - %s * interval '1 minute') ORDER BY p.id",
+        (sorted(set(patient_ids)), user_id, minutes),
+    )
+    return [patient_id for (patient_id,) in found]
 
 
 def newest_patients(position: Position | None) -> Page:

@@ -27,6 +27,7 @@ from dashboard.comm_patient_queries import (
 )
 from dashboard.comm_story import masked_text, tell, who
 from dashboard.comm_words import APPOINTMENTS, LEVELS, SOURCES, channel_words, clock, clock_there
+from dashboard.content import mask_patients_links
 from dashboard.context import acting_person, back_or, line_given, reason_given
 from dashboard.dispatch_list import remember_search
 from dashboard.dispatch_page import content_is_revealed, reveal_content
@@ -114,7 +115,10 @@ def show(patient_id: UUID) -> str:
     rows, following = lines_of(patient_id, FILTERS[chosen][1], after=after)
     waiting = planned(patient_id)
     ids = [row["id"] for row in (*rows, *waiting) if row.get("purpose")]
-    texts = {row["id"]: row["body"] if revealed else masked_text(row, record.name) for row in texts_of(ids)}
+    texts = {
+        row["id"]: mask_patients_links(row["body"]) if revealed else masked_text(row, record.name)
+        for row in texts_of(ids)
+    }
     now = datetime.now(UTC)
     return render_template(
         "comm_patient.html",

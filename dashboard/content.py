@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 LONGEST_BODY = 262_144
 # A link may carry a key that opens somebody's form.
 _LINK = re.compile(r"(https?://[^\s/\"'<>?#]+)[/?#][^\s\"'<>]*")
+# A patient's own page, which opens for whoever has the link.
+_PATIENTS_LINK = re.compile(r"(/p/(?:prefs/)?)[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _SHOWN_HEADERS = ("Subject", "From", "To", "Reply-To", "Date", "Message-ID")
 
 
@@ -48,12 +50,13 @@ class Content:
 
 
 def content_of(lane: Lane, row: Row, *, revealed: bool = False) -> Content | None:
-    """The newest content of the dispatch, masked unless it was revealed; of one that is not written yet a preview, which
-    is always masked, for its links would work. None where nothing was or can be written.
+    """The newest content of the dispatch, masked unless it was revealed, but for links to patients' own pages; of one that
+    is not written yet a preview, which is always masked, for its links would work. None where nothing was or can be
+    written.
     """
     found = _bytes_of(lane, row)
     if found is not None:
-        return _taken_apart(*found, lambda text: text) if revealed else _masked(lane, row, *found)
+        return _taken_apart(*found, mask_patients_links) if revealed else _masked(lane, row, *found)
     found = _preview(lane, row)
     return replace(_masked(lane, row, *found), preview=True) if found is not None else None
 
@@ -99,6 +102,11 @@ def _taken_apart(content_type: str, body: bytes, hide: Callable[[str], str]) -> 
 def mask_content(text: str) -> str:
     """Addresses and telephone numbers masked, and links up to the server's name."""
     return mask_text(_LINK.sub(r"\1/•••", text))
+
+
+def mask_patients_links(text: str) -> str:
+    """The text with the keys to patients' own pages masked: they are for nobody else, whatever may be seen besides."""
+    return _PATIENTS_LINK.sub(r"\1•••", text)
 
 
 def _bytes_of(lane: Lane, row: Row) -> tuple[str, bytes] | None:

@@ -6,7 +6,7 @@ A yes is stored with exactly the sentence that stood beside the box, its version
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from typing import Any
 from uuid import UUID
@@ -17,8 +17,9 @@ from dashboard.masking import mask
 from dashboard.outreach_asking import PATIENT
 from dashboard.patient_texts import LANGUAGES, WORDING_VERSION, texts_in
 from dispatchlog.systems.outreach import preferences
+from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.inputs import Asker, PreferenceChange
-from dispatchlog.systems.outreach.preferences import Preferences
+from dispatchlog.systems.outreach.preferences import ChannelPreference, Preferences
 from dispatchlog.systems.outreach.states import Channel
 
 
@@ -54,7 +55,24 @@ class InvalidTime(ValueError):
     """A time of the form cannot be read."""
 
 
-def save(patient_id: UUID, form: MultiDict[str, str], before: Preferences, words: Words, *, asker: Asker) -> bool:
+# A channel, and the hash of an address: where the message went whose link opened the page.
+CameTo = tuple[Channel, bytes]
+
+
+def may_start(channel: Channel, now: ChannelPreference, came_to: CameTo | None) -> bool:
+    """Whether a stop there is whoever opened the page's own to lift: others may read at the patient's other addresses."""
+    return now.address.value is not None and came_to == (channel, address_hash(channel, now.address.value))
+
+
+def save(
+    patient_id: UUID,
+    form: MultiDict[str, str],
+    before: Preferences,
+    words: Words,
+    *,
+    asker: Asker,
+    came_to: CameTo | None,
+) -> bool:
     """Store what differs from what the page showed, a no before a yes; whether anything did.
 
     Each change is a transaction of its own: a later one needs locks that must be taken before those of an earlier one.
@@ -66,7 +84,8 @@ def save(patient_id: UUID, form: MultiDict[str, str], before: Preferences, words
     changes = [*_of_channels(form, before, words), *_of_hours(form, before)]
     changes.sort(key=lambda change: False not in change[0].values())
     for values, wording in changes:
-        preferences.change(patient_id, _change(values, wording, words.language), asker=asker)
+        wanted = _change(values, wording, words.language)
+        preferences.change(patient_id, replace(wanted, came_to=came_to), asker=asker)
     return bool(changes)
 
 

@@ -14,8 +14,8 @@ from werkzeug.wrappers import Response
 
 from dashboard.access import PUBLIC, needs
 from dashboard.outreach_asking import PATIENT, patient_asker
-from dashboard.patient_choices import Clinic, InvalidTime, Words, save
-from dashboard.patient_page_queries import address_of_job
+from dashboard.patient_choices import CameTo, Clinic, InvalidTime, Words, may_start, save
+from dashboard.patient_page_queries import address_of_job, reached_by
 from dashboard.patient_texts import LANGUAGES, RIGHT_TO_LEFT, known_language
 from dashboard.proxies import client_address
 from dashboard.throttle import WINDOW_MINUTES, are_links_throttled, note_unknown_link
@@ -61,7 +61,7 @@ def show_message(token: str) -> Response:
 @needs(PUBLIC)
 def show_preferences(token: str) -> Response:
     """The patient's choices, to be changed."""
-    link = _opened(token, PREFERENCES)
+    link = _opened_choices(token)
     return link if isinstance(link, Response) else _choices(token, link, said=request.args.get("saved", ""))
 
 
@@ -69,12 +69,12 @@ def show_preferences(token: str) -> Response:
 @needs(PUBLIC)
 def save_preferences(token: str) -> Response:
     """Store them, and show them again."""
-    link = _opened(token, PREFERENCES)
+    link = _opened_choices(token)
     if isinstance(link, Response):
         return link
     words, _, known = _whose(link)
     try:
-        changed = save(link.patient_id, request.form, known, words, asker=patient_asker())
+        changed = save(link.patient_id, request.form, known, words, asker=patient_asker(), came_to=_came_to(link))
     except InvalidTime:
         return _choices(token, link, fault="invalid_time")
     except OutreachError:
@@ -139,6 +139,20 @@ def _opened(token: str, kind: str) -> PortalLink | Response:
     return _wait() if are_links_throttled(client_address()) else _found(token, kind)
 
 
+def _opened_choices(token: str) -> PortalLink | Response:
+    """The link, where it came to an address that is the patient's still: an old one may be somebody else's by now."""
+    link = _opened(token, PREFERENCES)
+    if isinstance(link, Response) or link.job_id is None:
+        return link
+    reached = reached_by(link.job_id)
+    return link if reached is not None and reached.theirs else _gone(410)
+
+
+def _came_to(link: PortalLink) -> CameTo | None:
+    reached = reached_by(link.job_id) if link.job_id else None
+    return (reached.channel, reached.address_hash) if reached else None
+
+
 def _found(token: str, kind: str) -> PortalLink | Response:
     """The same for whoever wants to stop messages, whom nobody keeps waiting."""
     try:
@@ -164,6 +178,7 @@ def _choices(token: str, link: PortalLink, *, said: str = "", fault: str = "") -
         for channel, one in known.channels.items()
         if one.stopped_at is not None
     }
+    came_to = _came_to(link)
     response = _page(
         "patient_preferences.html",
         words,
@@ -171,6 +186,7 @@ def _choices(token: str, link: PortalLink, *, said: str = "", fault: str = "") -
         token=token,
         known=known,
         days=days,
+        may_start={channel: may_start(channel, one, came_to) for channel, one in known.channels.items()},
         languages=LANGUAGES,
         said={"1": "saved", "0": "unchanged"}.get(said, ""),
         fault=fault,

@@ -49,6 +49,8 @@ _EN = {
     "to": "to {address}",
     "no_address": "We have no address or number for this. Call your clinic to add one.",
     "stopped": "Stopped on {day}. Tick it to get messages here again.",
+    "stopped_there": "Stopped on {day}. To allow it again, send START from that telephone, or open the link of "
+    "a message that came there.",
     "wording_start": "I agree that {clinic} sends me messages about my care by {channel} again, to {address}.",
     "marketing_title": "Health education",
     "marketing": "Only if you want it. Your care does not depend on it, and you can take it back here at any time.",
@@ -98,6 +100,8 @@ _ES = {
     "to": "a {address}",
     "no_address": "No tenemos dirección ni número para esto. Llame a su clínica para añadirlo.",
     "stopped": "Detenido el {day}. Márquelo para volver a recibir mensajes aquí.",
+    "stopped_there": "Detenido el {day}. Para permitirlo de nuevo, envíe START desde ese teléfono o abra el "
+    "enlace de un mensaje que llegó allí.",
     "wording_start": "Acepto que {clinic} me envíe de nuevo mensajes sobre mi atención por {channel}, a {address}.",
     "marketing_title": "Educación para la salud",
     "marketing": "Solo si usted quiere. Su atención no depende de ello y puede retirarlo aquí en cualquier momento.",
@@ -150,6 +154,8 @@ _FR = {
     "to": "à {address}",
     "no_address": "Nous n’avons ni adresse ni numéro pour cela. Appelez votre clinique pour en ajouter un.",
     "stopped": "Arrêté le {day}. Cochez la case pour recevoir de nouveau des messages ici.",
+    "stopped_there": "Arrêté le {day}. Pour l’autoriser de nouveau, envoyez START depuis ce téléphone ou ouvrez "
+    "le lien d’un message reçu à cette adresse.",
     "wording_start": "J’accepte que {clinic} m’envoie de nouveau des messages sur mes soins par {channel}, à {address}.",
     "marketing_title": "Éducation à la santé",
     "marketing": "Seulement si vous le souhaitez. Vos soins n’en dépendent pas et vous pouvez revenir en arrière ici à tout"
@@ -199,6 +205,7 @@ _AR = {
     "to": "إلى {address}",
     "no_address": "ليس لدينا عنوان أو رقم لهذا. اتصل بعيادتك لإضافته.",
     "stopped": "أُوقفت في {day}. ضع علامة لتصلك الرسائل هنا من جديد.",
+    "stopped_there": "أُوقفت في {day}. للسماح بها من جديد، أرسل START من ذلك الهاتف أو افتح رابط رسالة وصلت إلى هناك.",
     "wording_start": "أوافق على أن ترسل إليّ {clinic} من جديد رسائل عن رعايتي عبر {channel} إلى {address}.",
     "marketing_title": "التثقيف الصحي",
     "marketing": "فقط إذا أردت. رعايتك لا تتوقف على ذلك، ويمكنك التراجع عنه هنا في أي وقت.",
@@ -249,6 +256,8 @@ _PT = {
     "to": "para {address}",
     "no_address": "Não temos endereço nem número para isto. Ligue para a sua clínica para o adicionar.",
     "stopped": "Parado em {day}. Assinale para voltar a receber mensagens aqui.",
+    "stopped_there": "Parado em {day}. Para permitir de novo, envie START a partir desse telefone ou abra a "
+    "ligação de uma mensagem que lá chegou.",
     "wording_start": "Aceito voltar a receber mensagens sobre os meus cuidados por {channel}, para {address} ({clinic}).",
     "marketing_title": "Educação para a saúde",
     "marketing": "Só se quiser. Os seus cuidados não dependem disto e pode voltar atrás aqui a qualquer momento.",
@@ -298,6 +307,7 @@ _HI = {
     "to": "{address} पर",
     "no_address": "इसके लिए हमारे पास कोई पता या नंबर नहीं है। जोड़ने के लिए अपने क्लिनिक को फ़ोन करें।",
     "stopped": "{day} को बंद किया गया। यहाँ फिर से संदेश पाने के लिए निशान लगाएँ।",
+    "stopped_there": "{day} को बंद किया गया। फिर से अनुमति देने के लिए उस फ़ोन से START भेजें, या वहाँ आए किसी संदेश का लिंक खोलें।",
     "wording_start": "मैं सहमत हूँ कि {clinic} मुझे मेरी देखभाल के संदेश फिर से {channel} से {address} पर भेजे।",
     "marketing_title": "स्वास्थ्य शिक्षा",
     "marketing": "केवल यदि आप चाहें। आपकी देखभाल इस पर निर्भर नहीं है और आप इसे कभी भी यहाँ वापस ले सकते हैं।",
@@ -347,6 +357,8 @@ _YO = {
     "to": "sí {address}",
     "no_address": "A kò ní àdírẹ́sì tàbí nọ́ńbà fún èyí. Pe ilé ìwòsàn rẹ láti fi kún un.",
     "stopped": "A dá a dúró ní {day}. Fi àmì sí i láti tún gba ìfiránṣẹ́ níbí.",
+    "stopped_there": "A dá a dúró ní {day}. Láti tún gbà á láyè, fi START ránṣẹ́ láti orí fóònù yẹn, tàbí ṣí "
+    "ìtọ́ka ìfiránṣẹ́ tó dé ibẹ̀.",
     "wording_start": "Mo gbà kí {clinic} tún máa fi ìfiránṣẹ́ nípa ìtọ́jú mi ránṣẹ́ sí mi nípasẹ̀ {channel}, sí {address}.",
     "marketing_title": "Ẹ̀kọ́ nípa ìlera",
     "marketing": "Tí o bá fẹ́ nìkan ni. Ìtọ́jú rẹ kò dá lé e, o sì lè yí ọkàn rẹ padà níbí nígbàkígbà.",

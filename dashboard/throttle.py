@@ -69,8 +69,9 @@ def are_links_throttled(address: str) -> bool:
 
 
 def note_unknown_link(address: str) -> None:
-    """Count one."""
-    note_failure(_LINKS, _of_links(address))
+    """Count one, as long as it makes a difference."""
+    if not are_links_throttled(address):
+        note_failure(_LINKS, _of_links(address))
 
 
 def _of_links(address: str) -> str:

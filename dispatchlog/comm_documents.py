@@ -66,7 +66,7 @@ class ScheduleDocument(SnakeDocument):
     preferred_channel: ChannelName | None = None
     send_at: Annotated[Instant | None, Field(description="not before; now unless told")] = None
     campaign_id: Id | None = None
-    is_urgent: Annotated[bool, Field(description="at any hour; a stop holds all the same")] = False
+    is_urgent: Annotated[bool, Field(description="at any hour; a stop holds all the same; never for marketing")] = False
     appointment_id: Annotated[Id | None, Field(description="what it is about; a YES confirms it")] = None
     expires_at: Annotated[Instant | None, Field(description="useless after that, so not sent then")] = None
 

@@ -179,16 +179,31 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _patients_go_to_couriers_encrypted(self) -> Settings:
+    def _patients_go_to_providers_encrypted(self) -> Settings:
         if self.environment == "production":
-            for name, url in (("COURIER", self.courier_url), ("KWIK", self.kwik_url)):
-                parts = urlsplit(url)
-                if url and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-                    raise ValueError(f"DISPATCHLOG_{name}_URL must begin with https://: patients' addresses go there")
-            if any(len(secret) < _LEAST_SECRET for secret in _listed(self.courier_webhook_secret.get_secret_value())):
-                raise ValueError(
-                    f"DISPATCHLOG_COURIER_WEBHOOK_SECRET needs {_LEAST_SECRET} characters or more: a guessed one delivers"
-                )
+            for name in ("courier", "kwik", "sendgrid", "twilio", "whatsapp"):
+                if _is_in_clear(getattr(self, f"{name}_url")):
+                    raise ValueError(
+                        f"DISPATCHLOG_{name.upper()}_URL must begin with https://: patients' addresses go there"
+                    )
+            for name in ("courier", "comm"):
+                secrets = _listed(_plain(getattr(self, f"{name}_webhook_secret")))
+                if any(len(secret) < _LEAST_SECRET for secret in secrets):
+                    raise ValueError(
+                        f"DISPATCHLOG_{name.upper()}_WEBHOOK_SECRET needs {_LEAST_SECRET} characters or more:"
+                        " whoever guesses one is believed"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _patients_reach_us_encrypted(self) -> Settings:
+        writes = self.outreach_sms or self.outreach_whatsapp or self.outreach_email == "sendgrid"
+        if self.environment == "production" and writes:
+            for name in ("public_url", "webhook_url"):
+                if _is_in_clear(getattr(self, name)):
+                    raise ValueError(
+                        f"DISPATCHLOG_{name.upper()} must begin with https://: patients' answers come there"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -198,9 +213,16 @@ class Settings(BaseSettings):
             "cloud": ("whatsapp_token", "whatsapp_phone_number_id"),
             "sendgrid": ("sendgrid_api_key",),
         }
+        # Without these a provider's webhooks are refused, and with them what patients answer and withdraw.
+        hearing = {
+            "cloud": ("whatsapp_app_secret", "whatsapp_verify_token"),
+            "sendgrid": ("sendgrid_webhook_key",),
+        }
         for channel in ("email", "sms", "whatsapp"):
             provider = getattr(self, f"outreach_{channel}")
             names = list(needed.get(provider, ()))
+            if self.environment == "production":
+                names.extend(hearing.get(provider, ()))
             if provider == "twilio":
                 names.append("twilio_from" if channel == "sms" else "twilio_whatsapp_from")
             missing = [f"DISPATCHLOG_{name.upper()}" for name in names if not _plain(getattr(self, name))]
@@ -301,6 +323,11 @@ def _plain(value: object) -> str:
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_in_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(url) and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
 
 
 def _is_origin(url: str, *schemes: str) -> bool:

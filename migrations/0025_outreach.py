@@ -280,6 +280,9 @@ CREATE TABLE comm_events (
     CHECK ((applied_at IS NULL) = (effect IS NULL))
 );
 CREATE INDEX comm_events_open ON comm_events (id) WHERE applied_at IS NULL;
+CREATE INDEX comm_events_withdrawals ON comm_events (id) WHERE applied_at IS NULL
+    AND (raw_status IN ('spamreport', 'unsubscribe', 'group_unsubscribe')
+        OR code IN ('21610', 'SPAM_REPORTING_ADDRESS', 'UNSUBSCRIBED_ADDRESS', '131050'));
 CREATE INDEX comm_events_unmatched ON comm_events (received_at) WHERE effect = 'UNMATCHED';
 CREATE INDEX ON comm_events (job_id, id) WHERE job_id IS NOT NULL;
 CREATE INDEX ON comm_events (provider, received_at);
@@ -316,6 +319,8 @@ CREATE INDEX ON comm_inbound (patient_id, created_at);
 CREATE INDEX ON comm_inbound (processed, created_at, id);
 CREATE INDEX ON comm_inbound (provider_message_id);
 CREATE INDEX ON comm_inbound (related_job_id) WHERE related_job_id IS NOT NULL;
+CREATE INDEX ON comm_inbound (channel, from_address, created_at);
+CREATE INDEX comm_inbound_unread ON comm_inbound (channel, from_address) WHERE parsed_at IS NULL;
 CREATE INDEX comm_inbound_open ON comm_inbound (created_at) WHERE parsed_at IS NULL;
 CREATE INDEX comm_inbound_waiting ON comm_inbound (created_at, id) WHERE waits_for_person AND NOT processed;
 CREATE TABLE comm_reschedule_requests (
@@ -398,6 +403,7 @@ GRANTS = """
 GRANT SELECT, INSERT, UPDATE ON comm_organizations, comm_providers, patients, patient_comm_prefs, comm_pref_defaults,
     comm_addresses, comm_templates, comm_appointments, comm_reschedule_requests, comm_portal_tokens TO {role};
 GRANT SELECT, INSERT, DELETE ON comm_stops, patient_names, comm_addresses TO {role};
+GRANT UPDATE (stopped_at) ON comm_stops TO {role};
 GRANT SELECT, INSERT ON comm_consents, comm_template_versions, comm_audit_log, comm_core_events TO {role};
 GRANT SELECT, INSERT, UPDATE (job_id, applied_at, effect) ON comm_events TO {role};
 GRANT SELECT, INSERT, UPDATE (patient_id, intent, confidence, language, related_job_id, parsed_at, action, waits_for_person,

@@ -284,6 +284,7 @@ ROUTES = (
             *_VALUES,
             "NO_ADDRESS",
             "SEND_AT_PAST",
+            "URGENT_NOT_ALLOWED",
             "APPOINTMENT_NOT_FOUND",
             "APPOINTMENT_OVER",
             "REQUEST_KEY_REUSED",

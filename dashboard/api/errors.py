@@ -96,6 +96,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "TEXT_TOO_LONG": (400, "the text is longer than its channel takes"),
     "SEND_AT_PAST": (400, "send_at is over"),
+    "URGENT_NOT_ALLOWED": (400, "marketing is never urgent"),
     "INVALID_TEMPLATE": (400, "a text that cannot be a template; the message says where"),
     "UNDECLARED_VARIABLE": (400, "the text uses a variable that is not declared"),
     "UNUSED_VARIABLE": (400, "a variable is declared that the text does not use"),

@@ -27,6 +27,8 @@ KEEPALIVES: dict[str, Any] = {
 
 # What says that PostgreSQL or the way to it is gone, whatever was asked.
 DATABASE_AWAY = (peewee.OperationalError, peewee.InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError)
+# PostgreSQL is there and let somebody else go first: the same again may succeed.
+_TURN_LOST = (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure)
 
 database = PooledPostgresqlDatabase(None, autoconnect=False)
 _after_commit = threading.local()
@@ -81,6 +83,11 @@ def configure(
         timeout=10,
         **connect_arguments(role, name=name, statement_timeout_ms=statement_timeout_ms, by_index=by_index),
     )
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it says that PostgreSQL is gone, and not only that this transaction lost its turn."""
+    return isinstance(error, DATABASE_AWAY) and not isinstance(error, _TURN_LOST)
 
 
 @contextmanager

@@ -61,11 +61,16 @@ class LookUpAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """A look-up's answer with its evidence; `provider_message_id` only when FOUND."""
+    """A look-up's answer with its evidence; `provider_message_id` only when FOUND.
+
+    `by_likeness`: it was recognised by what it says, not by our word, so it may as well be another row's. A lane with such
+    a provider needs an index on `provider_message_id`.
+    """
 
     answer: LookUpAnswer
     provider_message_id: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    by_likeness: bool = False
 
 
 class Gateway(Protocol):

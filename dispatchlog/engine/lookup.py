@@ -44,6 +44,10 @@ UPDATE {table} SET status = CASE WHEN attempts - attempts_forgiven < %s THEN 'PE
 WHERE id = %s AND claim_token = %s AND status = 'FAILED' AND in_doubt
 """
 
+# Two rows for which the same was found take turns; the second sees what the first has.
+_TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7240127))"
+_ANOTHERS = "SELECT 1 FROM {table} WHERE provider_message_id = %s AND id <> %s LIMIT 1"
+
 
 def look_up_due(lane: Lane, *, worker_id: int, limit: int = 10) -> int:
     """Ask about the lane's rows in doubt whose time has come; how many were settled comes back."""
@@ -68,6 +72,8 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
     found = ask(lane, row)
     with transaction(actor, f"provider asked: {found.answer.value.lower()}"):
         if found.answer is LookUpAnswer.FOUND:
+            if found.by_likeness and _is_anothers(lane, row, found.provider_message_id):
+                return LookUpAnswer.UNSURE
             proved = prove(
                 lane, row, provider_message_id=found.provider_message_id, evidence={"look_up": dict(found.evidence)}
             )
@@ -76,6 +82,12 @@ def look_up(lane: Lane, row: Row, *, actor: str) -> LookUpAnswer:
             freed = execute(_ABSENT.format(table=lane.table), (lane.retry.max_attempts, row["id"], row["claim_token"]))
             return LookUpAnswer.ABSENT if freed.rowcount else LookUpAnswer.UNSURE
     return LookUpAnswer.UNSURE
+
+
+def _is_anothers(lane: Lane, row: Row, provider_message_id: str | None) -> bool:
+    """Whether another row of the lane already has what was found."""
+    execute(_TAKE_TURNS, (f"{lane.name}:{provider_message_id}",))
+    return bool(fetch_all(_ANOTHERS.format(table=lane.table), (provider_message_id, row["id"])))
 
 
 def ask(lane: Lane, row: Row) -> LookUp:

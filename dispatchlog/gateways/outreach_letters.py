@@ -17,6 +17,8 @@ from dispatchlog.engine.errors import CannotCompose
 
 TWILIO_MOST_CHARACTERS = 1_600
 WHATSAPP_MOST_CHARACTERS = 4_096
+# Twilio would keep a text for hours; whoever lets it leave reckons with so long until it arrives.
+TEXT_VALID_SECONDS = 600
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
@@ -55,6 +57,8 @@ def compose_twilio(job: Job, *, sender: str, status_url: str, in_conversation: b
         fields |= _twilio_template(job)
     else:
         fields["Body"] = _text(job, TWILIO_MOST_CHARACTERS)
+    if not whatsapp:
+        fields["ValidityPeriod"] = str(TEXT_VALID_SECONDS)
     if status_url:
         fields["StatusCallback"] = f"{status_url.rstrip('/')}/webhooks/twilio/status/{job['id']}"
     return Parts(number, urlencode(fields).encode(), FORM, {})

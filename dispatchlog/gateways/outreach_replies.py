@@ -13,6 +13,8 @@ from dispatchlog.gateways.outreach_codes import Meaning
 _DIGITS = re.compile(r"\+?[0-9]{5,}")
 _ADDRESSES = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+")
 _MOST_MESSAGE = 200
+# Looking for addresses takes the square of the length.
+_MOST_READ = 2_000
 
 
 def refusal(
@@ -70,7 +72,7 @@ def _evidence(reply: HttpReply, code: object, message: object) -> dict[str, Any]
     if code is not None:
         evidence["code"] = str(code)[:32]
     if isinstance(message, str):
-        evidence["message"] = _ADDRESSES.sub("…", _DIGITS.sub("…", message))[:_MOST_MESSAGE]
+        evidence["message"] = _ADDRESSES.sub("…", _DIGITS.sub("…", message[:_MOST_READ]))[:_MOST_MESSAGE]
     return evidence
 
 

@@ -2,7 +2,8 @@
 
 Twilio takes no key (twilio.com/docs/messaging/api/message-resource), and its list gives back no word of ours. So a message
 is recognised by number, time and text; where two are alike, or the text is Twilio's own template, only a person can tell,
-or the status webhook, whose address names the job.
+or the status webhook, whose address names the job. A text that Twilio is set not to keep proves nothing; numbers it must
+keep: one that it hides (twilio.com/docs/messaging/guides/privacy-message-redaction) would seem to have got nothing.
 """
 
 from __future__ import annotations
@@ -139,13 +140,15 @@ def _judged(messages: list[Mapping[str, Any]], body: str | None) -> LookUp:
         return LookUp(LookUpAnswer.ABSENT, evidence=seen)
     if body is None:
         return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": "a template's text cannot be compared"})
+    if not all(str(each.get("body") or "").strip() for each in outgoing):
+        return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": "Twilio does not keep the texts"})
     found = [each for each in outgoing if _is_ours(str(each.get("body") or ""), body)]
     if len(found) > 1:
         return LookUp(LookUpAnswer.UNSURE, evidence={**seen, "why": f"{len(found)} messages have this text"})
     sid = reference(found[0].get("sid")) if found else None
     if found and sid is not None:
         evidence = {**seen, "twilioStatus": text(found[0].get("status"), 32)}
-        return LookUp(LookUpAnswer.FOUND, sid, evidence=evidence)
+        return LookUp(LookUpAnswer.FOUND, sid, evidence=evidence, by_likeness=True)
     return LookUp(LookUpAnswer.UNSURE if found else LookUpAnswer.ABSENT, evidence=seen)
 
 

@@ -205,6 +205,11 @@ def test_preferences_change_and_fall_back_to_what_others_said(api: Api) -> None:
         ({"send_at": "2020-03-01T09:30:00Z"}, (400, "SEND_AT_PAST"), "send_at"),
         ({"appointment_id": str(uuid4())}, (404, "APPOINTMENT_NOT_FOUND"), "appointment_id"),
         ({"urgent": True}, (400, "UNKNOWN_FIELD"), "urgent"),
+        (
+            {"purpose": "campaign_education", "variables": {"message": "Tips"}, "is_urgent": True},
+            (400, "URGENT_NOT_ALLOWED"),
+            "is_urgent",
+        ),
     ],
 )
 def test_bad_input_is_told_with_its_place_and_stores_nothing(

@@ -68,6 +68,16 @@ def test_what_is_not_certain_waits_and_what_was_done_stands_apart(dash: Dashboar
     assert "/settle" not in waiting
 
 
+def test_who_read_what_a_patient_wrote_is_kept_once_in_a_while(dash: Dashboard) -> None:
+    patient_id, _ = asked()
+    hear("my knee hurts", "and so does my back")
+    visitor = dash.as_("viewer")
+    for _ in range(2):
+        assert "my knee hurts" in visitor.get(INBOX).text
+    kept = rows("SELECT patient_id, actor, details FROM comm_audit_log WHERE action = 'access'")
+    assert kept == [{"patient_id": patient_id, "actor": "viewer@example.org", "details": {"what": "inbox"}}]
+
+
 def test_settling_does_what_the_message_means_and_only_once(dash: Dashboard) -> None:
     _, appointment = asked()
     (inbound_id,) = hear("hmm let me think")

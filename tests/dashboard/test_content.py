@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.content import mask_content
+from dashboard.content import content_of, mask_content
 from dashboard.dispatch_page import FRAME_POLICY
 from dashboard.masking import names_masker
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
@@ -135,6 +135,32 @@ def test_a_lane_that_keeps_its_content_on_the_row_is_shown_from_there(dash: Dash
 )
 def test_addresses_numbers_and_links_are_masked(text: str, masked: str) -> None:
     assert mask_content(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f"Read it: https://a.example/p/{'x' * 43}.", "Read it: https://a.example/p/•••."),
+        (
+            f'<a href="https://a.example/p/prefs/{"y-_" * 14}z/one-click">',
+            '<a href="https://a.example/p/prefs/•••/one-click">',
+        ),
+        (
+            "https://a.example/p/prefs and https://a.example/form/abc",
+            "https://a.example/p/prefs and https://a.example/form/abc",
+        ),
+    ],
+)
+def test_what_is_revealed_opens_no_patients_page(text: str, masked: str) -> None:
+    shown = content_of(
+        parcel_lane(
+            FakeGateway(name="post"), body_on_row=True, compose=lambda _: Letter("post", text.encode(), "text/plain")
+        ),
+        {},
+        revealed=True,
+    )
+    assert shown is not None
+    assert shown.text == masked
 
 
 def test_before_a_retry_the_page_says_what_follows(dash: Dashboard) -> None:

@@ -13,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from dashboard import throttle
 from dashboard.patient_texts import LANGUAGES, WORDING_VERSION, texts_in
+from dispatchlog.engine.database import connected
+from dispatchlog.systems.outreach import consents
 from dispatchlog.systems.outreach.states import Channel
 from tests.dashboard import patient_rows
 from tests.dashboard.browsing import Dashboard
@@ -93,6 +95,9 @@ def test_too_many_unknown_links_have_to_wait_but_nobody_who_unsubscribes(
     assert [visitor.get(f"/p/{number}").status_code for number in range(3)] == [404, 404, 429]
     assert visitor.get(known).status_code == 429
     assert visitor.client.post(f"{known}/one-click", data=ONE_CLICK).status_code == 200
+    unknown = f"/p/prefs/{'x' * 43}/one-click"
+    assert [visitor.client.post(unknown, data=ONE_CLICK).status_code for _ in range(3)] == [404] * 3
+    assert len(rows("SELECT FROM sign_in_failures")) == 2
     assert visitor.sign_in("viewer@example.org").status_code == 302
 
 
@@ -148,7 +153,7 @@ def test_a_time_that_cannot_be_read_saves_nothing(dash: Dashboard, patient_id: U
 
 
 def test_a_patient_may_start_again_what_was_stopped(dash: Dashboard, patient_id: UUID) -> None:
-    path = patient_rows.preferences_link(patient_id, Channel.SMS)
+    path = patient_rows.preferences_link(patient_id, Channel.SMS, job_id=patient_rows.moved(patient_id, "SENT"))
     visitor = dash.visitor()
     visitor.client.post(f"{path}/one-click", data=ONE_CLICK)
     page = visitor.get(path).text
@@ -157,6 +162,34 @@ def test_a_patient_may_start_again_what_was_stopped(dash: Dashboard, patient_id:
     assert rows("SELECT * FROM comm_stops") == []
     again = evidence(patient_id)[-1]
     assert (again["given"], again["wording_version"]) == (True, WORDING_VERSION)
+
+
+def test_a_link_in_a_mail_lifts_no_stop_of_a_telephone(dash: Dashboard, patient_id: UUID) -> None:
+    with connected():
+        consents.stop(Channel.SMS, PHONE, source="reply", asker=builders.PATIENT)
+    mail = patient_rows.moved(patient_id, "SENT", Channel.EMAIL)
+    path = patient_rows.preferences_link(patient_id, Channel.EMAIL, job_id=mail)
+    visitor = dash.visitor()
+    page = visitor.get(path).text
+    assert "send START from that telephone" in page
+    assert 'name="allow_sms"' not in page
+    sent = form(page, allow_sms="1", shown=["allow_sms"])
+    assert visitor.client.post(path, data=sent).status_code == 400
+    assert len(rows("SELECT * FROM comm_stops")) == 1
+
+
+def test_a_link_that_went_to_a_former_address_changes_nothing_there_is_but_its_own_stop(
+    dash: Dashboard, patient_id: UUID
+) -> None:
+    mail = patient_rows.moved(patient_id, "SENT", Channel.EMAIL)
+    path = patient_rows.preferences_link(patient_id, Channel.EMAIL, job_id=mail)
+    visitor = dash.visitor()
+    sent = form(visitor.get(path).text, marketing_opt_in_email="1")
+    builders.patient(id=patient_id, email="moved@example.org")
+    assert [visitor.get(path).status_code, visitor.client.post(path, data=sent).status_code] == [410, 410]
+    assert evidence(patient_id) == []
+    assert visitor.client.post(f"{path}/one-click", data=ONE_CLICK).status_code == 200
+    assert len(rows("SELECT * FROM comm_stops")) == 1
 
 
 def test_one_click_stops_the_channel_that_the_mail_came_by_at_its_address(dash: Dashboard, patient_id: UUID) -> None:

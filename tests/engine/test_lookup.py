@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from dispatchlog.engine.database import connected, execute, fetch_all, transaction
+from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.delivery import drain
-from dispatchlog.engine.gateway import GatewayKind, LookUpAnswer
+from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer, Parcel
 from dispatchlog.engine.lookup import look_up
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
@@ -30,6 +32,26 @@ def test_absent_before_the_indexing_delay_is_over_proves_nothing(runtime: Runtim
         execute("UPDATE dispatch_attempts SET finished_at = finished_at - interval '5 min'")
     assert look_up(lane, read(lane, dispatch_id), actor="support") is LookUpAnswer.ABSENT
     assert read(lane, dispatch_id)["status"] == "PENDING"
+
+
+class LikenessGateway(FakeGateway):
+    """Recognises what it has by its words alone."""
+
+    def look_up(self, parcel: Parcel, *, since: datetime, deadline: Deadline) -> LookUp:
+        return replace(super().look_up(parcel, since=since, deadline=deadline), by_likeness=True)
+
+
+def test_what_another_row_has_is_not_taken_for_ours_where_it_only_looks_alike(runtime: Runtime) -> None:
+    gateway = LikenessGateway(GatewayKind.LOOKUP)
+    gateway.script(Outcome.UNKNOWN_BEFORE_ACCEPT, Outcome.UNKNOWN_BEFORE_ACCEPT)
+    gateway.script_look_ups(LookUpAnswer.FOUND, LookUpAnswer.FOUND)  # the same one
+    lane = parcel_lane(gateway)
+    first, second = enqueue(lane, 2)
+    drain(lane, runtime)
+    assert look_up(lane, read(lane, first), actor="support") is LookUpAnswer.FOUND
+    assert look_up(lane, read(lane, second), actor="support") is LookUpAnswer.UNSURE
+    row = read(lane, second)
+    assert (row["status"], row["in_doubt"], row["provider_message_id"]) == ("FAILED", True, None)
 
 
 def test_found_counts_at_any_time(runtime: Runtime) -> None:

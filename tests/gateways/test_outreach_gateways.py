@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,10 @@ from twilio.rest import Client
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import Gateway, LookUpAnswer, Parcel
+from dispatchlog.gateways.http_replies import HttpReply
 from dispatchlog.gateways.outreach_codes import Meaning, twilio_meaning, whatsapp_meaning
 from dispatchlog.gateways.outreach_letters import compose_twilio
+from dispatchlog.gateways.outreach_replies import refusal
 from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID, Options, Sandbox
 from dispatchlog.gateways.outreach_sandbox_messages import Message
 from dispatchlog.gateways.sendgrid import SendGridGateway
@@ -354,6 +357,14 @@ def test_a_dripping_answer_ends_at_the_deadline(provider: str) -> None:
     assert late.value.code == "TIMEOUT"
 
 
+def test_a_providers_long_words_take_no_long_reading() -> None:
+    reply = HttpReply(400, {}, b"")
+    before = time.thread_time()
+    error = refusal(reply, who="Twilio", message="a" * 30_000)
+    assert time.thread_time() - before < 3  # of computing, whatever else runs here
+    assert len(error.evidence["message"]) <= 200
+
+
 # Looking up at Twilio.
 
 
@@ -411,6 +422,12 @@ def test_two_equal_texts_and_a_template_beside_others_leave_it_to_a_person(runni
     send(gateway, template)
     gateway.close()
     assert asked(running, template).answer is LookUpAnswer.UNSURE
+
+
+def test_texts_that_twilio_does_not_keep_leave_it_to_a_person(running: Sandbox) -> None:
+    parcel, message = sent_without_an_answer(running)
+    message.text = ""
+    assert asked(running, parcel).answer is LookUpAnswer.UNSURE
 
 
 def test_an_answer_of_the_patient_is_not_taken_for_our_text(running: Sandbox) -> None:

@@ -59,6 +59,7 @@ def test_an_sms_names_both_numbers_and_where_its_status_is_told() -> None:
         "To": "+12025550123",
         "From": FROM,
         "Body": "Hello",
+        "ValidityPeriod": "600",
         "StatusCallback": f"https://desk.example.org/webhooks/twilio/status/{ID}",
     }
 

@@ -82,13 +82,25 @@ def test_an_address_that_nobody_has_can_be_stopped() -> None:
     assert evidence(patient_id) == [("sms", "all", False)]
 
 
-def test_stopping_twice_at_once_is_one_stop_with_one_evidence() -> None:
+def test_stopping_often_at_once_is_one_stop_and_each_word_is_kept() -> None:
     patient_id = builders.patient()
     with ThreadPoolExecutor(8) as pool:
         stopped = list(pool.map(lambda _: stop(), range(8)))
     assert sorted(stopped) == [False] * 7 + [True]
-    assert evidence(patient_id) == [("sms", "all", False)]
-    assert len(builders.rows("SELECT * FROM comm_audit_log WHERE action = 'opt_out'")) == 1
+    assert evidence(patient_id) == [("sms", "all", False)] * 8
+    assert len(builders.rows("SELECT * FROM comm_audit_log WHERE action = 'opt_out'")) == 8
+
+
+def test_a_stop_said_again_takes_back_a_yes_to_marketing_that_came_since() -> None:
+    patient_id = builders.patient()
+    assert stop()
+    builders.says(patient_id, marketing_opt_in_sms=True)
+    (before,) = builders.rows("SELECT stopped_at FROM comm_stops")
+    assert not stop()
+    with connected():
+        assert not resolve(patient_id).channels[Channel.SMS].marketing_opt_in.value
+    (after,) = builders.rows("SELECT stopped_at FROM comm_stops")
+    assert after["stopped_at"] > before["stopped_at"]
 
 
 def test_a_stop_can_be_lifted_and_said_again_and_marketing_stays_off(desk: Desk) -> None:

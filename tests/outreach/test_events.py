@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -210,7 +211,7 @@ def test_who_wants_no_more_advertising_gets_what_is_about_their_care(
     assert preferences["said"] is False
 
 
-def test_the_same_opt_out_applied_by_many_at_once_is_kept_once(desk: Desk) -> None:
+def test_an_opt_out_told_of_four_messages_and_applied_by_many_at_once_is_one_stop_and_kept_once_each(desk: Desk) -> None:
     patient = builders.patient()
     messages = [job(desk.lane, patient) for _ in range(4)]
     store(*[tell("failed", message, code="21610") for message in messages])
@@ -219,7 +220,8 @@ def test_the_same_opt_out_applied_by_many_at_once_is_kept_once(desk: Desk) -> No
         applied = sum(pool.map(lambda _: events.apply_all(), range(6)))
     assert applied == 8
     assert stops() == [("sms", "carrier")]
-    assert len(builders.rows("SELECT * FROM comm_consents")) == 1
+    kept = builders.rows("SELECT evidence FROM comm_consents")
+    assert sorted(each["evidence"]["job_id"] for each in kept) == sorted(map(str, messages))
     assert [heard(message)["bounce_code"] for message in messages] == ["21610"] * 4
 
 
@@ -239,6 +241,23 @@ def test_an_event_that_cannot_be_applied_holds_up_nothing_else(desk: Desk, monke
         assert events.apply_all() == 1
     assert heard(good)["delivered_at"] is not None
     assert effects() == [None, "MOVED"]
+    assert events.apply_all() == 1
+
+
+def test_whoever_loses_a_deadlock_holds_up_nothing_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, other = job(desk.lane, builders.patient()), job(desk.lane, builders.patient())
+    fold = event_applying.fold
+
+    def deadlock(row: Mapping[str, Any], new: Sequence[Event]) -> object:
+        if row["id"] == lost:
+            raise psycopg2.errors.DeadlockDetected("deadlock detected")
+        return fold(row, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_applying, "fold", deadlock)
+        store(tell("delivered", lost), tell("delivered", other))
+        assert events.apply_all() == 1
+    assert heard(other)["delivered_at"] is not None
     assert events.apply_all() == 1
 
 

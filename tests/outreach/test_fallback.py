@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 import pytest
 
 from dispatchlog.engine import operator
@@ -156,6 +157,48 @@ def test_a_provider_that_says_opted_out_makes_a_stop(desk: Desk) -> None:
     (evidence,) = builders.rows("SELECT * FROM comm_consents WHERE NOT given AND purpose_class = 'all'")
     assert (evidence["source"], evidence["evidence"]["job"]) == ("carrier", str(job_id))
     assert ask(row["patient_id"]).channel is EMAIL
+
+
+def test_an_opt_out_that_cannot_be_noted_keeps_no_other_and_is_noted_the_next_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opted_out, other = failed(desk, code="OPTED_OUT"), failed(desk, patient_id=awake(phone="+12025550177"))
+
+    def fail(*_: Any, **__: Any) -> bool:
+        raise psycopg2.errors.DeadlockDetected("deadlock detected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(consents, "stop", fail)
+        assert follow_up() == 1
+    assert (len(after(opted_out)), len(after(other))) == (0, 1)
+    assert follow_up() == 1
+    assert len(after(opted_out)) == 1
+    assert len(builders.rows("SELECT FROM comm_stops")) == 1
+
+
+def test_an_opt_out_is_noted_while_its_message_is_free(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others lock the address first and then the message."""
+    job_id = failed(desk, code="OPTED_OUT")
+    free: list[int] = []
+    stop = consents.stop
+
+    def look(*args: Any, **values: Any) -> bool:
+        sql = "SELECT FROM comm_jobs WHERE id = %s FOR UPDATE SKIP LOCKED"
+        with ThreadPoolExecutor(1) as pool:
+            free.append(len(pool.submit(builders.rows, sql, job_id).result()))
+        return stop(*args, **values)
+
+    monkeypatch.setattr(consents, "stop", look)
+    assert follow_up() == 1
+    assert free == [1]
+
+
+def test_a_text_that_somebody_chose_has_no_other_in_its_place(desk: Desk) -> None:
+    (template,) = builders.rows("SELECT id FROM comm_templates WHERE channel = 'sms'")
+    job_id = failed(desk, template_id=template["id"])
+    assert follow_up() == 0
+    assert after(job_id) == []
+    assert read(desk, job_id)["status"] == "FAILED"
 
 
 def test_a_provider_that_takes_no_marketing_for_somebody_ends_that_alone(desk: Desk) -> None:

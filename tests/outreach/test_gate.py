@@ -19,9 +19,21 @@ from dispatchlog.engine.database import connected, execute, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.gateways.fake import Play
 from dispatchlog.settings import Settings, get_settings
-from dispatchlog.systems.outreach import consents, gate, lane, patients, preferences
+from dispatchlog.systems.outreach import (
+    consents,
+    contacts,
+    events,
+    gate,
+    inbound,
+    lane,
+    patients,
+    preferences,
+    provider_words,
+    unheard,
+)
 from dispatchlog.systems.outreach.inputs import PatientInput, PreferenceChange
-from dispatchlog.systems.outreach.states import Channel, Purpose
+from dispatchlog.systems.outreach.states import Channel, Heard, Purpose
+from tests.engine.lane import owner
 from tests.outreach import builders
 from tests.outreach.conftest import Desk
 
@@ -106,6 +118,31 @@ def test_what_is_urgent_leaves_at_night(desk: Desk) -> None:
     job_id = builders.job(desk.lane, builders.patient(timezone=builders.zone_where_it_is(3)), is_urgent=True)
     desk.drain()
     assert ends(desk, job_id) == ("SENT", None)
+
+
+def test_marketing_that_is_marked_urgent_waits_for_the_morning_all_the_same(desk: Desk) -> None:
+    patient_id = builders.patient(timezone=builders.zone_where_it_is(3))
+    builders.says(patient_id, marketing_opt_in_sms=True)
+    job_id = builders.job(desk.lane, patient_id, purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
+    desk.drain()
+    assert ends(desk, job_id) == ("PENDING", "QUIET_HOURS")
+
+
+def test_reminders_of_several_days_that_come_due_together_leave_one_a_day(desk: Desk) -> None:
+    """As after a day on which no worker was there; four of them are marked at once."""
+    desk.routes = {name: replace(route, batch=1) for name, route in desk.routes.items()}
+    patient_id = builders.patient()
+    ids = [builders.job(desk.lane, patient_id) for _ in range(4)]
+    urgent = builders.job(desk.lane, patient_id, is_urgent=True)
+    with ThreadPoolExecutor(4) as pool:
+        for draining in [pool.submit(desk.drain) for _ in range(4)]:
+            draining.result()
+    desk.drain()
+    assert Counter(ends(desk, job_id) for job_id in ids) == {("SENT", None): 1, ("PENDING", "DAILY_LIMIT"): 3}
+    assert ends(desk, urgent) == ("SENT", None)
+    put_off = next(row for row in (builders.read(desk.lane, each) for each in ids) if row["status"] == "PENDING")
+    zone = ZoneInfo(builders.zone_where_it_is(12))
+    assert put_off["due_at"].astimezone(zone).date() == datetime.now(zone).date() + timedelta(days=1)
 
 
 def test_hours_that_leave_no_minute_of_the_day_put_a_message_off(desk: Desk) -> None:
@@ -204,6 +241,44 @@ def test_the_one_text_that_confirms_a_stop_leaves_soon_or_never(desk: Desk) -> N
     assert ends(desk, job_id) == ("SENT", None)
 
 
+def writes(_: UUID) -> None:
+    said = inbound.Message("twilio", "SM1", Channel.SMS, builders.PHONE, "+12025550100", "STOP", opt_out="STOP")
+    inbound.store_messages([said], source="native", trace_id="t")
+
+
+def told_of_a_stop(job_id: UUID) -> None:
+    told = events.Report("twilio", "SM1", "failed", Heard.BOUNCED, job_id=job_id, code="21610")
+    events.store_reports([told], source="native", trace_id="t")
+
+
+@pytest.mark.parametrize("say", [writes, told_of_a_stop])
+def test_while_a_word_from_the_address_is_stored_and_unread_only_answers_to_it_leave(
+    desk: Desk, say: Callable[[UUID], None]
+) -> None:
+    patient_id, other = builders.patient(), builders.patient(phone="+12025550177")
+    earlier = builders.job(desk.lane, patient_id)
+    desk.drain()
+    say(earlier)
+    held = builders.job(desk.lane, patient_id, is_urgent=True)
+    answer = builders.job(desk.lane, patient_id, decision={"reply_to": "an earlier message"}, is_urgent=True)
+    free = builders.job(desk.lane, other, recipient="+12025550177")
+    desk.drain()
+    assert ends(desk, held) == ("PENDING", "ANSWER_UNREAD")
+    assert {ends(desk, answer), ends(desk, free)} == {("SENT", None)}
+    inbound.process_all()
+    events.apply_all()
+    assert ends(desk, held) == ("CANCELLED", "STOPPED")
+
+
+def test_every_word_that_withdraws_is_asked_for_and_found_by_the_index_of_these_alone(database_url: str) -> None:
+    for word in {word for _, word in (*provider_words._BY_WORD, *provider_words._BY_CODE)}:
+        assert f"'{word}'" in unheard._WITHDRAWS
+    with owner(database_url) as cursor:
+        cursor.execute("DROP INDEX comm_events_open; SET enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {unheard._UNAPPLIED}", ("sms", "x", b"x"))
+        assert "comm_events_withdrawals" in str(cursor.fetchall())
+
+
 def an_instant() -> float:
     return random.uniform(0, 0.01)  # noqa: S311  (nothing is secret about it)
 
@@ -297,8 +372,10 @@ def test_whoever_changes_a_family_at_once_waits_for_the_others_and_never_for_eve
     def say(number: int) -> None:
         patient_id, on = random.choice(family), bool(number % 2)  # noqa: S311  (nothing is secret about it)
         values = {"allow_sms": on, "marketing_opt_in_sms": on, "best_hour": number % 24}
+        came_to = (Channel.SMS, contacts.address_hash(Channel.SMS, builders.PHONE))
+        wanted = PreferenceChange(values, "patient", wording="Yes.", came_to=came_to)
         with connected():
-            preferences.change(patient_id, PreferenceChange(values, "patient", wording="Yes."), asker=builders.PATIENT)
+            preferences.change(patient_id, wanted, asker=builders.PATIENT)
 
     def report(number: int) -> None:
         phone = builders.PHONE if number % 3 else "+12025550177"

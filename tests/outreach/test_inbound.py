@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -207,6 +209,14 @@ def test_what_is_not_certain_waits_for_a_person(desk: Desk, text: str) -> None:
     assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 0
 
 
+def test_whoever_shares_a_telephone_is_helped_once_too(desk: Desk, whatsapp: None) -> None:
+    clinic = builders.organization()
+    for _ in range(2):
+        builders.says(builders.patient(organization_id=clinic), allow_whatsapp=True)
+    heard = [hear(says("help", channel=Channel.WHATSAPP, provider="whatsapp"))[0]["action"] for _ in range(3)]
+    assert heard == ["helped", "helped_before", "helped_before"]
+
+
 def test_a_familys_telephone_with_two_questions_waits_for_a_person(desk: Desk) -> None:
     first, _ = asked(desk)
     second, _ = asked(desk)
@@ -277,6 +287,72 @@ def test_what_a_person_takes_for_a_stop_is_one(desk: Desk) -> None:
     assert settle(row["id"], intent="stop", note="", asker=STAFF)["action"] == "stopped"
     with connected():
         assert consents.is_stopped(Channel.SMS, contacts.address_hash(Channel.SMS, PHONE))
+
+
+def test_nobody_but_the_patient_lifts_a_stop(desk: Desk) -> None:
+    asked(desk)
+    hear(says("STOP"))
+    (row,) = hear(says("my knee hurts, what now"))
+    with pytest.raises(OutreachError) as raised:
+        settle(row["id"], intent="start", note="", asker=STAFF)
+    assert raised.value.code == "UNKNOWN_INTENT"
+    assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 1
+
+
+@contextmanager
+def in_hand(event_key: str) -> Iterator[None]:
+    """Another worker has this message and has not got far."""
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction("another worker"):
+            execute("SELECT FROM comm_inbound WHERE event_key = %s FOR UPDATE", (event_key,))
+            held.set()
+            go.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        held.wait()
+        yield
+        go.set()
+        holding.result()
+
+
+@pytest.mark.parametrize("opt_out", ["", "STOP"])
+def test_a_start_that_is_read_late_lifts_no_stop_that_was_said_after_it(desk: Desk, opt_out: str) -> None:
+    builders.patient(organization_id=builders.organization())
+    hear(says("STOP"))
+    store_messages([says("START", key="z"), says("STOP", key="a", opt_out=opt_out)], source="native", trace_id="t")
+    with in_hand("z"):
+        assert process_all() == 1
+    assert process_all() == 1
+    assert rows("SELECT action FROM comm_inbound WHERE event_key = 'z'")[0]["action"] == "stopped_since"
+    assert rows("SELECT count(*) AS n FROM comm_stops")[0]["n"] == 1
+    assert hear(says("START"))[0]["action"] == "started"
+
+
+def test_answers_from_one_address_are_read_in_the_order_in_which_they_came(desk: Desk) -> None:
+    appointment, _ = asked(desk)
+    store_messages([says("yes", key="z"), says("I can't come, another day", key="a")], source="native", trace_id="t")
+    with in_hand("z"):
+        assert process_all() == 0
+    assert process_all() == 2
+    assert status_of(appointment) == "reschedule_requested"
+
+
+def test_those_who_store_the_same_messages_do_so_in_one_order(application: Settings) -> None:
+    messages = [says("one", key="b"), says("two", key="a")]
+    written: list[Sequence[inbound.InboundRow]] = []
+
+    def write(these: Sequence[inbound.InboundRow]) -> int:
+        written.append(these)
+        return 0
+
+    for given in (messages, messages[::-1]):
+        store_messages(given, source="native", trace_id="t", write=write)
+    assert [inbound.insertion(each)[1][8] for each in written] == [["a", "b"]] * 2
+    store_messages(messages, source="native", trace_id="t")
+    assert [row["body"] for row in rows("SELECT body FROM comm_inbound ORDER BY created_at")] == ["one", "two"]
 
 
 def test_one_message_that_cannot_be_processed_holds_up_no_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,10 +51,11 @@ def test_texts_of_care_are_one_a_day_and_three_a_week() -> None:
         assert legal_rules(Channel.WHATSAPP, country=country, region=region, marketing=False).per_day is None
 
 
-def test_florida_permits_three_advertisements_a_day_and_an_unknown_place_as_few() -> None:
-    assert legal_rules(Channel.SMS, country="US", region="FL", marketing=True).per_day == 3
-    assert legal_rules(Channel.SMS, country="", region="", marketing=True).per_day == 3
-    assert legal_rules(Channel.SMS, country="US", region="NY", marketing=True).per_day is None
+def test_marketing_is_no_more_than_texts_of_care_wherever() -> None:
+    for country, region in (("US", "FL"), ("", ""), ("US", "NY"), ("FR", "")):
+        for channel in (Channel.SMS, Channel.WHATSAPP):
+            found = legal_rules(channel, country=country, region=region, marketing=True)
+            assert (found.per_day, found.per_week) == (1, 3)
 
 
 def test_no_place_permits_what_an_unknown_one_forbids() -> None:

@@ -14,7 +14,8 @@ from dispatchlog.settings import Settings
 from dispatchlog.systems.outreach import portal
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.states import Channel
-from tests.outreach.builders import PATIENT, patient, rows
+from tests.outreach.builders import PATIENT, job, patient, rows
+from tests.outreach.conftest import Desk
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -91,6 +92,24 @@ def test_all_of_a_patients_links_can_be_ended_and_nobody_elses() -> None:
     assert refused(token_of(link))[0] == "LINK_REVOKED"
     with connected():
         assert portal.open_link(token_of(other), kind=portal.MESSAGE, asker=PATIENT).text == TEXT
+
+
+def test_what_went_to_an_address_that_the_patient_left_is_not_read_any_more(desk: Desk) -> None:
+    who = patient()
+    text, mail = (job(desk.lane, who, channel) for channel in (Channel.SMS, Channel.EMAIL))
+    desk.drain()
+    waits = job(desk.lane, who, due_at=datetime.now(UTC) + timedelta(days=1))
+    ends = datetime.now(UTC) + timedelta(days=7)
+    with transaction("test"):
+        links = [token_of(portal.issue_message_link(who, each, TEXT, expires_at=ends)) for each in (text, mail, waits)]
+        way_out = token_of(portal.issue_preferences_link(who, channel=Channel.SMS, marketing=False, job_id=text))
+    patient(id=who, phone="+12025550124")
+    assert refused(links[0])[0] == "LINK_REVOKED"
+    with connected():
+        for token in links[1:]:
+            assert portal.open_link(token, kind=portal.MESSAGE, asker=PATIENT).text == TEXT
+        # Whoever reads at the old one may still say that nothing more shall come there.
+        assert portal.open_link(way_out, kind=portal.PREFERENCES, asker=PATIENT).patient_id == who
 
 
 @pytest.mark.parametrize("token", ["", "x", "A" * 43, "A" * 44, "ä" * 43, "' OR 1=1 --", "\x00" * 43])

@@ -11,7 +11,7 @@ import pytest
 
 from dispatchlog.engine.database import connected, execute
 from dispatchlog.sealing import CannotUnsealError
-from dispatchlog.systems.outreach import consents, patients, preferences
+from dispatchlog.systems.outreach import consents, contacts, patients, preferences
 from dispatchlog.systems.outreach.inputs import OutreachError, PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.preferences import Preferences, Said, resolve
 from dispatchlog.systems.outreach.states import Channel
@@ -144,8 +144,15 @@ def test_a_row_sealed_for_another_patient_does_not_open() -> None:
         assert patients.patient(other).email == "other.sample@example.org"
 
 
-def change(patient_id: UUID, source: str = "preference_page", wording: str = "", **values: Any) -> Preferences:
-    wanted = PreferenceChange(values, source=source, wording=wording, wording_version="3", language="en")
+def change(
+    patient_id: UUID,
+    source: str = "preference_page",
+    wording: str = "",
+    came_to: tuple[Channel, str] | None = None,
+    **values: Any,
+) -> Preferences:
+    where = (came_to[0], contacts.address_hash(*came_to)) if came_to else None
+    wanted = PreferenceChange(values, source=source, wording=wording, wording_version="3", language="en", came_to=where)
     asker = builders.STAFF if source == "staff" else builders.PATIENT
     with connected():
         return preferences.change(patient_id, wanted, asker=asker)
@@ -211,18 +218,26 @@ def test_turning_a_channel_off_and_on_is_kept_as_evidence_and_cancels_what_waits
     assert [action for action, _ in told()].count("opt_out") == 1
 
 
-def test_a_stop_is_lifted_by_the_patients_own_word_alone() -> None:
+def test_a_stop_is_lifted_by_whoever_reads_at_that_address_alone() -> None:
     patient_id = builders.patient()
     with connected():
         consents.stop(Channel.SMS, builders.PHONE, source="reply", asker=builders.PATIENT)
-    for source, wording, code in (("staff", "Yes", "STOPPED_BY_PATIENT"), ("patient", " ", "WORDING_REQUIRED")):
+    there, by_mail = (Channel.SMS, builders.PHONE), (Channel.EMAIL, builders.EMAIL)
+    elsewhere, as_whatsapp = (Channel.SMS, "+12025550124"), (Channel.WHATSAPP, builders.PHONE)
+    for source, wording, came_to, code in (
+        ("staff", "Yes", None, "STOPPED_BY_PATIENT"),
+        ("patient", "Yes", by_mail, "STOPPED_BY_PATIENT"),
+        ("patient", "Yes", elsewhere, "STOPPED_BY_PATIENT"),
+        ("patient", "Yes", as_whatsapp, "STOPPED_BY_PATIENT"),
+        ("patient", " ", there, "WORDING_REQUIRED"),
+    ):
         with pytest.raises(OutreachError) as refused:
-            change(patient_id, source, wording, allow_sms=True, best_hour=9)
+            change(patient_id, source, wording, came_to, allow_sms=True, best_hour=9)
         assert refused.value.code == code
     with connected():
         found = resolve(patient_id)
     assert (found.best_hour.value, found.channels[Channel.SMS].stopped_by) == (None, "reply")
-    lifted = change(patient_id, "patient", "Text me again.", allow_sms=True)
+    lifted = change(patient_id, "patient", "Text me again.", there, allow_sms=True)
     assert lifted.channels[Channel.SMS].stopped_at is None
     assert "Text me again." in {e["wording"] for e in builders.rows("SELECT wording FROM comm_consents")}
 

@@ -73,7 +73,7 @@ def test_a_request_becomes_a_waiting_job_with_its_text_and_why() -> None:
     assert row["decision"] == made.decision
     assert made.decision["channel"]["chosen"] == "sms"
     assert row["subject_id"] == f"patient:{patient_id}"
-    assert sorted(row["search_keys"]) == sorted([str(patient_id), "r-1"])
+    assert row["search_keys"] == [str(patient_id)]
     assert (row["trace_id"], row["priority"], row["asks"], row["preferences_link"]) == ("trace-1", 0, "", "")
 
 
@@ -137,6 +137,16 @@ def test_a_reminder_asks_for_confirmation_and_is_of_no_use_once_the_appointment_
     assert datetime.fromisoformat(row["decision"]["appointment_starts_at"]) == starts_at
     silent = job(ask(patient_id, appointment_id=appointment_id, asks="").job_id)
     assert silent["asks"] == ""
+
+
+def test_marketing_is_never_urgent() -> None:
+    patient_id = awake()
+    builders.says(patient_id, marketing_opt_in_sms=True)
+    text(SMS, Purpose.CAMPAIGN_EDUCATION)
+    with pytest.raises(OutreachError) as refused:
+        ask(patient_id, purpose=Purpose.CAMPAIGN_EDUCATION, is_urgent=True)
+    assert (refused.value.code, refused.value.field) == ("URGENT_NOT_ALLOWED", "is_urgent")
+    assert jobs() == []
 
 
 def test_what_is_urgent_goes_now_and_first_and_that_is_audited() -> None:

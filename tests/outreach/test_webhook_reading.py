@@ -173,3 +173,13 @@ def test_what_is_kept_is_short_and_names_nobody() -> None:
     }
     assert kept("sendgrid", said) == {"reason": "to <(address)> at (number): see (link)"}
     assert kept("whatsapp", {"errors": [{"title": "x" * 500}] * 50}) == {}
+
+
+def test_what_nests_deep_is_cut_off_and_the_rest_of_it_kept() -> None:
+    nested: Any = []
+    for _ in range(2_000):
+        nested = [nested]
+    assert kept("whatsapp", {"errors": [{"code": 131026}], "conversation": nested}) == {
+        "errors": [{"code": 131026}],
+        "conversation": [[[[[[[[[["(more)"]]]]]]]]]],
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,13 @@ HANDING_OVER_SECONDS = 5.0
 _LOOKS_AGAIN_AFTER_SECONDS = 0.01
 _LONGEST_AGENT = 512
 
+# Said again it is newer; what was said before it and is read after it moves nothing.
+_STOP = """
+INSERT INTO comm_stops AS s (channel, address_hash, source, stopped_at)
+VALUES (%s, %s, %s, coalesce(%s, clock_timestamp()))
+ON CONFLICT (channel, address_hash) DO UPDATE SET stopped_at = greatest(s.stopped_at, EXCLUDED.stopped_at)
+"""
+
 
 def stop(
     channel: Channel,
@@ -49,26 +57,23 @@ def stop(
     asker: Asker,
     patient_id: UUID | None = None,
     evidence: Mapping[str, Any] | None = None,
+    said_at: datetime | None = None,
 ) -> bool:
     """Nothing arrives at this normalised address by this channel any more: writes the stop, evidence and audit for whoever
-    is reached there, takes their marketing opt-in back, and cancels what waits; False: it was stopped already.
+    is reached there, takes their marketing opt-in back, and cancels what waits; False: it was stopped already,
+    and what waits is left to the gate: the answer to the stop may be among it.
 
-    `source`: "reply", "carrier", "unsubscribe", "preference_page", "staff", "spam_report". In the caller's transaction or
-    one of its own.
+    `source`: "reply", "carrier", "unsubscribe", "preference_page", "staff", "spam_report". `said_at`: when, where that is
+    not now. In the caller's transaction or one of its own.
     """
     address_hash = hash_of(channel, address)
     with transaction(asker.actor, f"nothing more by {CHANNEL_WORDS[channel]} to this address ({source})"):
         lock_address(channel, address_hash, shared=False)
-        new = execute(
-            "INSERT INTO comm_stops (channel, address_hash, source) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (channel, address_hash, source),
-        )
-        if not new.rowcount:
-            return False
+        new = not is_stopped(channel, address_hash)
+        execute(_STOP, (channel, address_hash, source, said_at))
         concerned = _concerned(channel, address_hash, patient_id)
         withdrawn = [each for each in concerned if each is not None and _take_marketing_back(each, channel)]
-        cancelled = _cancel("STOPPED", channel=str(channel), recipient_hash=address_hash)
-        on_their_way = _wait_for("channel = %s AND recipient_hash = %s", (channel, address_hash))
+        ended = _end_what_waits(channel, address_hash) if new else {}
         for each in concerned:
             note_evidence(
                 each,
@@ -80,12 +85,11 @@ def stop(
                 address_hash=address_hash,
                 evidence={**(evidence or {}), "marketing_withdrawn": each in withdrawn},
             )
-            details = {"channel": channel, "source": source, "cancelled": cancelled, "on_their_way": on_their_way}
-            audit.note(AuditAction.OPT_OUT, each, asker, details)
-    return True
+            audit.note(AuditAction.OPT_OUT, each, asker, {"channel": channel, "source": source, **ended})
+    return new
 
 
-def start(
+def start(  # noqa: PLR0913  (what the law wants to know, all keyword-only)
     channel: Channel,
     address: str,
     *,
@@ -95,12 +99,18 @@ def start(
     wording_version: str = "",
     patient_id: UUID | None = None,
     evidence: Mapping[str, Any] | None = None,
+    said_at: datetime | None = None,
 ) -> bool:
-    """Lift a stop on the word of whoever has the address; marketing stays off. False: there was none."""
+    """Lift a stop on the word of whoever has the address; marketing stays off. False: there was none, or one that was said
+    after this word, which was said at `said_at` where that is not now."""
     address_hash = hash_of(channel, address)
     with transaction(asker.actor):
         lock_address(channel, address_hash, shared=False)
-        lifted = execute("DELETE FROM comm_stops WHERE channel = %s AND address_hash = %s", (channel, address_hash))
+        lifted = execute(
+            "DELETE FROM comm_stops WHERE channel = %(channel)s AND address_hash = %(hash)s"
+            " AND (%(said_at)s::timestamptz IS NULL OR stopped_at <= %(said_at)s)",
+            {"channel": channel, "hash": address_hash, "said_at": said_at},
+        )
         if not lifted.rowcount:
             return False
         for each in _concerned(channel, address_hash, patient_id):
@@ -269,6 +279,12 @@ def _take_marketing_back(patient_id: UUID, channel: Channel) -> bool:
         (patient_id,),
     )
     return bool(taken.rowcount)
+
+
+def _end_what_waits(channel: Channel, address_hash: bytes) -> dict[str, int]:
+    cancelled = _cancel("STOPPED", channel=str(channel), recipient_hash=address_hash)
+    on_their_way = _wait_for("channel = %s AND recipient_hash = %s", (channel, address_hash))
+    return {"cancelled": cancelled, "on_their_way": on_their_way}
 
 
 def _last_word(patient_id: UUID, channel: Channel) -> tuple[bool, str] | None:

@@ -18,13 +18,13 @@ from psycopg2.extras import execute_values
 
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import (
-    DATABASE_AWAY,
     after_commit,
     connected,
     database,
     execute,
     fetch_all,
     fetch_dicts,
+    is_away,
     transaction,
 )
 from dispatchlog.engine.deadline import boottime
@@ -158,9 +158,9 @@ def _apply_chunk(chunk: ByJob) -> int:
             with transaction(ACTOR):
                 applied += _apply({job: chunk[job]}, wait=True)[0]
         return applied
-    except DATABASE_AWAY:
-        raise
     except _FAILURES as error:
+        if is_away(error):
+            raise
         if len(chunk) > 1:
             return sum(_apply_chunk({job: ids}) for job, ids in chunk.items())
         code = error.code if isinstance(error, DispatchlogError) else type(error).__name__

@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import peewee
+import psycopg2
 import structlog
 
 from dispatchlog.engine import ledger, operator
 from dispatchlog.engine.breaker import Breaker
-from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, is_away, transaction
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Row
+from dispatchlog.engine.ledger import as_uuids
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
@@ -28,17 +31,23 @@ AT_ONCE = 200
 # What a gateway says where the provider brings nothing, or no marketing, to this address: its owner told the provider so.
 OPTED_OUT = "OPTED_OUT"
 OPTED_OUT_MARKETING = "OPTED_OUT_MARKETING"
+_FAILURES = (peewee.PeeweeException, psycopg2.Error, DispatchlogError, ValueError, TypeError, LookupError)
 
-# Whoever has the row's lock decides; another one at the same moment passes it over and finds it decided afterwards.
 _NEXT = """
 SELECT * FROM comm_jobs WHERE fallback_decided_at IS NULL AND NOT in_doubt AND (status = 'FAILED' OR bounced_at IS NOT NULL)
-ORDER BY updated_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    AND id <> ALL (%(seen)s::uuid[])
+ORDER BY updated_at LIMIT 1
 """
 # What was tried before, without a known outcome, waits for that: it may have left.
 _NEXT_WAITING = """
-SELECT * FROM comm_jobs WHERE route = %s AND status = 'PENDING' AND due_at <= now() - make_interval(secs => %s)
-    AND fallback_decided_at IS NULL AND first_claimed_at IS NULL AND NOT is_marketing
-ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT * FROM comm_jobs WHERE route = %(route)s AND status = 'PENDING'
+    AND due_at <= now() - make_interval(secs => %(seconds)s)
+    AND fallback_decided_at IS NULL AND first_claimed_at IS NULL AND NOT is_marketing AND id <> ALL (%(seen)s::uuid[])
+ORDER BY due_at LIMIT 1
+"""
+# Whoever has the row's lock decides; another one at the same moment, or after a change, passes it over until the next time.
+_TAKE = """
+SELECT FROM comm_jobs WHERE id = %s AND updated_at = %s AND fallback_decided_at IS NULL FOR UPDATE SKIP LOCKED
 """
 _DECIDED = "UPDATE comm_jobs SET fallback_decided_at = clock_timestamp() WHERE id = %s"
 # By which channels it went before: the job itself, the one in whose place it went, and so on.
@@ -58,23 +67,18 @@ class _NoOtherChannelError(Exception):
 
 def follow_up() -> int:
     """Look at jobs that failed for certain (never one in doubt), bounced, or have waited too long behind an open breaker;
-    each is decided about once. How many new jobs were made. For the clock, every few seconds."""
-    made = 0
-    for _ in range(AT_ONCE):
-        decided = _decide_next(_NEXT, ())
-        if decided is None:
-            break
-        made += decided
-    return made + sum(_follow_up_waiting(name) for name in _routes_that_do_not_work())
+    each is decided about once, and an opt-out of which the provider told is noted before. How many new jobs were made. For
+    the clock, every few seconds."""
+    return _decide_all(_NEXT) + sum(_follow_up_waiting(name) for name in _routes_that_do_not_work())
 
 
 def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
     """The same on a person's word, whatever was decided before: a new job by another channel, linked to this one.
 
     Raises:
-        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, or where the patient
-            did something with it; ALREADY_SENT_OTHERWISE; the code and words of the decision where nothing else may be
-            used; and those of `schedule`. Nothing is changed then.
+        OutreachError: JOB_NOT_FOUND; NOT_FAILED where it may have arrived; NO_FALLBACK for marketing, for a text that
+            somebody chose, or where the patient did something with it; ALREADY_SENT_OTHERWISE; the code and words of the
+            decision where nothing else may be used; and those of `schedule`. Nothing is changed then.
     """
     with transaction(asker.actor, reason):
         found = fetch_dicts(_OF_ONE, (job_id,))
@@ -97,13 +101,7 @@ def by_other_channel(job_id: UUID, *, asker: Asker, reason: str) -> Scheduled:
 
 
 def _follow_up_waiting(route: str) -> int:
-    made = 0
-    for _ in range(AT_ONCE):
-        decided = _decide_next(_NEXT_WAITING, (route, get_settings().outreach_fallback_seconds))
-        if decided is None:
-            break
-        made += decided
-    return made
+    return _decide_all(_NEXT_WAITING, route=route, seconds=get_settings().outreach_fallback_seconds)
 
 
 def _routes_that_do_not_work() -> list[str]:
@@ -124,24 +122,41 @@ SELECT route FROM r
 """
 
 
-def _decide_next(sql: str, params: tuple[Any, ...]) -> bool | None:
-    """Decide about one job; whether it goes by another channel, None where none is left to decide about."""
-    with transaction(ASKER.actor):
-        found = fetch_dicts(sql, params)
-        if not found:
-            return None
-        row = found[0]
-        execute(_DECIDED, (row["id"],))
+def _decide_all(sql: str, **params: Any) -> int:
+    """Decide about one job after another; how many go by another channel."""
+    made = 0
+    seen: list[UUID] = []
+    with connected():
+        while len(seen) < AT_ONCE and (found := fetch_dicts(sql, {**params, "seen": as_uuids(seen)})):
+            seen.append(found[0]["id"])
+            made += _decide(found[0])
+    return made
+
+
+def _decide(row: Row) -> bool:
+    """Whether it goes by another channel. What cannot be decided now is so the next time, and the others before."""
+    try:
         if row["last_error_code"] in (OPTED_OUT, OPTED_OUT_MARKETING):
+            # Not under the row's lock: addresses and patients are locked before messages.
             _note_opt_out(row)
-        return _is_followed(row) and _send_otherwise(row)
+        with transaction(ASKER.actor):
+            if not fetch_all(_TAKE, (row["id"], row["updated_at"])):
+                return False
+            execute(_DECIDED, (row["id"],))
+            return _is_followed(row) and _send_otherwise(row)
+    except _FAILURES as error:
+        if is_away(error):
+            raise
+        log.exception("FALLBACK_DEFECT", dispatch_id=str(row["id"]))
+        return False
 
 
 def _is_followed(row: Row) -> bool:
-    """Marketing is not worth a second try, an answer belongs where the patient wrote, and whoever did something with a
-    message has it."""
+    """Marketing is not worth a second try, an answer belongs where the patient wrote, a text that somebody chose has no
+    other in its place, and whoever did something with a message has it."""
     heard = any(row[name] is not None for name in ("answered_at", "replied_at", "clicked_at", "opened_at"))
-    return not (row["is_marketing"] or "reply_to" in row["decision"] or heard)
+    its_own = any(name in row["decision"] for name in ("reply_to", "template_chosen"))
+    return not (row["is_marketing"] or its_own or heard)
 
 
 def _send_otherwise(row: Row) -> bool:

@@ -12,27 +12,37 @@ from typing import Any
 from dispatchlog.engine.database import fetch_all
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
+from dispatchlog.gateways.outreach_letters import TEXT_VALID_SECONDS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.legal import legal_rules
+from dispatchlog.systems.outreach.limits import first_within_limits
 from dispatchlog.systems.outreach.resolving import Preferences, resolve
+from dispatchlog.systems.outreach.scheduling_reads import texts_that_left
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
 from dispatchlog.systems.outreach.stops import is_stopped, lock_address
 from dispatchlog.systems.outreach.times import Hours, TimeRules, is_lawful, lawful_instant
+from dispatchlog.systems.outreach.unheard import is_answer_unread, is_withdrawal_unapplied
 
-# No provider is given longer for one send (how long a mail may take is a setting), and then it is on its way.
+# No provider is given longer for one send (how long a mail may take is a setting), and then it is on its way: a text waits
+# at its provider for so long at most.
 SEND_SECONDS = 60.0
-ON_ITS_WAY_SECONDS = 60.0
+ON_ITS_WAY_SECONDS = float(TEXT_VALID_SECONDS)
 # 47 CFR 64.1200(a)(12): one text that confirms a stop, within five minutes of it.
 CONFIRMS_STOP_WITHIN = timedelta(minutes=5)
 ASKED_AGAIN_AFTER = timedelta(hours=1)
+ANSWER_IS_READ_WITHIN = timedelta(minutes=1)
 
 _OVER = frozenset({"cancelled", "completed", "no_show"})
+_LIMITS = {
+    "DAILY_LIMIT": "the patient had the texts of this day",
+    "WEEKLY_LIMIT": "the patient had the texts of this week",
+}
 
 
 def may_leave(row: Row) -> Refusal | None:
     """None: it may leave now. Codes: PATIENT_INACTIVE, STOPPED, ADDRESS_CHANGED, CHANNEL_OFF, NO_MARKETING_CONSENT,
-    APPOINTMENT_OVER (never); QUIET_HOURS, LEGAL_WINDOW (until an instant).
+    APPOINTMENT_OVER (never); ANSWER_UNREAD, QUIET_HOURS, LEGAL_WINDOW, DAILY_LIMIT, WEEKLY_LIMIT (until an instant).
 
     What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
     `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
@@ -55,9 +65,16 @@ def _judge(row: Row, now: datetime) -> Refusal | None:
         return None
     return (
         _forbidden(row, channel, preferences, going_to)
+        or _unheard(row, channel, going_to, now)
         or _appointment_over(row, now)
-        or (None if row["is_urgent"] else _wrong_hour(row, channel, preferences, now))
+        or (None if _is_urgent(row) else _wrong_hour(row, channel, preferences, now))
+        or (None if _is_urgent(row) else _too_many(row, channel, preferences, now))
     )
+
+
+def _is_urgent(row: Row) -> bool:
+    """Whether it leaves at any hour and past the limits, which marketing never does."""
+    return bool(row["is_urgent"] and not row["is_marketing"])
 
 
 def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: bytes) -> Refusal | None:
@@ -73,6 +90,15 @@ def _forbidden(row: Row, channel: Channel, preferences: Preferences, going_to: b
         return Refusal("CHANNEL_OFF", f"{words} is turned off ({chosen.enabled.source})")
     if row["is_marketing"] and not chosen.marketing_opt_in.value:
         return Refusal("NO_MARKETING_CONSENT", f"the patient has not agreed to marketing by {words}")
+    return None
+
+
+def _unheard(row: Row, channel: Channel, going_to: bytes, now: datetime) -> Refusal | None:
+    # What they have just written may be a stop. What answers them is about an answer that was read.
+    if row["decision"].get("reply_to"):
+        return None
+    if is_answer_unread(channel, row["recipient"]) or is_withdrawal_unapplied(channel, row["recipient"], going_to):
+        return Refusal("ANSWER_UNREAD", "what came from this address is still to be read", now + ANSWER_IS_READ_WITHIN)
     return None
 
 
@@ -105,6 +131,18 @@ def _wrong_hour(row: Row, channel: Channel, preferences: Preferences, now: datet
     until = lawful_instant(now, rules, margin_seconds=lasting + 60).at
     why = "the patient's quiet hours" if code == "QUIET_HOURS" else f"outside the lawful hours ({rules.why_legal})"
     return Refusal(code, f"{why} in {rules.zone}", until)
+
+
+def _too_many(row: Row, channel: Channel, preferences: Preferences, now: datetime) -> Refusal | None:
+    """What was planned for several days may come here on one of them, so what has left counts once more."""
+    marketing = row["is_marketing"]
+    law = legal_rules(channel, country=preferences.country, region=preferences.region, marketing=marketing)
+    if law.per_day is None and law.per_week is None:
+        return None
+    left = texts_that_left(row["patient_id"], channel, marketing=marketing, but=row["id"])
+    moment = first_within_limits(now, time_rules(preferences, channel, marketing=marketing), law, left)
+    code = next((each for each in moment.reasons if each in _LIMITS), None)
+    return Refusal(code, _LIMITS[code], moment.at) if code else None
 
 
 def time_rules(preferences: Preferences, channel: Channel, *, marketing: bool) -> TimeRules:

@@ -39,17 +39,25 @@ LONGEST_BODY = 8_000
 _OPT_OUT_WORDS = MappingProxyType({"STOP": str(Intent.STOP), "START": str(Intent.START), "HELP": str(Intent.HELP)})
 
 # One statement in autocommit: what is answered with yes is on the disk. The same message twice in one webhook counts once.
-_STORE = """
-INSERT INTO comm_inbound (id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key,
-    source, sent_at, trace_id)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::text[], %s::timestamptz[], %s::text[])
+# Rows are written in the order of their keys, and keep the order in which they came in their instants.
+_COLUMNS = """
+    id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key, source, sent_at, trace_id
+""".strip()
+_STORE = f"""
+INSERT INTO comm_inbound ({_COLUMNS}, created_at)
+SELECT {_COLUMNS}, statement_timestamp() + place * interval '1 microsecond'
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::int[]) AS said ({_COLUMNS}, place)
 ON CONFLICT (provider, event_key) DO NOTHING RETURNING event_key
 """
 
 _OPEN = """
-SELECT id, created_at FROM comm_inbound WHERE parsed_at IS NULL AND (created_at, id) > (%s, %s)
-ORDER BY created_at, id LIMIT %s
+SELECT id, created_at FROM comm_inbound
+WHERE parsed_at IS NULL AND (intent = 'stop' OR NOT %s) AND (created_at, id) > (%s, %s) ORDER BY created_at, id LIMIT %s
+"""
+_OLDER = """
+SELECT id FROM comm_inbound WHERE channel = %(channel)s AND from_address = %(from_address)s AND parsed_at IS NULL
+    AND (created_at, id) < (%(created_at)s, %(id)s) ORDER BY created_at, id
 """
 _TAKE = "SELECT * FROM comm_inbound WHERE id = %s AND parsed_at IS NULL FOR UPDATE SKIP LOCKED"
 _READ = """
@@ -68,7 +76,8 @@ SELECT * FROM comm_inbound WHERE waits_for_person AND NOT processed
 ORDER BY created_at, id LIMIT %(limit)s
 """
 WORKER = Asker("worker")
-_SETTLED_AS = frozenset(map(str, Intent)) - {str(Intent.OTHER)}
+# Whoever ended messages says themselves that they want them again: nobody else can say it for them.
+_SETTLED_AS = frozenset(map(str, Intent)) - {str(Intent.OTHER), str(Intent.START)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +116,17 @@ def store_messages(
 
 
 def insertion(rows: Sequence[InboundRow]) -> tuple[str, Sequence[Any]]:
-    """The statement that stores these, with its parameters; the ids of those that are new come back from it."""
-    return _STORE, [list(column) for column in zip(*rows, strict=True)]
+    """The statement that stores these, with its parameters; the keys of those that are new come back from it.
+
+    In one order for all, so that two that store the same messages never wait for each other.
+    """
+    in_order = sorted(enumerate(rows), key=lambda placed: _key_of(placed[1]))
+    return _STORE, [list(column) for column in zip(*((*row, place) for place, row in in_order), strict=True)]
+
+
+def _key_of(row: InboundRow) -> tuple[str, str]:
+    """By what a message is known: provider and event key."""
+    return row[6], row[8]
 
 
 def _write_here(rows: Sequence[InboundRow]) -> int:
@@ -156,14 +174,19 @@ def _text(value: str) -> str:
 def process_all(*, limit: int = 200) -> int:
     """Understand and act on what is stored, each in a transaction of its own; how many.
 
-    Whatever another worker has in hand is passed over. What cannot be processed is logged as REPLY_NOT_PROCESSED, stays
-    as it is for the next time, and holds up nothing else.
+    What the provider calls a stop goes before all else. Whatever another worker has in hand is passed over, and what came
+    later from its address too, unless it is a stop. What cannot be processed is logged as REPLY_NOT_PROCESSED, stays as it
+    is for the next time, and holds up nothing else.
     """
     waking.taken_up(waking.INBOUND)
+    return _process_open(stops_only=True, limit=limit) + _process_open(stops_only=False, limit=limit)
+
+
+def _process_open(*, stops_only: bool, limit: int) -> int:
     done, after = 0, (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     while True:
         with connected():
-            ids = fetch_all(_OPEN, (*after, limit))
+            ids = fetch_all(_OPEN, (stops_only, *after, limit))
         for inbound_id, created_at in ids:
             after = (created_at, inbound_id)
             done += _process_safely(inbound_id)
@@ -238,6 +261,8 @@ def _process(inbound_id: UUID) -> bool:
         reading = reading_of(row, context, provider_opt_out=law)
         message = inbound_actions.received(row, provider_opt_out=law)
         certain = reading.intent if reading.confidence >= SURE else Intent.OTHER
+        if certain is not Intent.STOP and _is_older_in_hand(row):
+            return False
         asker = replace(WORKER, actor="patient")
         action = inbound_actions.act(certain, message, context, language=reading.language, asker=asker)
         _write(inbound_id, reading, context, action)
@@ -247,6 +272,13 @@ def _process(inbound_id: UUID) -> bool:
 
 def _take_turns(channel: Channel, address: str) -> None:
     consents.lock_address(channel, address_hash(channel, address), shared=False)
+
+
+def _is_older_in_hand(row: Mapping[str, Any]) -> bool:
+    """Whether another worker has an older message of this address in hand; one that failed, nobody has."""
+    names = {name: row[name] for name in ("channel", "from_address", "created_at", "id")}
+    older = len(fetch_all(_OLDER, names))
+    return older > 0 and len(fetch_all(f"{_OLDER} FOR UPDATE SKIP LOCKED", names)) < older
 
 
 def _write(inbound_id: UUID, reading: Reading, context: Context, action: str) -> None:
@@ -286,11 +318,7 @@ def _settled(
     meant = Intent(intent)
     if meant is Intent.HELP:
         return "helped_by_person"
-    if meant is Intent.START and not consents.is_stopped(
-        Channel(row["channel"]), address_hash(Channel(row["channel"]), row["from_address"])
-    ):
-        return inbound_actions.NOT_STOPPED
-    if meant in (Intent.STOP, Intent.START):
+    if meant is Intent.STOP:
         message = inbound_actions.received(row, provider_opt_out="")
         return inbound_actions.act(meant, message, context, language=row["language"] or "", asker=asker)
     asked = [job for job in context.asking if appointment_id in (None, job["appointment_id"])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import execute, fetch_all
-from dispatchlog.engine.ledger import as_uuids
 from dispatchlog.systems.outreach import appointments, consents
+from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.inbound_context import Context
 from dispatchlog.systems.outreach.inputs import Asker
@@ -29,6 +29,8 @@ UNSURE, TOO_LATE, WHO, NOTHING_ASKED, NOT_STOPPED = (
     "not_stopped",
 )
 UNKNOWN_SENDER = "unknown_sender"
+# Whoever asked for messages has ended them since.
+STOPPED_SINCE = "stopped_since"
 # Whoever asks for help again after it was told may be a machine that answers every text.
 HELPED_BEFORE = "helped_before"
 HELP_AGAIN_AFTER = timedelta(hours=12)
@@ -58,6 +60,7 @@ class Received:
     provider: str
     provider_opt_out: str
     trace_id: str
+    created_at: datetime
 
 
 def received(row: Mapping[str, Any], *, provider_opt_out: str) -> Received:
@@ -70,6 +73,7 @@ def received(row: Mapping[str, Any], *, provider_opt_out: str) -> Received:
         row["provider"],
         provider_opt_out,
         row["trace_id"],
+        row["created_at"],
     )
 
 
@@ -113,6 +117,7 @@ def _stop(message: Received, context: Context, *, language: str, asker: Asker) -
         asker=asker,
         patient_id=context.patient_id,
         evidence={"inbound": str(message.id), "language": language},
+        said_at=message.created_at,
     )
     if not new:
         return STOPPED_BEFORE
@@ -128,9 +133,11 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
         asker=asker,
         patient_id=context.patient_id,
         evidence={"inbound": str(message.id), "language": language},
+        said_at=message.created_at,
     )
     if not lifted:
-        return NOT_STOPPED
+        stopped = consents.is_stopped(message.channel, address_hash(message.channel, message.address))
+        return STOPPED_SINCE if stopped else NOT_STOPPED
     _answer(Intent.START, message, context, language=language, asker=asker)
     return STARTED
 
@@ -138,18 +145,18 @@ def _start(message: Received, context: Context, *, language: str, asker: Asker) 
 def _help(message: Received, context: Context, *, language: str, asker: Asker) -> str:
     if not context.patients:
         return UNKNOWN_SENDER
-    if _was_helped(message, context):
+    if _was_helped(message):
         return HELPED_BEFORE
     _answer(Intent.HELP, message, context, language=language, asker=asker)
     return HELPED
 
 
-def _was_helped(message: Received, context: Context) -> bool:
+def _was_helped(message: Received) -> bool:
     return bool(
         fetch_all(
-            "SELECT FROM comm_inbound WHERE patient_id = ANY (%s::uuid[]) AND created_at > now() - %s AND channel = %s"
-            " AND from_address = %s AND action = %s AND id <> %s LIMIT 1",
-            (as_uuids(context.patients), HELP_AGAIN_AFTER, str(message.channel), message.address, HELPED, message.id),
+            "SELECT FROM comm_inbound WHERE channel = %s AND from_address = %s AND created_at > now() - %s"
+            " AND action = %s AND id <> %s LIMIT 1",
+            (str(message.channel), message.address, HELP_AGAIN_AFTER, HELPED, message.id),
         )
     )
 

@@ -92,6 +92,9 @@ class PreferenceChange:
 
     Names are those of `patient_comm_prefs`. Addresses are plain text here and sealed in the table. A marketing opt-in that
     becomes true needs `wording`, what the patient agreed to, with its version.
+
+    `came_to`: the channel and the hash of the address that the message went to by whose link this is said, so whoever says
+    it is known to read there; a stop at that address, and at no other, is lifted by it.
     """
 
     values: Mapping[str, str | bool | int | time | None]
@@ -99,6 +102,7 @@ class PreferenceChange:
     wording: str = ""
     wording_version: str = ""
     language: str = ""
+    came_to: tuple[Channel, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

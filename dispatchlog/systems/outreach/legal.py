@@ -46,6 +46,9 @@ def _hours(start: int, end: int) -> Hours:
 # 47 CFR 64.1200(a)(9)(iv)(E), for messages of health care to mobile numbers.
 CARE_TEXTS_PER_DAY = 1
 CARE_TEXTS_PER_WEEK = 3
+# No law asks for it everywhere: nobody is to get more marketing than messages about their care.
+MARKETING_TEXTS_PER_DAY = 1
+MARKETING_TEXTS_PER_WEEK = 3
 
 # Hours of states: the statutes named, and support.referrizer.com, "TCPA Quiet Hours and State-Specific Rules for Text
 # Campaigns". Other countries: each as its source says. All read in November 2026.
@@ -89,8 +92,10 @@ def legal_rules(channel: Channel, *, country: str, region: str, marketing: bool)
         return LegalRules(None, None, None, "no law sets hours for e-mail")
     places, unknown = _where(country.strip().upper(), region.strip().upper())
     if marketing:
-        per_day = min((place.marketing_per_day for place in places if place.marketing_per_day), default=None)
-        return LegalRules(_strictest(place.marketing for place in places), per_day, None, unknown or places[-1].source)
+        allowed = [place.marketing_per_day for place in places if place.marketing_per_day]
+        per_day = min(MARKETING_TEXTS_PER_DAY, *allowed) if allowed else MARKETING_TEXTS_PER_DAY
+        hours = _strictest(place.marketing for place in places)
+        return LegalRules(hours, per_day, MARKETING_TEXTS_PER_WEEK, unknown or places[-1].source)
     caring = [place for place in places if place.care is not None]
     name = unknown or (caring[-1].source if caring else "no law known here sets hours for messages of care")
     hours = _strictest(place.care for place in caring)

@@ -10,8 +10,8 @@ from dispatchlog.systems.outreach.legal import LegalRules
 from dispatchlog.systems.outreach.times import Moment, TimeRules, lawful_instant, zone
 
 WEEK_DAYS = 7
-# Whoever lets it leave wants two minutes until the next span that forbids; one more is left for getting there.
-MARGIN_SECONDS = 180.0
+# Whoever lets it leave wants eleven minutes until the next span that forbids; one more is left for getting there.
+MARGIN_SECONDS = 720.0
 # With any number of texts planned, some day of so many is free or nobody would read what comes.
 _MOST_DAYS = 366
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, require_transaction, transaction
 from dispatchlog.engine.errors import NaiveInstant
-from dispatchlog.systems.outreach import audit, checks, contacts
+from dispatchlog.systems.outreach import audit, checks, contacts, portal
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, OutreachError, PatientInput, ProviderInput
 from dispatchlog.systems.outreach.states import AuditAction, Channel
 from dispatchlog.systems.outreach.times import zone
@@ -279,8 +279,8 @@ def lock_preferences(patient_id: UUID, lock: str) -> None:
 def refresh_addresses(patient_id: UUID) -> None:
     """Write `comm_addresses` anew from what is stored now; after every change of an address. In a transaction.
 
-    Messages that wait follow the patient to the new address; at the old one somebody else may be reached. Those for whom
-    there is no other are kept by the gate.
+    Messages that wait follow the patient to the new address; at the old one somebody else may be reached, so what went
+    there is not read any more. Those for whom there is no other are kept by the gate.
     """
     require_transaction()
     # Two who change different addresses of one patient take turns, so the later one sees both.
@@ -291,6 +291,8 @@ def refresh_addresses(patient_id: UUID) -> None:
         address, old = contacts.open_text(sealed[channel], patient_id), was.get(channel)
         if address is None:
             execute("DELETE FROM comm_addresses WHERE patient_id = %s AND channel = %s", (patient_id, channel))
+            if old is not None:
+                portal.revoke_messages(patient_id, channel, bytes(old))
             continue
         new = contacts.address_hash(channel, address)
         if old is not None and bytes(old) == new:
@@ -307,6 +309,8 @@ def refresh_addresses(patient_id: UUID) -> None:
             " AND first_claimed_at IS NULL",
             (address, new, patient_id, channel),
         )
+        if old is not None:
+            portal.revoke_messages(patient_id, channel, bytes(old))
 
 
 def find_patients(text: str, *, limit: int = 50) -> Sequence[PatientRecord]:

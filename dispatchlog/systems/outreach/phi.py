@@ -123,7 +123,7 @@ def _readings(text: str) -> list[str]:
     plain = _plain(text)
     joined = re.sub(r"(?<=[^\W\d_])[-._*'\u2019·|/\\]{1,2}(?=[^\W\d_])", "", plain)
     spelt = re.sub(
-        r"(?<!\w)(?:[^\W\d_][\s._*-]{1,3}){3,}[^\W\d_](?!\w)", lambda found: re.sub(r"[\W_]", "", found[0]), plain
+        r"(?<!\w)(?:[^\W\d_][\s._*-]{1,3}){2,}[^\W\d_](?!\w)", lambda found: re.sub(r"[\W_]", "", found[0]), plain
     )
     figures = joined.translate(str.maketrans("013457@$", "oieasta" + "s"))
     return list(dict.fromkeys((plain, joined, spelt, _words_only(figures, joined))))

@@ -18,15 +18,23 @@ prostat psoria psychiatr psychos ptsd$ radiotherap rehab relapse renal$ retinopa
 scoliosis seizure sepsis sickle std$ sti$ stroke$ suicid syphilis tachycardi thalass thrombo thyroid tonsillit
 tubercul tumor tumour typhoid ulcer urolog vasectom vertigo
 
+aa$-meeting addiction alcoholics$-anonymous behavioral$-health behavioural$-health biops cardiolog cd4$ chemo$
+detox eating$-disorder gender$-affirm gender$-clinic gender$-identity hormone$-therapy hospice maternity
+memory$-clinic mental$-health mri$ narcotics$-anonymous palliati pap$-smear pap$-test sleep$-study tb$
+ultrasound viral$-load weight$-loss wound$-care
+
 alergi asma$ ansiedad cardiopat ceguera cirugia$-de demencia depresion derrame desnutricion embaraz enfermedad
 esquizofreni hepatic infarto insuficiencia leucemi linfom migrana neumoni paludismo sida$ sifilis sobredosis
-quimioterap tuberculos trastorno vih$ verrug
+quimioterap tuberculos trastorno vih$ verrug carga$-viral cuidados$-paliativos desintoxica ecograf maternidad
+resonancia$-magnetica salud$-mental
 
 anxiete avortement cancereux chimiotherap demence depressif diabete drepanocyt enceinte grossesse hypertendu
-insuffisance maladie paludeen schizophren sclerose$-en$-plaques toxicoman vih$ surpoids
+insuffisance maladie paludeen schizophren sclerose$-en$-plaques toxicoman vih$ surpoids charge$-virale
+echograph irm$ maternite sante$-mentale
 
 ansiedade autismo cancro cardiac$ deficienc depressao doenca epilepsia esquizofren gravid gestacao hanseniase
-hipertens infarto$ insonia leucemia obesidade pressao$-alta quimio transtorno tuberculose
+hipertens infarto$ insonia leucemia obesidade pressao$-alta quimio transtorno tuberculose ressonancia$-magnetica
+saude$-mental
 
 سرطان السرطان سكري السكري السكر$ سكر$ الإيدز ايدز الايدز السل$ اكتئاب الاكتئاب ربو$ الربو$ صرع$ الصرع$ حامل$
 الحمل$ حملك$ ورم$ الورم$ سرطاني التهاب فصام الفصام جلطة الجلطة ملاريا الملاريا كيماوي الكيماوي ضغط$-الدم
@@ -57,6 +65,9 @@ propranolol prozac quetiapin quinin$ ramipril ranitidin rifampic risperidon rita
 salbutamol semaglutid sertralin sildenafil simvastatin sitagliptin spironolacton suboxon sumatriptan tamoxifen
 tamsulosin tenofovir testosteron topiramat tramadol trazodon trastuzumab truvada valproat valsartan venlafaxin
 ventolin verapamil viagra warfarin xanax zidovudin zoloft zolpidem
+
+accutane adderall botox epipen isotretinoin mounjaro plan$-b$ prep$-clinic prep$-pill prep$-prescription
+prep$-refill saxenda vyvanse wegovy zepbound
 
 انسولين الأنسولين الانسولين ميتفورمين باراسيتامول أموكسيسيلين اموكسيسيلين وارفارين مورفين أسبرين اسبرين
 इंसुलिन मेटफॉर्मिन पैरासिटामोल एस्पिरिन वारफारिन मॉर्फिन एमोक्सिसिलिन metformina amoxicilina paracetamol

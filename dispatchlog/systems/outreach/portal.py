@@ -115,6 +115,18 @@ def open_link(token: str, *, kind: str, asker: Asker) -> PortalLink:
     return found
 
 
+def revoke_messages(patient_id: UUID, channel: Channel, address_hash: bytes) -> None:
+    """End the links to read messages that went to an address which is not the patient's any more.
+
+    Those to preferences stay: whoever reads there may still end what comes there.
+    """
+    execute(
+        "UPDATE comm_portal_tokens t SET revoked_at = %s FROM comm_jobs j WHERE t.patient_id = %s AND t.kind = %s"
+        " AND t.revoked_at IS NULL AND j.id = t.job_id AND j.channel = %s AND j.recipient_hash = %s",
+        (datetime.now(UTC), patient_id, MESSAGE, channel, address_hash),
+    )
+
+
 def revoke_links(patient_id: UUID) -> int:
     """End all the patient's links."""
     return int(

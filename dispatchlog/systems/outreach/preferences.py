@@ -44,8 +44,6 @@ __all__ = [
 _MARKETING_COLUMNS = {f"marketing_opt_in_{channel}": channel for channel in Channel}
 _SWITCHES = {f"allow_{channel}": channel for channel in Channel}
 _ADDRESSES = {column: channel for channel, column in ADDRESS_COLUMNS.items()}
-# Where a patient speaks for themselves; everybody else speaks for them.
-PATIENTS_OWN_WORD = frozenset({"patient", "preference_page", "reply"})
 _OWNERS = {"provider": require_provider, "organization": require_organization}
 
 
@@ -53,7 +51,7 @@ def change(patient_id: UUID, wanted: PreferenceChange, *, asker: Asker) -> Prefe
     """Change what the patient chose; consent evidence is written where marketing or a channel is turned on or off. How it
     is afterwards. In the caller's transaction or one of its own; the last write wins, and each is audited.
 
-    Turning on a channel whose address is stopped needs the patient's own word (source "patient", with `wording`).
+    Turning on a channel whose address is stopped needs the word (`wording`) of whoever reads there (`came_to`).
 
     Raises:
         OutreachError: PATIENT_NOT_FOUND, INVALID_TIMEZONE, INVALID_LANGUAGE, INVALID_TIME, INVALID_HOUR, INVALID_EMAIL,
@@ -181,12 +179,12 @@ def _lift_stop(
     chosen = after.channels[channel]
     if chosen.stopped_at is None or chosen.address.value is None:
         return
-    if wanted.source not in PATIENTS_OWN_WORD:
+    found = address_hash(channel, chosen.address.value)
+    if wanted.came_to != (channel, found):
         message = "whoever has this address wants nothing more; only they can take that back"
         raise OutreachError(message, code="STOPPED_BY_PATIENT", field=f"allow_{channel}")
     if not wanted.wording.strip():
         raise OutreachError("a yes needs the words that it was said to", code="WORDING_REQUIRED", field="wording")
-    found = address_hash(channel, chosen.address.value)
     if (channel, found) not in held:
         raise _NotHeld(channel, found)
     consents.start(

@@ -80,7 +80,7 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
     TWILIO: ("ErrorCode", "ErrorMessage", "ChannelStatusCode", "ChannelStatusMessage"),
     WHATSAPP: ("errors", "conversation", "pricing"),
 }
-_LONGEST, _MOST_CHARACTERS = 500, 4_000
+_LONGEST, _MOST_CHARACTERS, _DEEPEST = 500, 4_000, 10
 _ADDRESS = re.compile(r"[^\s<>,;:\"']+@[^\s<>,;:\"']+")
 _NUMBER = re.compile(r"\+\d[\d ().-]{5,}\d|\d{7,}")
 _LINK = re.compile(r"https?://\S+")
@@ -112,14 +112,16 @@ def kept(provider: str, said: Mapping[str, Any]) -> dict[str, Any]:
     return found if len(json.dumps(found, default=str)) <= _MOST_CHARACTERS else {}
 
 
-def _without_persons(value: Any) -> Any:
+def _without_persons(value: Any, *, deepest: int = _DEEPEST) -> Any:
     if isinstance(value, str):
         text = _LINK.sub("(link)", value[:_LONGEST])
         return _NUMBER.sub("(number)", _ADDRESS.sub("(address)", text))
+    if isinstance(value, Mapping | list) and not deepest:
+        return "(more)"
     if isinstance(value, Mapping):
-        return {str(name): _without_persons(each) for name, each in value.items()}
+        return {str(name): _without_persons(each, deepest=deepest - 1) for name, each in value.items()}
     if isinstance(value, list):
-        return [_without_persons(each) for each in value]
+        return [_without_persons(each, deepest=deepest - 1) for each in value]
     return value
 
 

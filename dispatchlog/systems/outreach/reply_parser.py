@@ -7,8 +7,9 @@ plain sentence without a doubt, a question or a not: a wrong yes costs more than
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from dispatchlog.systems.outreach.folding import fold
 from dispatchlog.systems.outreach.menus import menu_of
@@ -63,6 +64,10 @@ def read_reply(
     return found
 
 
+# One letter of it is a yes.
+_LAUGH = re.compile(r"\s*k{3,}\W*", re.IGNORECASE)
+
+
 class _Said:
     """An answer, made uniform once."""
 
@@ -74,6 +79,7 @@ class _Said:
         self.is_long = len(body) > _LONGEST
         self.is_question = bool(_QUESTION.search(body))
         self.is_blank = not self.text
+        self.is_laugh = _LAUGH.fullmatch(body) is not None
         signs = set(_SIGNS.findall(body))
         self.yes_sign, self.no_sign = bool(signs & set(_YES_SIGNS)), bool(signs & set(_NO_SIGNS))
         self.first = hint.partition("-")[0].casefold()
@@ -87,6 +93,8 @@ class _Said:
 
 
 def _read(said: _Said) -> Reading:
+    if said.is_laugh:
+        return _unknown(said)
     for step in (_number, _stop, _start, _help, _reschedule, _confirm):
         if (found := step(said)) is not None:
             return found if found.confidence >= SURE else _by_senses(said, found)
@@ -151,9 +159,17 @@ def _start(said: _Said) -> Reading | None:
         starts = words.start if said.asked else words.start | words.yes
         if not said.is_question and (found := _whole(said, words, starts, Intent.START)) is not None:
             return found
-        if (match := words.start_pattern.search(said.text)) is not None and not said.is_question:
-            return Reading(Intent.START, CONTAINED, words.code, f"“{match[0]}”")
+        match = words.start_pattern.match(said.text) or words.start_pattern.match(_after_polite(said.tokens))
+        if match is not None and not said.is_question:
+            found = Reading(Intent.START, CONTAINED, words.code, f"“{match[0]}”")
+            # A stop is lifted by a plain wish alone: not by one that is denied, conditional or told of.
+            rest = match.string[match.end() :]
+            return _doubt(found) if words.has_doubts(rest) or words.stop & set(rest.split()) else found
     return None
+
+
+def _after_polite(tokens: Sequence[str]) -> str:
+    return " ".join(dropwhile(lambda token: token in polite_words(), tokens))
 
 
 def _help(said: _Said) -> Reading | None:

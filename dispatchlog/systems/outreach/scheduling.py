@@ -57,7 +57,8 @@ def schedule(wanted: ScheduleInput, *, asker: Asker, trace_id: str) -> Scheduled
     Raises:
         OutreachError: PATIENT_NOT_FOUND, UNKNOWN_TEMPLATE, TEMPLATE_MISMATCH (its purpose or channel is another),
             UNKNOWN_VARIABLE, MISSING_VARIABLE, INVALID_VARIABLE, NO_ADDRESS, SEND_AT_PAST, INVALID_DATE,
-            APPOINTMENT_NOT_FOUND, APPOINTMENT_OVER, REQUEST_KEY_REUSED, each with its field; nothing is stored then.
+            URGENT_NOT_ALLOWED, APPOINTMENT_NOT_FOUND, APPOINTMENT_OVER, REQUEST_KEY_REUSED, each with its field; nothing
+            is stored then.
     """
     outcome = schedule_many([Asked(wanted, asker, trace_id)])[0]
     if isinstance(outcome, OutreachError):

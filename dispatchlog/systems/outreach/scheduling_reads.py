@@ -33,11 +33,20 @@ LEFT JOIN comm_jobs j ON j.request_key = r.key
 """
 # Two statements in one question: the second sees what was committed before the locks were given. Whoever locks several
 # patients locks them in the same order.
-_TEXTS = """
+_LOCK_TEXTS = """
 SELECT pg_advisory_xact_lock(hashtextextended('texts:' || p, 7240125)) FROM unnest(%(patients)s::uuid[]) p;
+"""
+_TEXTS = f"""{_LOCK_TEXTS}
 SELECT patient_id, channel, is_marketing, coalesce(sent_at, greatest(scheduled_at, due_at)) FROM comm_jobs
 WHERE patient_id = ANY (%(patients)s::uuid[]) AND scheduled_at > now() - interval '8 days'
     AND NOT is_urgent AND status <> 'CANCELLED' AND (status <> 'FAILED' OR in_doubt)
+"""
+# In doubt: it may have left.
+_LEFT = f"""{_LOCK_TEXTS}
+SELECT coalesce(sent_at, sending_at, updated_at) FROM comm_jobs
+WHERE patient_id = ANY (%(patients)s::uuid[]) AND channel = %(channel)s AND is_marketing = %(marketing)s AND NOT is_urgent
+    AND id <> %(but)s
+    AND (sent_at > now() - interval '8 days' OR in_doubt OR (status = 'QUEUED' AND sending_at IS NOT NULL))
 """
 
 
@@ -62,3 +71,11 @@ def read_texts(patients: Iterable[UUID]) -> Texts:
         for patient_id, channel, is_marketing, at in fetch_all(_TEXTS, {"patients": as_uuids(asked)}):
             found[patient_id, Channel(channel), is_marketing].append(at)
     return found
+
+
+def texts_that_left(patient_id: UUID, channel: Channel, *, marketing: bool, but: UUID) -> list[datetime]:
+    """When what counts towards a patient's limits left or may have left, of the last days, besides this job; under the
+    patient's lock of `read_texts`, so that two cannot both be the last of a day. In a transaction.
+    """
+    names = {"patients": as_uuids([patient_id]), "channel": str(channel), "marketing": marketing, "but": but}
+    return [at for (at,) in fetch_all(_LEFT, names)]

@@ -41,7 +41,12 @@ class Written:
 
 
 class Request:
-    """One request in its transaction: what was read for it, decided, and written."""
+    """One request in its transaction: what was read for it, decided, and written.
+
+    Raises:
+        OutreachError: SEND_AT_PAST, APPOINTMENT_NOT_FOUND, APPOINTMENT_OVER, UNKNOWN_TEMPLATE, TEMPLATE_MISMATCH,
+            URGENT_NOT_ALLOWED.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,8 @@ class Request:
         self.job_id = new_id()
         self.preferences = preferences
         self.templates = _templates(self.wanted, preferences, about)
+        if is_urgent(self.wanted) and any(map(self._is_marketing, self.templates.values())):
+            raise OutreachError("marketing is never urgent", code="URGENT_NOT_ALLOWED", field="is_urgent")
 
     @property
     def is_limited(self) -> bool:
@@ -153,6 +160,8 @@ class Request:
             link = links[-1].address
         text = with_link(rendered, link)
         document = {**decision.document, "withheld": list(rendered.withheld)}
+        if wanted.template_id:
+            document["template_chosen"] = True
         if wanted.fallback_of:
             document["instead_of"] = str(wanted.fallback_of)
         if wanted.appointment_id:
@@ -193,9 +202,7 @@ class Request:
             "last_error_code": decision.refused or None,
             "last_error": decision.document["refused"]["words"] if refused else None,
             "subject_id": f"{SUBJECT}{wanted.patient_id}",
-            "search_keys": [
-                str(each) for each in (wanted.patient_id, wanted.request_key, wanted.appointment_id) if each
-            ],
+            "search_keys": [str(each) for each in (wanted.patient_id, wanted.appointment_id) if each],
             "trace_id": self.trace_id,
         }
 

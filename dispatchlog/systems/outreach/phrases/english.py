@@ -21,10 +21,10 @@ LANGUAGE = Language(
     """,
     confirm_patterns="""
     (?:i|we) (?:can |do |hereby |will )?confirm (?:my|our|the|this|it|for)
-    (?:i will|ill|we will|well|i shall|will|i can|im going to|i am going to) (?:definitely |certainly |surely |gladly )?(?:be there|attend|make it|come in|come)
-    (?:i am|im|we are|were) (?:definitely |still )?(?:coming|attending|planning to be there)
+    (?:i will|ill|we will|well|i shall|will|i can|im going to|i am going to) (?:definitely |certainly |surely |gladly )?(?:be there(?! in spirit)|attend|make it|come in|come)
+    (?:i am|im|we are|were) (?:definitely |still )?(?:coming(?! (?:down|to|up|out|off|back))|attending|planning to be there)
     (?:yes|ok|okay|sure|great|perfect|absolutely) (?:\\w+ ){0,2}see (?:you|u|ya)
-    see (?:you|u|ya) (?:then|there|tomorrow|soon|on|at)
+    see (?:you|u|ya) (?:then|there|tomorrow|soon|on(?! the (?:news|tv))|at)
 
     (?:i will|ill|we will|well|im gonna|i am gonna|im going to) (?:show up|be coming|be there|be in|attend)
     (?:that|the|this) (?:time|day|date|appointment|slot) (?:is|works|sounds) (?:fine|good|great|ok|perfect|well|for (?:me|us))
