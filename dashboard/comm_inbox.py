@@ -26,6 +26,7 @@ from dashboard.comm_words import APPOINTMENTS, INTENTS, channel_words, purpose_w
 from dashboard.context import acting_person, line_given
 from dashboard.filters import Position, parse_position
 from dashboard.outreach_asking import outreach_asker
+from dashboard.sessions import BACKGROUND_HEADER
 from dispatchlog.engine.database import transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.outreach import audit, inbound
@@ -55,7 +56,8 @@ def show() -> str:
     position = parse_position(request.args.get("at", ""), problems)
     done = request.args.get("show") == PROCESSED
     rows, following = processed_messages(position) if done else waiting_messages(position)
-    _keep_reading(rows)
+    if BACKGROUND_HEADER not in request.headers:
+        _keep_reading(rows)
     choices = {row["id"]: _appointments(row) for row in rows} if not done else {}
     concerned = [*rows, *(one for about in choices.values() for one in about)]
     return render_template(
@@ -107,7 +109,7 @@ def settle(inbound_id: UUID) -> Response:
 
 
 def _keep_reading(rows: Sequence[Row]) -> None:
-    """Whoever has the page open reads what patients wrote, also what comes while it stands open."""
+    """Whoever opens the page reads what patients wrote; what comes while it stands open is only counted there."""
     asker, whose = outreach_asker(), [row["patient_id"] for row in rows if row["patient_id"]]
     if fresh := not_looked_at(whose, current_user.id, minutes=READ_MINUTES):
         with transaction(acting_person(), "read what patients wrote"):

@@ -232,6 +232,15 @@ def test_nothing_moves_when_a_colleague_settles_and_a_stop_asks_once_more(site: 
     assert message(second)["action"] == "stopped"
 
 
+def test_a_page_that_only_counts_what_came_is_nobody_reading(dash: Dashboard) -> None:
+    asked()
+    hear("hmm")
+    dash.as_("support").get(INBOX, headers={"X-Background-Refresh": "1"})
+    assert rows("SELECT * FROM comm_audit_log WHERE action = 'access'") == []
+    dash.as_("support").get(INBOX)
+    assert len(rows("SELECT * FROM comm_audit_log WHERE action = 'access'")) == 1
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_wrong_and_one_click_settles(site: Site, scheme: str, width: int) -> None:
     _, appointment = asked()
