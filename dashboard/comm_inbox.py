@@ -10,7 +10,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, REACH, may, needs
-from dashboard.comm_inbox_queries import count_waiting, processed_messages, waiting_messages
+from dashboard.comm_inbox_queries import count_waiting, masked_names, processed_messages, waiting_messages
 from dashboard.comm_inbox_words import (
     ABOUT_APPOINTMENT,
     DONE,
@@ -25,10 +25,11 @@ from dashboard.comm_words import APPOINTMENTS, INTENTS, channel_words, purpose_w
 from dashboard.context import line_given
 from dashboard.filters import Position, parse_position
 from dashboard.outreach_asking import outreach_asker
+from dashboard.sessions import BACKGROUND_HEADER
 from dispatchlog.engine.lanes import Row
 from dispatchlog.systems.outreach import inbound
 from dispatchlog.systems.outreach.inbound_actions import WHO
-from dispatchlog.systems.outreach.inbound_context import context_of
+from dispatchlog.systems.outreach.inbound_context import coming, context_of
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.reply_parser import CONFIRMATION, PERHAPS_STOP, Reading, read_reply
 from dispatchlog.systems.outreach.states import Channel
@@ -51,12 +52,16 @@ def show() -> str:
     position = parse_position(request.args.get("at", ""), problems)
     done = request.args.get("show") == PROCESSED
     rows, following = processed_messages(position) if done else waiting_messages(position)
-    keep_reading(rows)
+    if BACKGROUND_HEADER not in request.headers:
+        keep_reading(rows)
+    choices = {row["id"]: _appointments(row) for row in rows} if not done else {}
+    concerned = [*rows, *(one for about in choices.values() for one in about)]
     return render_template(
         "comm_inbox.html",
         rows=rows,
+        names=masked_names(row["patient_id"] for row in concerned),
         readings={row["id"]: _reading(row) for row in rows} if not done else {},
-        choices={row["id"]: _appointments(row) for row in rows} if not done else {},
+        choices=choices,
         following=following,
         begun=position is not None,
         done=done,
@@ -110,10 +115,11 @@ def _reading(row: Row) -> Reading:
 
 
 def _appointments(row: Row) -> Sequence[Mapping[str, Any]]:
-    """Those that the message may be about."""
-    if row["action"] == WHO:
-        return context_of(Channel(row["channel"]), row["from_address"]).asking
-    return [row] if row["job_asks"] and row["is_ahead"] else []
+    """Those that the message may be about: what was asked about, or what the patients of the address have ahead."""
+    if row["job_asks"] and row["is_ahead"]:
+        return [row]
+    context = context_of(Channel(row["channel"]), row["from_address"])
+    return context.asking if row["action"] == WHO else coming(context)
 
 
 def _uuid(text: str) -> UUID | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.filters import Position
+from dashboard.masking import mask_name
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import database, fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.systems.outreach.contacts import open_text
 
 PAGE_ROWS = 15
 
@@ -21,7 +26,8 @@ ORDER BY i.created_at {direction}, i.id {direction}
 _WAITING = "SELECT * FROM comm_inbound WHERE waits_for_person AND NOT processed{} ORDER BY created_at, id LIMIT %s"
 _DONE = "SELECT * FROM comm_inbound WHERE processed{} ORDER BY created_at DESC, id DESC LIMIT %s"
 _REQUESTS = """
-SELECT r.*, a.starts_at, a.timezone, a.place, a.status AS appointment_status, v.name AS provider_name, i.body AS said
+SELECT r.*, a.starts_at, a.timezone, a.place, a.status AS appointment_status, v.name AS provider_name, i.body AS said,
+    i.related_job_id
 FROM (SELECT * FROM comm_reschedule_requests WHERE status = 'open'{} ORDER BY created_at, id LIMIT %s) r
 JOIN comm_appointments a ON a.id = r.appointment_id LEFT JOIN comm_providers v ON v.id = a.provider_id
 LEFT JOIN comm_inbound i ON i.id = r.inbound_id ORDER BY r.created_at, r.id
@@ -38,6 +44,12 @@ def processed_messages(position: Position | None) -> tuple[list[Row], Position |
     """One page of what was dealt with, the newest first, and where the next one begins."""
     after = " AND (created_at, id) < (%s, %s)" if position else ""
     return _page(_ROWS.format(rows=_DONE.format(after), direction="DESC"), position)
+
+
+def masked_names(ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    """The names of these patients, as lists show them."""
+    found = fetch_all("SELECT id, name_sealed FROM patients WHERE id = ANY (%s::uuid[])", ([*{*ids} - {None}],))
+    return {patient_id: mask_name(open_text(sealed, patient_id) or "") or "No name" for patient_id, sealed in found}
 
 
 def open_wishes(position: Position | None) -> tuple[list[Row], Position | None]:

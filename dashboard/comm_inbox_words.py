@@ -45,11 +45,10 @@ DONE = MappingProxyType(
         "nothing_follows": ("Nothing follows", "check", "off"),
     }
 )
-# What a person may settle a message as: intent, button, icon.
+# What a person may settle a message as at once: intent, button, icon. A stop is asked about once more.
 SETTLEMENTS = (
     ("confirm", "Confirm the appointment", "check"),
     ("reschedule", "Another time is wanted", "retry"),
-    ("stop", "No more messages", "ban"),
     ("help", "I have helped", "help"),
     ("nothing", "Nothing follows", "x"),
 )

@@ -1,6 +1,6 @@
 """The queries of patients' pages about messages. Owns their SQL; changes nothing.
 
-Every branch of a patient's story walks an index that the patient begins and stops after one page.
+Every branch of a patient's story walks an index that the patient begins.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ MOST_APPOINTMENTS = 12
 _JOB = (
     "t.id, t.status, t.in_doubt, t.purpose, t.channel, t.language, t.route, t.is_urgent, t.is_marketing, t.decision,"
     " t.scheduled_at, t.due_at, t.sent_at, t.delivered_at, t.opened_at, t.clicked_at, t.replied_at, t.bounced_at,"
-    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of"
+    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of,"
+    " (SELECT f.id FROM comm_jobs f WHERE f.fallback_of = t.id LIMIT 1) AS replaced_by"
 )
+# When a message left, or when it was given up; never the instant for which it was planned.
+_HAPPENED = "coalesce(t.sent_at, CASE WHEN t.status IN ('CANCELLED', 'FAILED') THEN t.updated_at END, t.created_at)"
 _NUMBERED = "lpad(t.id::text, 19, '0')"
 
 
@@ -43,18 +46,20 @@ class Branch:
 
 
 BRANCHES = {
-    "messages": Branch("m", "comm_jobs", _JOB, "t.scheduled_at", "t.status NOT IN ('PENDING', 'QUEUED')"),
+    "messages": Branch("m", "comm_jobs", _JOB, _HAPPENED, "t.status NOT IN ('PENDING', 'QUEUED')"),
     "answers": Branch(
         "i",
         "comm_inbound",
         "t.id, t.channel, t.body, t.intent, t.confidence, t.language, t.action, t.waits_for_person, t.processed,"
-        " t.processed_by, t.note, t.related_job_id",
+        " t.processed_by, t.processed_at, t.note, t.related_job_id",
         "t.created_at",
     ),
     "consent": Branch(
         "c",
         "comm_consents",
-        "t.id, t.channel, t.purpose_class, t.given, t.wording, t.wording_version, t.language, t.source, t.actor",
+        "t.id, t.channel, t.purpose_class, t.given, t.wording, t.wording_version, t.language, t.source, t.actor,"
+        " (SELECT i.created_at FROM comm_inbound i WHERE i.id = (t.evidence ->> 'inbound')::uuid"
+        " AND i.patient_id = t.patient_id) AS said_at",
         "t.at",
         id=_NUMBERED,
     ),
@@ -78,6 +83,11 @@ class Place:
 
     def __str__(self) -> str:
         return f"{microseconds_of(self.at)}.{self.key}"
+
+
+def beginning_with(at: datetime, mark: str) -> Place:
+    """Where a page begins whose first line is the one of this kind and instant."""
+    return Place(at, chr(ord(mark) + 1))
 
 
 def read_place(text: str) -> Place | None:
@@ -126,9 +136,10 @@ def planned(patient_id: UUID) -> list[Row]:
     return [*rows]
 
 
-def texts_of(ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The stored texts of some messages."""
-    return dict(fetch_all("SELECT id, body FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),)))
+def texts_of(ids: Sequence[UUID]) -> list[Row]:
+    """The stored texts of some messages, with what was written into them."""
+    rows = fetch_dicts("SELECT id, body, variables FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),))
+    return [*rows]
 
 
 def appointments_of(patient_id: UUID) -> list[Row]:

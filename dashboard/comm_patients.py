@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from dashboard.access import OUTREACH, REACH, REVEAL, may, needs
 from dashboard.comm_patient_queries import (
     appointments_of,
+    beginning_with,
     lines_of,
     looked_lately,
     newest_patients,
@@ -24,7 +25,7 @@ from dashboard.comm_patient_queries import (
     read_place,
     texts_of,
 )
-from dashboard.comm_story import tell
+from dashboard.comm_story import masked_text, tell, who
 from dashboard.comm_words import APPOINTMENTS, LEVELS, SOURCES, channel_words, clock, clock_there
 from dashboard.content import mask_patients_links
 from dashboard.context import acting_person, back_or, line_given, reason_given
@@ -114,7 +115,10 @@ def show(patient_id: UUID) -> str:
     rows, following = lines_of(patient_id, FILTERS[chosen][1], after=after)
     waiting = planned(patient_id)
     ids = [row["id"] for row in (*rows, *waiting) if row.get("purpose")]
-    texts = {each: mask_patients_links(text) for each, text in texts_of(ids).items()} if revealed else {}
+    texts = {
+        row["id"]: mask_patients_links(row["body"]) if revealed else masked_text(row, record.name)
+        for row in texts_of(ids)
+    }
     now = datetime.now(UTC)
     return render_template(
         "comm_patient.html",
@@ -133,6 +137,8 @@ def show(patient_id: UUID) -> str:
         evidence=list(consents.evidence_of(patient_id))[:MOST_EVIDENCE],
         levels=LEVELS,
         sources=SOURCES,
+        who=who,
+        beginning_with=beginning_with,
         channel_words=channel_words,
         clock=clock,
         clock_there=clock_there(known.timezone.value, now),

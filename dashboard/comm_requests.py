@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import OUTREACH, REACH, needs
-from dashboard.comm_inbox_queries import count_wishes, open_wishes
+from dashboard.comm_inbox_queries import count_wishes, masked_names, open_wishes
 from dashboard.comm_inbox_words import mask_long_numbers
 from dashboard.comm_reading import keep_reading
 from dashboard.comm_words import APPOINTMENTS
@@ -33,6 +33,7 @@ def show() -> str:
     return render_template(
         "comm_requests.html",
         rows=rows,
+        names=masked_names(row["patient_id"] for row in rows),
         following=following,
         begun=position is not None,
         count=count_wishes(),

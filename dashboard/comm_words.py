@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -122,6 +123,10 @@ _WAITING = MappingProxyType(
 _DOUBT = State("in_doubt", "In doubt", "help", "doubt", "It may or may not have been sent. A person has to decide.")
 
 
+# A time of day is stored with seconds that nobody chose.
+_SECONDS = re.compile(r"(?<=^\d\d:\d\d):00$")
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A stored decision in sentences: what was decided, then why, then why nothing else."""
@@ -214,3 +219,19 @@ def clock_there(zone: str, now: datetime) -> str:
 def field_words(names: Sequence[str]) -> str:
     """Columns of preferences, as a person calls them."""
     return ", ".join(FIELDS.get(name, name.replace("_", " ")) for name in names)
+
+
+def change_words(name: str, change: Mapping[str, Any]) -> str:
+    """What somebody chose, before and after; addresses are kept without their values."""
+    words = field_words([name])
+    if "to" not in change:
+        return f"{words} changed"
+    return f"{words}: {_chosen(change['from'])} → {_chosen(change['to'])}"
+
+
+def _chosen(value: Any) -> str:
+    if value is None:
+        return "as inherited"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return _SECONDS.sub("", str(value))

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dashboard import comm_inbox_queries
-from dispatchlog.systems.outreach import appointments
+from dispatchlog.systems.outreach import appointments, inbound
 from dispatchlog.systems.outreach.inbound import Message, process_all, store_messages
 from dispatchlog.systems.outreach.states import Channel
 from tests.dashboard import patient_rows
@@ -181,6 +181,69 @@ def test_every_page_walks_indexes(dash: Dashboard, monkeypatch: pytest.MonkeyPat
             assert visitor.get(address).status_code == 200, address
         bad += [(address, table) for statement in asked_of for table in read_whole(*statement)]
     assert bad == []
+
+
+def test_an_unasked_wish_is_settled_for_an_appointment_ahead(dash: Dashboard) -> None:
+    patient_id = builders.patient(organization_id=builders.organization())
+    appointment = builders.appointment(patient_id, starts_at=NOW + timedelta(days=2))
+    other = builders.appointment(
+        builders.patient(email="else@example.org", phone=None), starts_at=NOW + timedelta(days=2)
+    )
+    (inbound_id,) = hear("can I come another time")
+    visitor = dash.as_("support")
+    page = visitor.get(INBOX).text
+    assert str(appointment) in page
+    assert "J••• S•••" in page
+    strange = visitor.post(f"{INBOX}/{inbound_id}/settle", follow=True, intent="reschedule", appointment=str(other))
+    assert "no appointment" in strange.text
+    visitor.post(f"{INBOX}/{inbound_id}/settle", intent="reschedule", appointment=str(appointment))
+    assert (state(appointment), state(other)) == ("reschedule_requested", "scheduled")
+    assert message(inbound_id)["action"] == "reschedule_requested"
+
+
+def test_cards_lead_to_the_message_that_asked(dash: Dashboard) -> None:
+    asked()
+    hear("hmm", "another day please")
+    (job,) = rows("SELECT id FROM comm_jobs WHERE asks = 'confirmation'")
+    for path in (INBOX, REQUESTS):
+        page = dash.as_("support").get(path).text
+        assert f"/dispatches/comm_job/{job['id']}" in page, path
+        assert "J••• S•••" in page, path
+
+
+def test_nothing_moves_when_a_colleague_settles_and_a_stop_asks_once_more(site: Site) -> None:
+    asked()
+    first, second = hear("hmm", "well")
+    page = site.signed_in("support")
+    page.goto(f"{site.url}{INBOX}")
+    cards = page.locator(".inbox-one")
+    expect(cards).to_have_count(2)
+    place = cards.nth(1).bounding_box()
+    inbound.settle(first, intent=None, note="", asker=builders.STAFF)
+    hear("what?")
+    news = page.get_by_role("status").filter(has_text="more message")
+    expect(news).to_have_text("1 more message, 1 settled meanwhile · Show", timeout=60_000)
+    expect(cards.nth(0)).to_contain_text("Settled meanwhile")
+    expect(cards.nth(0).get_by_role("button", name="Nothing follows")).to_be_hidden()
+    assert cards.count() == 2
+    assert cards.nth(1).bounding_box() == place
+    end = cards.nth(1).get_by_role("button", name="End the messages")
+    expect(end).to_be_hidden()
+    cards.nth(1).get_by_label("Note").press("Enter")
+    cards.nth(1).get_by_text("No more messages…").click()
+    expect(cards.nth(1)).to_contain_text("J••• S•••: not even what is urgent")
+    end.click()
+    expect(page.get_by_text("Settled: no more messages.")).to_be_visible()
+    assert message(second)["action"] == "stopped"
+
+
+def test_a_page_that_only_counts_what_came_is_nobody_reading(dash: Dashboard) -> None:
+    asked()
+    hear("hmm")
+    dash.as_("support").get(INBOX, headers={"X-Background-Refresh": "1"})
+    assert rows("SELECT * FROM comm_audit_log WHERE action = 'access'") == []
+    dash.as_("support").get(INBOX)
+    assert len(rows("SELECT * FROM comm_audit_log WHERE action = 'access'")) == 1
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -77,7 +78,7 @@ def test_one_page_tells_how_they_are_reached_and_what_happened(dash: Dashboard, 
 
 
 def test_names_addresses_and_texts_are_masked_until_a_reason_is_given(dash: Dashboard, patient_id: UUID) -> None:
-    patient_rows.moved(patient_id, "SENT", body="Your knee is fine.")
+    patient_rows.moved(patient_id, "SENT", body="Your knee is fine.", variables={"result": "knee is fine"})
     wrote(patient_id, f"Write to {EMAIL}")
     support = dash.as_("support")
     page = support.get(page_of(patient_id)).text
@@ -261,3 +262,88 @@ def test_a_messages_own_page_says_why_it_goes_so(dash: Dashboard, patient_id: UU
     page = dash.as_("viewer").get(f"/dispatches/comm_job/{job}").text
     assert "It was 23:10 there." in page
     assert page_of(patient_id) in page
+
+
+def test_the_story_tells_messages_when_they_were_given_up_not_when_they_were_planned(
+    dash: Dashboard, patient_id: UUID
+) -> None:
+    ended = NOW - timedelta(minutes=30)
+    planned = NOW + timedelta(days=20)
+    gone = patient_rows.moved(patient_id, "CANCELLED", scheduled_at=planned, updated_at=ended)
+    later = wrote(patient_id, "Thanks", created_at=NOW - timedelta(minutes=10))
+    with transaction("test"):
+        lines, _ = comm_patient_queries.lines_of(patient_id, ("messages", "answers"), after=None)
+    assert [(line["id"], line["kind"]) for line in lines] == [(later, "answers"), (gone, "messages")]
+    assert lines[1]["at"] < NOW + timedelta(hours=1)
+
+
+def test_what_staff_settled_has_its_own_instant(dash: Dashboard, patient_id: UUID) -> None:
+    settled = NOW - timedelta(minutes=3)
+    wrote(
+        patient_id,
+        "hmm",
+        created_at=NOW - timedelta(days=2),
+        processed=True,
+        processed_by="support@example.org",
+        processed_at=settled,
+        action="nothing_follows",
+    )
+    page = dash.as_("viewer").get(page_of(patient_id)).text
+    by = page.index("support@example.org, <time")
+    assert settled.isoformat()[:19] in page[by : by + 80]
+
+
+def test_a_message_and_what_went_in_its_place_lead_to_each_other(dash: Dashboard, patient_id: UUID) -> None:
+    first = patient_rows.moved(patient_id, "CANCELLED")
+    second = patient_rows.moved(patient_id, "SENT", Channel.EMAIL, fallback_of=first)
+    page = dash.as_("viewer").get(page_of(patient_id)).text
+    for words, job in (("In place of one that did not arrive", first), ("Sent another way instead", second)):
+        link = page[: page.index(words)].rpartition("<a ")[2]
+        assert f"/dispatches/comm_job/{job}" in link, words
+
+
+def test_masked_texts_show_the_wording_and_not_what_was_written_into_it(dash: Dashboard, patient_id: UUID) -> None:
+    said = "Jo, your appointment at Knee Clinic: call 2025550123 or see https://example.org/p/secret-key"
+    patient_rows.moved(patient_id, "SENT", body=said, variables={"place": "Knee Clinic"})
+    page = dash.as_("viewer").get(page_of(patient_id)).text
+    assert "•••, your appointment at •••: call •••23 or see https://example.org/•••" in page
+    assert "secret-key" not in page
+
+
+def test_evidence_says_who_which_wording_and_leads_to_the_message(dash: Dashboard, patient_id: UUID) -> None:
+    for number in range(3):
+        wrote(patient_id, f"older {number}", created_at=NOW - timedelta(days=2))
+    said = wrote(patient_id, "STOP please", created_at=NOW - timedelta(days=1))
+    wrote(patient_id, "newer", created_at=NOW)
+    with transaction("test"):
+        consents.stop(
+            Channel.SMS,
+            PHONE,
+            source="reply",
+            asker=builders.PATIENT,
+            patient_id=patient_id,
+            evidence={"inbound": str(said)},
+        )
+        consents.note_marketing(
+            patient_id, Channel.EMAIL, given=True, source="staff", asker=builders.STAFF, wording="I agree."
+        )
+    viewer = dash.as_("viewer")
+    page = viewer.get(page_of(patient_id)).text
+    evidence = page[page.index('id="consent"') :]
+    assert "</time> · staff@example.org" in evidence
+    assert "</time> · The patient" in evidence
+    link = page[: page.index("The message that said it")].rpartition('<a href="')[2].partition("#")[0]
+    story = viewer.get(unescape(link)).text
+    story = story[story.index('id="story"') :]
+    assert story.index("STOP please") < story.index("older 0")
+    assert "newer" not in story
+
+
+def test_changed_preferences_are_told_before_and_after(dash: Dashboard, patient_id: UUID) -> None:
+    support = dash.as_("support")
+    support.get(f"{page_of(patient_id)}/preferences")
+    support.post(f"{page_of(patient_id)}/preferences", allow_sms="off", quiet_start="20:00", reason="Asked")
+    page = support.get(f"{page_of(patient_id)}?show=people").text
+    assert "Beginning of the quiet hours: as inherited → 20:00" in page
+    assert "SMS: as inherited → off" in page
+    assert "Registered" in page

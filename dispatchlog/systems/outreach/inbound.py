@@ -25,7 +25,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.tables import new_id
 from dispatchlog.systems.outreach import audit, checks, consents, inbound_actions, waking
 from dispatchlog.systems.outreach.contacts import address_hash, normalise
-from dispatchlog.systems.outreach.inbound_context import Context, context_of, reading_of
+from dispatchlog.systems.outreach.inbound_context import Context, coming, context_of, reading_of
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
 from dispatchlog.systems.outreach.reply_parser import SURE, Reading
 from dispatchlog.systems.outreach.states import AuditAction, Channel, Intent
@@ -199,10 +199,11 @@ def settle(
 ) -> Mapping[str, Any]:
     """A person says what a message means (its action is done) or that nothing follows (`intent` None); the row comes back.
 
-    HELP means that the person has answered: nothing is sent. `appointment_id` says which of several that were asked about.
+    HELP means that the person has answered: nothing is sent. `appointment_id` says which of several that were asked about,
+    or which of the appointments ahead of whoever is reached there, where the patient wrote unasked.
 
     Raises:
-        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT (none was asked about at this address, it is
+        OutreachError: INBOUND_NOT_FOUND, ALREADY_PROCESSED, NO_APPOINTMENT (none was asked about or named, it is
             over, or there are several and none is named), UNKNOWN_INTENT, INVALID_TEXT (the note).
     """
     words = checks.text(note, field="note", most=500, needed=False)
@@ -321,6 +322,9 @@ def _settled(
         message = inbound_actions.received(row, provider_opt_out="")
         return inbound_actions.act(meant, message, context, language=row["language"] or "", asker=asker)
     asked = [job for job in context.asking if appointment_id in (None, job["appointment_id"])]
+    if not asked and appointment_id is not None:
+        named = [one for one in coming(context) if one["appointment_id"] == appointment_id]
+        asked = [{**one, "channel": row["channel"]} for one in named]
     done = inbound_actions.about_appointment(meant, row["id"], asked[0], asker=asker) if len(asked) == 1 else ""
     if not done or done in inbound_actions.WAITS:
         raise OutreachError(

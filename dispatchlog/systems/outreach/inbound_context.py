@@ -30,6 +30,14 @@ SELECT j.id, j.patient_id, j.channel, j.appointment_id, j.body, j.language, j.pu
 FROM asked JOIN comm_jobs j USING (id) LEFT JOIN comm_appointments a ON a.id = j.appointment_id
 ORDER BY coalesce(j.sent_at, j.sending_at) DESC, j.id DESC
 """
+# As those that were asked about are given; no message asked about these.
+_COMING = """
+SELECT NULL::uuid AS id, patient_id, id AS appointment_id, starts_at, timezone, status AS appointment_status
+FROM comm_appointments WHERE patient_id = ANY (%s::uuid[]) AND starts_at > now()
+    AND status IN ('scheduled', 'confirmed', 'reschedule_requested')
+ORDER BY starts_at, id LIMIT %s
+"""
+_MOST_COMING = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,11 @@ def context_of(channel: Channel, address: str) -> Context:
     asking = [job for job in jobs if job["asks"] == CONFIRMATION and job["is_ahead"]]
     still_open = [job for job in asking if job["answered_at"] is None]
     return Context(patients, jobs[0] if jobs else None, _newest_of_each(still_open or asking))
+
+
+def coming(context: Context) -> Sequence[Mapping[str, Any]]:
+    """The next appointments of whoever is reached at the address, whether they were asked about or not."""
+    return fetch_dicts(_COMING, (list(context.patients), _MOST_COMING))
 
 
 def reading_of(message: Mapping[str, Any], context: Context, *, provider_opt_out: str = "") -> Reading:
