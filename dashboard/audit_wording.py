@@ -52,7 +52,7 @@ _ACTIONS = MappingProxyType(
         "turn_on_template": "Turned a template on",
         "turn_off_template": "Turned a template off",
         "change_patient_preferences": "Changed a patient's preferences",
-        "reveal_patient": "Looked at a patient's name and addresses",
+        "reveal_patient": "Looked at the patient",
         "end_patient_links": "Ended a patient's links",
         "change_preference_defaults": "Changed the preferences of many",
         "close_reschedule_request": "Dealt with a wish for another time",

@@ -248,7 +248,7 @@ def test_the_sample_begins_again_when_its_database_goes_away(tmp_path: Path) -> 
         check=False,
     )
     assert run.returncode == 1
-    assert run.stdout == "PostgreSQL does not answer (OperationalError); the sample begins again\n"
+    assert run.stdout == "PostgreSQL does not answer (OperationalError); the orders begin again\n"
     assert run.stderr == ""
 
 

@@ -15,7 +15,9 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import execute, fetch_dicts, insert_many, require_transaction
+from psycopg2.extras import execute_values
+
+from dispatchlog.engine.database import database, execute, fetch_dicts, require_transaction
 from dispatchlog.engine.errors import NaiveInstant
 from dispatchlog.engine.lanes import Lane, Refusal, Row
 from dispatchlog.engine.outcome import Verdict
@@ -56,8 +58,15 @@ def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
 
 
 def _insert(lane: Lane, columns: Sequence[str], values: Sequence[tuple[Any, ...]]) -> list[UUID]:
-    sql = f"INSERT INTO {lane.table} ({', '.join(columns)}) VALUES %s ON CONFLICT DO NOTHING RETURNING id"
-    return [row[0] for row in insert_many(sql, values, fetch=True)]
+    with database.connection().cursor() as cursor:
+        inserted = execute_values(
+            cursor,
+            f"INSERT INTO {lane.table} ({', '.join(columns)}) VALUES %s ON CONFLICT DO NOTHING RETURNING id",
+            values,
+            page_size=1000,
+            fetch=True,
+        )
+    return [row[0] for row in inserted]
 
 
 def _with_id(row: Mapping[str, Any]) -> dict[str, Any]:

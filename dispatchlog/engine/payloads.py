@@ -11,8 +11,9 @@ from uuid import UUID
 
 import psycopg2
 import structlog
+from psycopg2.extras import execute_values
 
-from dispatchlog.engine.database import DATABASE_AWAY, connected, fetch_all, insert_many, transaction
+from dispatchlog.engine.database import DATABASE_AWAY, connected, database, fetch_all, transaction
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.gateway import Parcel
 from dispatchlog.engine.lanes import Lane, Letter, Row
@@ -96,11 +97,13 @@ def _store(lane: Lane, rows: Sequence[Row], letters: dict[UUID, Letter]) -> dict
                 psycopg2.Binary(letter.body),
             )
         )
-    with transaction("compose"):
-        inserted = insert_many(
+    with transaction("compose"), database.connection().cursor() as cursor:
+        inserted = execute_values(
+            cursor,
             "INSERT INTO dispatch_payloads (dispatch_id, generation, lane, recipient, content_type, headers, sha256, body)"
             " VALUES %s ON CONFLICT DO NOTHING RETURNING dispatch_id",
             values,
+            page_size=1000,
             fetch=True,
         )
     missing = {row["id"] for row in rows} - {row[0] for row in inserted}

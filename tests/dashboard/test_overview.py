@@ -172,7 +172,10 @@ def test_incidents_and_providers_stand_on_the_overview(dash: Dashboard, settings
     viewer = dash.as_("viewer")
     text = viewer.get("/").text
     assert "SMTP_550" in text
-    assert text.count("Works</span>") == len(gateway_names(registry.lanes()))
+    # The endpoints of a lane with routes stand in one line while they work.
+    routed = [lane for lane in registry.lanes() if lane.is_routed]
+    plain = gateway_names([lane for lane in registry.lanes() if not lane.is_routed])
+    assert text.count("Works</span>") == len(plain) + sum(bool(lane.gateways()) for lane in routed)
     gateway = registry.lane(FORMS).gateway.name
     future = datetime.now(UTC).timestamp() + 30
     redis_client(settings_env.redis_url).hset(

@@ -362,4 +362,10 @@ def test_a_persons_page_says_what_their_roles_allow_together(admin: Visitor) -> 
     people.set_roles(SUPPORT, ["viewer", "auditor"])
     page = admin.get(f"/people/{id_of(SUPPORT)}").text
     shown = re.findall(r"<span>(.*?)</span>", page.partition('class="may-list"')[2].partition("</ul>")[0])
-    assert shown == ["See what is sent", "Export lists", "Oversee tickets", "See who did what"]
+    assert shown == [
+        "See what is sent",
+        "Export lists",
+        "Oversee tickets",
+        "See messages to patients",
+        "See who did what",
+    ]
