@@ -15,6 +15,8 @@ from peewee import (
     CharField,
     Check,
     CompositeKey,
+    DateField,
+    DecimalField,
     DoubleField,
     ForeignKeyField,
     IdentityField,
@@ -268,7 +270,7 @@ class ServiceToken(Table):
             Check(
                 "scopes <@ '{orders:write,orders:read,dispatches:read,dispatches:act,dispatches:control,"
                 "visits:write,visits:read,hl7:retry,pharmacy:write,pharmacy:read,pharmacy:act,tickets:people,"
-                "comm:write,comm:read,comm:contact,comm:manage}'"
+                "comm:write,comm:read,comm:contact,comm:manage,comm:campaigns}'"
                 " AND scopes <> '{}'"
             )
         ],
@@ -722,6 +724,16 @@ OperatorAction.add_index(
         OperatorAction.id,
         where=SQL("(detail ->> 'order_id') IS NOT NULL"),
         name="operator_actions_order",
+    )
+)
+
+
+OperatorAction.add_index(
+    OperatorAction.index(
+        SQL("(detail ->> 'campaign_id')"),
+        OperatorAction.id,
+        where=SQL("(detail ->> 'campaign_id') IS NOT NULL"),
+        name="operator_actions_campaign",
     )
 )
 
@@ -1287,6 +1299,10 @@ def _channel() -> CharField:
     return CharField(max_length=16, constraints=[Check(_CHANNELS)])
 
 
+def _count() -> BigIntegerField:
+    return BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+
+
 def _country() -> CharField:
     return _text(2, "", Check("country ~ '^([A-Z]{2})?$'"))
 
@@ -1332,6 +1348,9 @@ class Patient(Table):
     timezone = CharField(max_length=50, null=True)
     language = CharField(max_length=10, null=True)
     active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
+    birth_date = DateField(null=True)
+    gender = _text(16, "", Check("gender IN ('', 'male', 'female', 'other', 'unknown')"))
+    tags = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
     version = BigIntegerField(default=1, constraints=_ONE)
     reported_at = DateTimeTZField(constraints=NOW)
     source = _text(128)
@@ -1472,6 +1491,7 @@ class CommTemplate(Table):
     variants = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
     provider_template = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
     is_marketing = BooleanField(default=False, constraints=_FALSE)
+    family = _text(64)
     organization = ForeignKeyField(CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT")
     provider = ForeignKeyField(CommProvider, column_name="provider_id", null=True, on_delete="RESTRICT")
     is_active = BooleanField(default=True, constraints=[SQL("DEFAULT true")])
@@ -1493,6 +1513,7 @@ CommTemplate.add_index(
         CommTemplate.purpose,
         CommTemplate.channel,
         CommTemplate.language,
+        CommTemplate.family,
         SQL(f"coalesce(organization_id, {_NOBODY})"),
         SQL(f"coalesce(provider_id, {_NOBODY})"),
         unique=True,
@@ -1500,6 +1521,151 @@ CommTemplate.add_index(
         name="comm_templates_active",
     )
 )
+
+
+class PatientSegment(Table):
+    """A rule by which patients are chosen; who is meant is asked anew each time. `patient_count` is what it last was."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    description = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    rules = BinaryJSONField(index=False)
+    organization = ForeignKeyField(CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT")
+    created_by = CharField(max_length=128)
+    is_active = BooleanField(default=True, constraints=[SQL("DEFAULT true")], index=True)
+    last_evaluated = DateTimeTZField(null=True)
+    patient_count = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    evaluation_ms = IntegerField(null=True)
+    too_slow_at = DateTimeTZField(null=True)
+    version = BigIntegerField(default=1, constraints=_ONE)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "patient_segments"
+
+
+PatientSegment.add_index(
+    PatientSegment.index(
+        SQL(f"coalesce(organization_id, {_NOBODY})"),
+        fn.lower(PatientSegment.name),
+        unique=True,
+        where=PatientSegment.is_active,
+        name="patient_segments_name",
+    )
+)
+
+
+class CommCampaign(Table):
+    """What a segment's patients are told, step by step. `audience_at` is when it was settled who they are."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    name = CharField(max_length=255, constraints=[Check("name <> ''")])
+    description = TextField(default="", constraints=[SQL("DEFAULT ''")])
+    segment = ForeignKeyField(PatientSegment, column_name="segment_id", on_delete="RESTRICT")
+    steps = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    ab_variants = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    frequency = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    exit_rules = BinaryJSONField(default=list, constraints=_EMPTY_LIST, index=False)
+    overlap = _text(16, "refuse", Check("overlap IN ('refuse', 'exclude', 'allow')"))
+    language_fallback = BooleanField(default=False, constraints=_FALSE)
+    control_percent = SmallIntegerField(
+        default=0, constraints=[SQL("DEFAULT 0"), Check("control_percent BETWEEN 0 AND 50")]
+    )
+    timezone = _text(50, "America/New_York")
+    organization = ForeignKeyField(
+        CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT", index=False
+    )
+    created_by = CharField(max_length=128)
+    status = _text(16, "draft", Check("status IN ('draft', 'active', 'paused', 'completed')"))
+    start_date = DateField(null=True)
+    end_date = DateField(null=True)
+    started_at = DateTimeTZField(null=True)
+    started_by = CharField(max_length=128, null=True)
+    ended_at = DateTimeTZField(null=True)
+    ended_by = CharField(max_length=128, null=True)
+    ended_reason = _text(16, "", Check("ended_reason IN ('', 'finished', 'end_date', 'stopped')"))
+    audience_at = DateTimeTZField(null=True)
+    audience = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    expanded_to = UUIDField(null=True)
+    expanded_at = DateTimeTZField(null=True)
+    winner = CharField(max_length=50, null=True)
+    winner_at = DateTimeTZField(null=True)
+    winner_by = CharField(max_length=128, null=True)
+    version = BigIntegerField(default=1, constraints=_ONE)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_campaigns"
+        constraints = [  # noqa: RUF012
+            Check("end_date >= start_date"),
+            Check("(status = 'completed') = (ended_at IS NOT NULL)"),
+            Check("(status = 'completed') = (ended_reason <> '')"),
+        ]
+        indexes = ((("organization", "status"), False), (("created_at", "id"), False))
+
+
+class CommCampaignAudience(Table):
+    """Who is in a campaign, as its segment had it in the one moment in which it was begun."""
+
+    campaign_id = UUIDField()
+    patient_id = UUIDField()
+
+    class Meta:
+        table_name = "comm_campaign_audience"
+        primary_key = CompositeKey("campaign_id", "patient_id")
+
+
+class CommCampaignSend(Table):
+    """One step for one patient: what is planned, and what became of it. WAITING until `due_at`, then decided once."""
+
+    campaign_id = UUIDField()
+    step = CharField(max_length=64)
+    patient_id = UUIDField(index=True)
+    variant = _text(50)
+    state = _text(16, "WAITING", Check("state IN ('WAITING', 'MADE', 'SKIPPED', 'HELD_OUT')"))
+    due_at = DateTimeTZField()
+    reason = _text(32)
+    job_id = UUIDField(null=True)
+    decided_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "comm_campaign_sends"
+        primary_key = CompositeKey("campaign_id", "step", "patient_id")
+        constraints = [  # noqa: RUF012
+            Check("(state = 'MADE') = (job_id IS NOT NULL)"),
+            Check("(state = 'WAITING') = (decided_at IS NULL)"),
+        ]
+
+
+class CommCampaignReport(Table):
+    """What was counted of a large campaign, when, and how long that took; a page reads it instead of counting."""
+
+    campaign = ForeignKeyField(
+        CommCampaign, column_name="campaign_id", primary_key=True, on_delete="RESTRICT", index=False
+    )
+    counted = BinaryJSONField(index=False)
+    seconds = DoubleField(constraints=[Check("seconds >= 0")])
+    taken_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "comm_campaign_reports"
+
+
+for _index in (
+    CommCampaignSend.index(
+        CommCampaignSend.campaign_id,
+        CommCampaignSend.due_at,
+        CommCampaignSend.patient_id,
+        where=CommCampaignSend.state == SQL("'WAITING'"),
+        name="comm_campaign_sends_due",
+    ),
+    CommCampaignSend.index(
+        CommCampaignSend.job_id, where=CommCampaignSend.job_id.is_null(False), name="comm_campaign_sends_job"
+    ),
+):
+    CommCampaignSend.add_index(_index)
 
 
 class CommTemplateVersion(Table):
@@ -1548,6 +1714,17 @@ class CommAppointment(Table):
         indexes = ((("patient", "starts_at"), False), (("starts_at", "id"), False))
 
 
+CommAppointment.add_index(
+    CommAppointment.index(
+        CommAppointment.starts_at,
+        CommAppointment.patient,
+        CommAppointment.status,
+        CommAppointment.provider,
+        name="comm_appointments_segments",
+    )
+)
+
+
 class CommCoreEvent(Table):
     """An event of the core platform that was taken in, once; what it led to stands in `effect`. Append-only."""
 
@@ -1578,7 +1755,7 @@ class CommJob(Dispatch):
     patient = ForeignKeyField(Patient, column_name="patient_id", on_delete="RESTRICT", index=False)
     template = ForeignKeyField(CommTemplate, column_name="template_id", on_delete="RESTRICT", index=False)
     template_version = IntegerField()
-    campaign_id = UUIDField(null=True)
+    campaign = ForeignKeyField(CommCampaign, column_name="campaign_id", null=True, on_delete="RESTRICT", index=False)
     appointment = ForeignKeyField(
         CommAppointment, column_name="appointment_id", null=True, on_delete="RESTRICT", index=False
     )
@@ -1612,6 +1789,7 @@ class CommJob(Dispatch):
     unsubscribed_at = DateTimeTZField(null=True)
     request_key = CharField(max_length=255, null=True, unique=True)
     request_sha256 = BlobField(null=True)
+    campaign_step = CharField(max_length=64, null=True)
 
     class Meta:
         table_name = "comm_jobs"
@@ -1626,8 +1804,15 @@ for _index in (
     CommJob.index(
         CommJob.provider_message_id, where=CommJob.provider_message_id.is_null(False), name="comm_jobs_message"
     ),
-    CommJob.index(CommJob.campaign_id, where=CommJob.campaign_id.is_null(False), name="comm_jobs_campaign"),
-    CommJob.index(CommJob.appointment, where=CommJob.appointment.is_null(False), name="comm_jobs_appointment"),
+    CommJob.index(CommJob.campaign, where=CommJob.campaign.is_null(False), name="comm_jobs_campaign"),
+    CommJob.index(
+        CommJob.appointment,
+        CommJob.sent_at,
+        CommJob.purpose,
+        CommJob.channel,
+        where=CommJob.appointment.is_null(False),
+        name="comm_jobs_appointment",
+    ),
     CommJob.index(CommJob.route, CommJob.due_at, where=CommJob.status == SQL("'PENDING'"), name="comm_jobs_routes"),
     CommJob.index(
         CommJob.channel,
@@ -1666,6 +1851,27 @@ for _index in (
     ),
     CommJob.index(CommJob.bounced_at, CommJob.id, where=CommJob.bounced_at.is_null(False), name="comm_jobs_bounced"),
     CommJob.index(CommJob.fallback_of, where=CommJob.fallback_of.is_null(False), name="comm_jobs_fallback"),
+    # All that segments ask of messages, so that none of the wide rows is read for them.
+    CommJob.index(
+        CommJob.sent_at,
+        CommJob.patient,
+        CommJob.channel,
+        CommJob.purpose,
+        CommJob.campaign,
+        CommJob.delivered_at,
+        CommJob.opened_at,
+        CommJob.clicked_at,
+        CommJob.replied_at,
+        CommJob.bounced_at,
+        CommJob.unsubscribed_at,
+        where=CommJob.sent_at.is_null(False),
+        name="comm_jobs_segments",
+    ),
+    CommJob.index(
+        CommJob.campaign,
+        where=SQL("campaign_id IS NOT NULL AND status IN ('PENDING', 'QUEUED')"),
+        name="comm_jobs_campaign_open",
+    ),
 ):
     CommJob.add_index(_index)
 
@@ -1861,6 +2067,181 @@ class CommAuditLog(Table):
         indexes = ((("patient", "action"), False), (("patient", "id"), False))
 
 
+class _Counted(Table):
+    """How many messages were sent, and of how many of them what was heard."""
+
+    sent_count = _count()
+    delivered_count = _count()
+    opened_count = _count()
+    clicked_count = _count()
+    replied_count = _count()
+    bounced_count = _count()
+    unsubscribed_count = _count()
+
+
+class CommStats(_Counted):
+    """What was sent on a day (UTC) and what became of that; equal to what counting `comm_jobs` gives."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    date = DateField()
+    organization_id = UUIDField(null=True)
+    provider_id = UUIDField(null=True)
+    channel = _channel()
+    purpose = CharField(max_length=50)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_stats"
+        indexes = ((("date", "organization_id"), False), (("channel", "purpose"), False))
+        constraints = [  # noqa: RUF012
+            SQL("UNIQUE NULLS NOT DISTINCT (date, organization_id, provider_id, channel, purpose)")
+        ]
+
+
+class CommCampaignStats(_Counted):
+    """The same of a campaign's messages, by step, variant and channel."""
+
+    campaign = ForeignKeyField(CommCampaign, column_name="campaign_id", on_delete="RESTRICT", index=False)
+    step = _text(64)
+    variant = _text(50)
+    channel = _channel()
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_campaign_stats"
+        primary_key = CompositeKey("campaign", "step", "variant", "channel")
+
+
+class CommStatChange(_Counted):
+    """What changed of a message and is not counted yet."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    date = DateField()
+    organization_id = UUIDField(null=True)
+    provider_id = UUIDField(null=True)
+    channel = CharField(max_length=16)
+    purpose = CharField(max_length=50)
+    campaign_id = UUIDField(null=True)
+    step = _text(64)
+    variant = _text(50)
+    at = DateTimeTZField(constraints=_CLOCK)
+
+    class Meta:
+        table_name = "comm_stat_changes"
+
+
+class CommRates(Table):
+    """What a message costs and what a kept appointment is worth, for everybody or one organisation."""
+
+    id = UUIDField(primary_key=True, default=new_id)
+    organization = ForeignKeyField(
+        CommOrganization, column_name="organization_id", null=True, on_delete="RESTRICT", index=False
+    )
+    currency = CharField(max_length=3, constraints=[Check("currency ~ '^[A-Z]{3}$'")])
+    visit_value = DecimalField(max_digits=12, decimal_places=2, constraints=[Check("visit_value >= 0")])
+    email_cost = DecimalField(max_digits=10, decimal_places=5, constraints=[Check("email_cost >= 0")])
+    sms_cost = DecimalField(max_digits=10, decimal_places=5, constraints=[Check("sms_cost >= 0")])
+    whatsapp_cost = DecimalField(max_digits=10, decimal_places=5, constraints=[Check("whatsapp_cost >= 0")])
+    baseline_no_show = DecimalField(
+        max_digits=5, decimal_places=4, null=True, constraints=[Check("baseline_no_show BETWEEN 0 AND 1")]
+    )
+    version = BigIntegerField(default=1, constraints=_ONE)
+    updated_by = CharField(max_length=128)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_rates"
+        constraints = [SQL("UNIQUE NULLS NOT DISTINCT (organization_id)")]  # noqa: RUF012
+
+
+_KINDS = "kind IN ('hour', 'channel', 'content')"
+
+
+class CommOptimiser(Table):
+    """Whether the optimiser may decide the hour, the channel or the text, and what spoke for it when it was turned on."""
+
+    kind = CharField(max_length=16, primary_key=True, constraints=[Check(_KINDS)])
+    mode = _text(16, "off", Check("mode IN ('off', 'learning', 'on')"))
+    evidence = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    reason = _text(500)
+    version = BigIntegerField(default=1, constraints=_ONE)
+    changed_by = CharField(max_length=128)
+    changed_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_optimiser"
+
+
+class CommChoice(Table):
+    """What was chosen for a message among `arms`, each with its probability, and what became of it."""
+
+    job = ForeignKeyField(CommJob, column_name="job_id", on_delete="RESTRICT", index=False)
+    kind = CharField(max_length=16, constraints=[Check(_KINDS)])
+    context = CharField(max_length=64)
+    patient_id = UUIDField(index=True)
+    organization_id = UUIDField(null=True)
+    campaign_id = UUIDField(null=True)
+    purpose = CharField(max_length=50)
+    channel = _channel()
+    weekday = SmallIntegerField(constraints=[Check("weekday BETWEEN 0 AND 6")])
+    policy = CharField(max_length=16, constraints=[Check("policy IN ('holdout', 'explore', 'optimiser')")])
+    arms = BinaryJSONField(index=False)
+    arm = CharField(max_length=64)
+    propensity = DoubleField(constraints=[Check("propensity > 0 AND propensity <= 1")])
+    chosen_at = DateTimeTZField(constraints=_CLOCK)
+    look_at = DateTimeTZField(null=True)
+    reward = SmallIntegerField(null=True, constraints=[Check("reward IN (0, 1)")])
+    void = BooleanField(default=False, constraints=_FALSE)
+    opted_out = BooleanField(null=True)
+    closed_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "comm_choices"
+        primary_key = CompositeKey("job", "kind")
+        constraints = [  # noqa: RUF012
+            Check("(closed_at IS NOT NULL) = (void OR reward IS NOT NULL)"),
+            Check("NOT void OR reward IS NULL"),
+        ]
+
+
+for _index in (
+    CommChoice.index(
+        CommChoice.look_at,
+        CommChoice.job,
+        CommChoice.kind,
+        where=CommChoice.look_at.is_null(False),
+        name="comm_choices_look",
+    ),
+    CommChoice.index(
+        CommChoice.kind,
+        CommChoice.chosen_at,
+        CommChoice.job,
+        where=CommChoice.reward.is_null(False),
+        name="comm_choices_closed",
+    ),
+    CommChoice.index(CommChoice.kind, CommChoice.chosen_at, CommChoice.job, name="comm_choices_latest"),
+):
+    CommChoice.add_index(_index)
+
+
+class CommLearned(Table):
+    """How often an arm was tried and won: for everybody, for an organisation's patients, for one patient."""
+
+    kind = CharField(max_length=16, constraints=[Check(_KINDS)])
+    context = CharField(max_length=64)
+    scope = CharField(max_length=16, constraints=[Check("scope IN ('global', 'organization', 'patient')")])
+    scope_id = UUIDField()
+    arm = CharField(max_length=64)
+    tries = DoubleField(default=0, constraints=[SQL("DEFAULT 0"), Check("tries >= 0")])
+    wins = DoubleField(default=0, constraints=[SQL("DEFAULT 0"), Check("wins BETWEEN 0 AND tries")])
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "comm_learned"
+        primary_key = CompositeKey("scope_id", "kind", "context", "scope", "arm")
+
+
 LANE_TABLES: tuple[type[Dispatch], ...] = (
     KitRegistration,
     HealthInformationDispatchLog,
@@ -1910,6 +2291,11 @@ ALL_TABLES: tuple[type[Table], ...] = (
     CommStop,
     CommConsent,
     CommTemplate,
+    PatientSegment,
+    CommCampaign,
+    CommCampaignAudience,
+    CommCampaignSend,
+    CommCampaignReport,
     CommTemplateVersion,
     CommAppointment,
     CommCoreEvent,
@@ -1919,6 +2305,13 @@ ALL_TABLES: tuple[type[Table], ...] = (
     CommRescheduleRequest,
     CommPortalToken,
     CommAuditLog,
+    CommStats,
+    CommCampaignStats,
+    CommStatChange,
+    CommRates,
+    CommOptimiser,
+    CommChoice,
+    CommLearned,
     Role,
     User,
     UserRoles,

@@ -44,6 +44,11 @@ from dispatchlog.systems.kit_registering import cancel_for_cancelled_orders, reg
 from dispatchlog.systems.kit_upstream import read_shipped_since
 from dispatchlog.systems.outreach import fallback
 from dispatchlog.systems.outreach import waking as outreach_waking
+from dispatchlog.systems.outreach.campaigns import report_counts
+from dispatchlog.systems.outreach.optimiser import rewards
+from dispatchlog.systems.outreach.optimiser.switching import look_again
+from dispatchlog.systems.outreach.segments import store as segments
+from dispatchlog.systems.outreach.stats import rollup
 from dispatchlog.systems.tickets.notifications import notify_unread
 
 log = structlog.get_logger("scheduler")
@@ -55,7 +60,9 @@ LEADER_SILENT_SECONDS = 30
 CHECK_SECONDS = 60.0
 REPLAY_SECONDS = 2
 COUNT_SECONDS = 10
+COUNT_MESSAGES_SECONDS = 2
 FOLLOW_UP_SECONDS = 5
+CAMPAIGN_REPORT_SECONDS = 10
 WHO = f"scheduler:{socket.gethostname()}"
 
 
@@ -120,12 +127,36 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             "what certainly did not reach a patient goes by another channel",
             recorded=False,
         ),
+        Job(
+            "campaigns",
+            FOLLOW_UP_SECONDS,
+            _wake_campaigns,
+            "what is due of a campaign is taken up by workers, whatever was lost",
+            recorded=False,
+        ),
+        Job("optimiser-rewards", minutely, rewards.close_all, "what was chosen is judged once its time is over"),
+        Job("optimiser-proof", hourly, look_again, "what is on has to go on proving that it helps"),
         Job("unread-messages", minutely, notify_unread, "whoever has not read a ticket's messages gets a mail"),
+        Job("segments", hourly, segments.evaluate_stale, "pages show how many patients a segment meant an hour ago"),
         Job(
             "count-moves",
             COUNT_SECONDS,
             lambda: keep_all_counts(started_by=WHO),
             "metrics need not count the whole log",
+            recorded=False,
+        ),
+        Job(
+            "count-messages",
+            COUNT_MESSAGES_SECONDS,
+            rollup.fold_all,
+            "figures of messages to patients are seconds behind at the most",
+            recorded=False,
+        ),
+        Job(
+            "campaign-reports",
+            CAMPAIGN_REPORT_SECONDS,
+            report_counts.refresh,
+            "pages of large campaigns need not count a million lines",
             recorded=False,
         ),
     )
@@ -153,6 +184,11 @@ def _wake_courier() -> None:
 def _wake_outreach() -> None:
     for name in (outreach_waking.EVENTS, outreach_waking.INBOUND):
         get_waker().hint(name, queue=name, actor=name)
+
+
+def _wake_campaigns() -> None:
+    name = outreach_waking.CAMPAIGNS
+    get_waker().hint(name, queue=name, actor=name)
 
 
 def _advance_replays() -> None:

@@ -37,6 +37,8 @@ OUTREACH = "outreach"
 REACH = "reach"
 # Writing the texts that patients get.
 TEMPLATES = "templates"
+# Writing segments and campaigns, beginning them, and letting the optimiser decide.
+CAMPAIGNS = "campaigns"
 
 # Routes of libraries, which cannot carry a decorator. Signing out needs no permission: without a session it is a no-op.
 _LIBRARY_ROUTES = {

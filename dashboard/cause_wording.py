@@ -17,6 +17,8 @@ _CAUSES = MappingProxyType(
         "BAD_REQUEST": "The request could not be put together",
         "BAD_SENDER": "The address of the sender is set up wrongly",
         "BAD_TEMPLATE": "The template of the mail has a mistake",
+        "CAMPAIGN_ENDED": "Its campaign has ended",
+        "CAMPAIGN_PAUSED": "Its campaign is paused",
         "CODE_REPLACED": "The patient has a newer code",
         "COMPOSE_ERROR": "The content could not be put together",
         "CONNECTION_LOST": "The connection broke before an answer came",

@@ -25,7 +25,8 @@ MOST_APPOINTMENTS = 12
 _JOB = (
     "t.id, t.status, t.in_doubt, t.purpose, t.channel, t.language, t.route, t.is_urgent, t.is_marketing, t.decision,"
     " t.scheduled_at, t.due_at, t.sent_at, t.delivered_at, t.opened_at, t.clicked_at, t.replied_at, t.bounced_at,"
-    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of,"
+    " t.bounce_code, t.unsubscribed_at, t.last_error, t.last_error_code, t.fallback_of, t.campaign_id,"
+    " (SELECT c.name FROM comm_campaigns c WHERE c.id = t.campaign_id) AS campaign_name,"
     " (SELECT f.id FROM comm_jobs f WHERE f.fallback_of = t.id LIMIT 1) AS replaced_by"
 )
 # When a message left, or when it was given up; never the instant for which it was planned.

@@ -40,7 +40,7 @@ _OTHERS = (
 class Line:
     """One line of the story. Texts are masked; `job` leads to the message's own page, `told` is its decision;
     `by_at` when somebody dealt with it, where that was later; `others` lead to messages that belong to it,
-    `said_at` to the answer that said it."""
+    `said_at` to the answer that said it, `campaign` to what it was sent for."""
 
     at: datetime
     title: str
@@ -58,6 +58,7 @@ class Line:
     waits: bool = False
     others: Sequence[tuple[str, UUID]] = field(default_factory=tuple)
     said_at: datetime | None = None
+    campaign: tuple[str, UUID] | None = None
 
 
 def tell(rows: Sequence[Row], texts: Mapping[UUID, str]) -> list[Line]:
@@ -87,6 +88,7 @@ def _message(row: Row, texts: Mapping[UUID, str]) -> Line:
         quote=texts.get(row["id"], ""),
         code=row["last_error_code"] or "" if row["status"] in ("FAILED", "CANCELLED") else "",
         others=[(words, row[column]) for column, words in _OTHERS if row[column]],
+        campaign=(row["campaign_name"], row["campaign_id"]) if row["campaign_id"] else None,
     )
 
 

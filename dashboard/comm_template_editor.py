@@ -66,7 +66,7 @@ def write(template_id: UUID) -> Response | str | tuple[str, int]:
     """Show what was entered, or keep it as the next version."""
     one = _template(template_id)
     entered = fields_entered(request.form)
-    place = {"purpose": str(one.purpose), "channel": str(one.channel), "language": one.language}
+    place = {"purpose": str(one.purpose), "channel": str(one.channel), "language": one.language, "family": one.family}
     texts = {**entered.texts, **place, "level": _level(one), "of": _of(one)}
     fields = replace(entered, texts=texts)
     if request.form.get("action") != "save":
@@ -98,6 +98,7 @@ def _beginning() -> TemplateInput | Template:
         language=language if len(language) <= 10 and language.isascii() else "en",
         subject=None,
         body="",
+        family=request.args.get("family", "")[:64],
     )
 
 

@@ -15,7 +15,7 @@ from dispatchlog.systems.outreach.template_values import Template, TemplateInput
 SPARE_VARIABLES = 2
 MOST_VARIABLE_ROWS = 32
 MOST_VARIANT_ROWS = 5
-_TEXTS = ("name", "purpose", "channel", "language", "level", "of", "subject", "body", "note", "based_on")
+_TEXTS = ("name", "purpose", "channel", "language", "family", "level", "of", "subject", "body", "note", "based_on")
 _PROVIDER = ("provider_name", "provider_language", "provider_content_sid", "provider_parameters")
 
 
@@ -40,6 +40,7 @@ def fields_of(wanted: TemplateInput | Template, *, level: str, of: str, based_on
         "purpose": str(wanted.purpose),
         "channel": str(wanted.channel),
         "language": wanted.language,
+        "family": wanted.family,
         "level": level,
         "of": of,
         "subject": wanted.subject or "",
@@ -115,6 +116,7 @@ def read(fields: Fields) -> TemplateInput:
         variables=tuple(Variable(**row) for row in fields.variables if row["name"] or row["example"]),
         variants=tuple(_variant(row) for row in fields.variants if row["name"] or row["body"].strip()),
         provider_template=_provider_template(texts),
+        family=texts["family"].strip(),
         organization_id=owner_id if texts["level"] == "organization" else None,
         provider_id=owner_id if texts["level"] == "provider" else None,
         note=texts["note"],

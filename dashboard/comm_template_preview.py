@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dashboard.comm_template_words import field_word, segment_words, withheld_words
 from dashboard.presentation import upper_first
@@ -48,15 +50,16 @@ def preview_of(wanted: TemplateInput) -> Preview:
         return Preview(problem=problem_words(error), field=error.field)
 
 
-def preview_of_stored(template: Template) -> Preview:
-    """The preview of a template as it stands."""
+def preview_of_stored(template: Template, variables: Mapping[str, Any] | None = None) -> Preview:
+    """The preview of a template as it stands, with its examples where no value is given."""
+    given = variables or {}
     direction = "rtl" if words_of(template.language).right_to_left else "ltr"
     try:
         if not template.variants:
-            return Preview((_shown(template),), direction=direction)
+            return Preview((_shown(template, given),), direction=direction)
         total = sum(each.weight for each in template.variants)
         texts = [
-            replace(_shown(template, variant=each.name), title=each.name, share=round(100 * each.weight / total))
+            replace(_shown(template, given, variant=each.name), title=each.name, share=round(100 * each.weight / total))
             for each in template.variants
         ]
     except OutreachError as error:
@@ -69,8 +72,8 @@ def problem_words(error: OutreachError) -> str:
     return f"{field_word(error.field)}: {upper_first(error.message)}."
 
 
-def _shown(template: Template, *, variant: str | None = None) -> Shown:
-    found = preview(template, variant=variant)
+def _shown(template: Template, variables: Mapping[str, Any], *, variant: str | None = None) -> Shown:
+    found = preview(template, variables, variant=variant)
     is_sms = template.channel is Channel.SMS
     return Shown(
         title="",

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import fetch_dicts
+from dispatchlog.systems.outreach.template_values import Template
 
 # Far more than any level has; a page that shows a grid shows all of it.
 MOST_ROWS = 1_000
 MOST_COUNTED = 1_000
 _OF = {"organization": "organization_id = %s", "provider": "provider_id = %s"}
-_COLUMNS = "id, name, purpose, channel, language, version, is_active, updated_at"
+_COLUMNS = "id, name, purpose, channel, language, family, version, is_active, updated_at"
 
 
 def templates_of(level: str, owner_id: UUID | None) -> list[dict[str, Any]]:
@@ -40,13 +41,11 @@ def owner_name(organization_id: UUID | None, provider_id: UUID | None) -> str:
     return str(rows[0]["name"]) if rows else ""
 
 
-def place_of(
-    purpose: str, channel: str, language: str, organization_id: UUID | None, provider_id: UUID | None
-) -> list[dict[str, Any]]:
-    """All templates of one place, the active one first."""
+def place_of(one: Template) -> list[dict[str, Any]]:
+    """All templates of one's place, the active one first."""
     return fetch_dicts(
         f"SELECT {_COLUMNS} FROM comm_templates WHERE purpose = %s AND channel = %s AND language = %s"
-        " AND organization_id IS NOT DISTINCT FROM %s AND provider_id IS NOT DISTINCT FROM %s"
+        " AND family = %s AND organization_id IS NOT DISTINCT FROM %s AND provider_id IS NOT DISTINCT FROM %s"
         " ORDER BY is_active DESC, updated_at DESC LIMIT 50",
-        (purpose, channel, language, organization_id, provider_id),
+        (str(one.purpose), str(one.channel), one.language, one.family, one.organization_id, one.provider_id),
     )

@@ -34,6 +34,7 @@ _FEW = 4
 _FIELDS = {
     "name": "Name",
     "language": "Language",
+    "family": "Family",
     "subject": "Subject",
     "body": "Text",
     "variants": "Variants",

@@ -46,7 +46,8 @@ def every_template() -> str:
         owners=owners(level) if not chosen else [],
         with_own=owners_with_templates(level) if not chosen else set(),
         chosen=chosen,
-        cells=_cells(found),
+        cells=_cells([row for row in found if not row["family"]]),
+        families=_families(found),
         number=len(found),
         languages=languages,
         language_word=language_word,
@@ -147,11 +148,12 @@ def page(one: Template, *, problem: str = "", test_problem: str = "", address: s
 def place_words(one: Template) -> str:
     """Such as "SMS, Spanish, for everybody"."""
     whose = owner_name(one.organization_id, one.provider_id) or "everybody"
-    return f"{CHANNEL_WORDS[one.channel]}, {language_word(one.language)}, for {whose}"
+    campaigns = f", for campaigns that take {one.family}" if one.family else ""
+    return f"{CHANNEL_WORDS[one.channel]}, {language_word(one.language)}, for {whose}{campaigns}"
 
 
 def _neighbours(one: Template) -> list[dict[str, Any]]:
-    return place_of(str(one.purpose), str(one.channel), one.language, one.organization_id, one.provider_id)
+    return place_of(one)
 
 
 def _list_address(one: Template) -> str:
@@ -171,6 +173,16 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Purpose, Channel, st
     for row in rows:
         cells.setdefault((Purpose(row["purpose"]), Channel(row["channel"]), row["language"]), []).append(row)
     return cells
+
+
+def _families(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The texts of campaigns by family, each in the order of purposes and channels."""
+    order = {name: at for at, name in enumerate((*map(str, Purpose), *map(str, Channel)))}
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (order[row["purpose"]], order[row["channel"]], row["language"])):
+        if row["family"]:
+            families.setdefault(row["family"], []).append(row)
+    return dict(sorted(families.items()))
 
 
 def _version(kept: Sequence[Mapping[str, Any]], text: str, *, usual: int) -> Mapping[str, Any]:

@@ -184,6 +184,7 @@ def told(decision: Mapping[str, Any]) -> Told | None:
     if refused:
         return Told(_sentence(refused["words"]), others)
     reasons = [reason["words"] for reason in when.get("reasons") or ()]
+    reasons += [f"{one['words']} Its chance was {one['propensity']:.0%}." for one in decision.get("optimiser") or ()]
     return Told(" ".join([*chosen, _planned(when)]).strip(), reasons, others)
 
 

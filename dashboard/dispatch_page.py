@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, render_template, request, session, url_for
 
 from dashboard.access import ACT, READ, REVEAL, may, needs
+from dashboard.campaign_queries import campaign_name
 from dashboard.comm_words import heard, message_title, told
 from dashboard.consequences import consequences
 from dashboard.content import content_of
@@ -80,6 +81,7 @@ def show(lane_name: str, dispatch_id: UUID) -> str:
         expired=is_expired(row),
         possible=possible,
         decided=told(row["decision"]) if lane.name == MESSAGES_TO_PATIENTS else None,
+        campaign_name=campaign_name(row["campaign_id"]) if row.get("campaign_id") else "",
         message_title=message_title,
         heard=heard,
         shown=mark_of(row),

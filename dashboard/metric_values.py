@@ -15,6 +15,7 @@ from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.move_counts import Moves, count_moves, uncounted_moves
 from dispatchlog.engine.states import Status
 from dispatchlog.systems import registry
+from dispatchlog.systems.outreach.stats.rollup import behind_seconds
 
 # A lane with more than this in doubt has one trouble, not that many.
 MOST_IN_DOUBT = 10_000
@@ -40,6 +41,11 @@ def with_database() -> Iterator[Metric]:
     yield _by_status(lanes, moves)
     yield _one(
         "uncounted_moves", "Newest moves that the counters leave out until they are added up.", uncounted_moves()
+    )
+    yield _one(
+        "figures_behind_seconds",
+        "How old the oldest change of a message is that the figures have not added up yet.",
+        behind_seconds(),
     )
     yield from _queues(lanes)
     yield from _around(lanes, broker_health())

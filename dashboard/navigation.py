@@ -78,6 +78,10 @@ PATIENTS: tuple[Entry, ...] = (
     Entry("comm_failed.show", "Failed messages", "alert", OUTREACH, key="x"),
     Entry("comm_templates.every_template", "Templates", "edit", OUTREACH, also=("comm_template_editor",)),
     Entry("comm_preferences.show", "Preferences", "clock", OUTREACH),
+    Entry("segments.every_segment", "Segments", "filter", OUTREACH),
+    Entry("campaigns.every_campaign", "Campaigns", "send", OUTREACH, also=("campaign_editor", "campaign_preview")),
+    Entry("comm_analytics.show", "Analytics", "chart", OUTREACH, also=("comm_rates",)),
+    Entry("optimiser.show", "Optimiser", "chart", OUTREACH),
 )
 OFFICE: tuple[Entry, ...] = (
     Entry("hl7_messages.every_message", "HL7 Messages", "care", MANAGE, key="h", also=("hl7_message", "hl7_rewrite")),

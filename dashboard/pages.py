@@ -9,12 +9,17 @@ from dashboard import (
     alerts,
     audit,
     bulk,
+    campaign_editor,
+    campaign_preview,
+    campaigns,
     code_page,
+    comm_analytics,
     comm_failed,
     comm_inbox,
     comm_patient_preferences,
     comm_patients,
     comm_preferences,
+    comm_rates,
     comm_requests,
     comm_template_editor,
     comm_templates,
@@ -38,6 +43,7 @@ from dashboard import (
     live,
     mailbox,
     metrics,
+    optimiser,
     overview,
     pausing,
     people,
@@ -47,6 +53,7 @@ from dashboard import (
     probes,
     roles,
     second_factor,
+    segments,
     subjects,
     ticket,
     ticket_new,
@@ -73,6 +80,10 @@ def register_pages(app: Flask) -> None:
     modules += [comm_patients, comm_patient_preferences, comm_failed, comm_preferences]
     modules += [comm_templates, comm_template_editor]
     modules += [comm_inbox, comm_requests]
+    modules += [optimiser]
+    modules += [campaigns, campaign_editor, campaign_preview]
+    modules += [segments]
+    modules += [comm_analytics, comm_rates]
     if settings.environment == "development":
         modules.append(mailbox)
     if not settings.form_url:

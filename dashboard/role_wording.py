@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dashboard.access import (
     ACT,
     AUDIT,
+    CAMPAIGNS,
     CONTROL,
     EMERGENCY,
     EXPORT,
@@ -66,6 +67,11 @@ PERMISSIONS = (
         "Settle what a patient wrote, change preferences on their behalf, cancel and send again.",
     ),
     Permission(TEMPLATES, "Write templates", "Write, try and turn on the texts that patients get."),
+    Permission(
+        CAMPAIGNS,
+        "Run campaigns",
+        "Write segments and campaigns, begin them, say what messages cost, and let the optimiser decide.",
+    ),
     Permission(AUDIT, "See who did what", "Everything that people and services did, and why."),
     Permission(
         MANAGE,

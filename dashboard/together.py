@@ -23,11 +23,22 @@ class _Asked(Generic[Q, A]):
 
 
 class Together(Generic[Q, A]):
-    """Answers questions by `answer`, which takes at most `most` at once and gives an answer to each. Thread-safe."""
+    """Answers questions by `answer`, which takes at most `most` at once and gives an answer to each. Thread-safe.
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]], *, most: int = 64) -> None:
+    Where it fails each is asked alone, so one that is wrong costs the others nothing; unless `is_everybodys` says that the
+    error is no question's own.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Q]], Sequence[A]],
+        *,
+        most: int = 64,
+        is_everybodys: Callable[[Exception], bool] = lambda _: False,
+    ) -> None:
         self._answer = answer
         self._most = most
+        self._is_everybodys = is_everybodys
         self._guard = threading.Lock()
         self._waiting: list[_Asked[Q, A]] = []
         self._turn = threading.Lock()
@@ -49,9 +60,12 @@ class Together(Generic[Q, A]):
             together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         try:
             answers = self._answer([each.question for each in together])
-        except Exception:  # noqa: BLE001  (whatever it is, each is tried and answered for itself)
+        except Exception as error:  # noqa: BLE001  (raised by whoever waits for it)
             for each in together:
-                self._answer_alone(each)
+                if self._is_everybodys(error):
+                    each.error = error
+                else:
+                    self._answer_alone(each)
         except BaseException:
             # This thread is to end; the others ask again.
             with self._guard:

@@ -1,5 +1,5 @@
 """Writes webhooks on a connection of its own: those that come while one statement is under way share the next. Owns the
-connection and whose turn it is; what is written says the insertion.
+connection; what is written says the insertion.
 
 One statement and one commit for many is what lets a process that has fallen behind catch up. Asking first whether the
 connection still lives would be another round trip, so it is used and, where it had died meanwhile, made anew.
@@ -7,7 +7,6 @@ connection still lives would be another round trip, so it is used and, where it 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import Any
 import psycopg2
 
 from dashboard.connection import STATEMENT_TIMEOUT_MS
+from dashboard.together import Together
 from dispatchlog.engine.database import connect_arguments
 from dispatchlog.settings import Settings
 
 # A connection that died while nobody used it says so at once; whatever takes longer is not tried twice.
 AT_ONCE_SECONDS = 1.0
+MOST_WEBHOOKS = 500
 _BROKEN = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
@@ -40,22 +41,15 @@ class Insertion:
     key_of: Callable[[Row], Hashable]
 
 
-@dataclass(slots=True)
-class _Webhook:
-    rows: Sequence[Row]
-    new: Collection[Hashable] | None = None
-    error: Exception | None = None
-
-
 class WebhookWriter:
     """One per process and kind of rows. Thread-safe; connects when first needed."""
 
     def __init__(self, settings: Settings, insertion: Insertion) -> None:
         self._settings = settings
         self._insertion = insertion
-        self._guard = threading.Lock()
-        self._waiting: list[_Webhook] = []
-        self._turn = threading.Lock()
+        self._together = Together(
+            self._write, most=MOST_WEBHOOKS, is_everybodys=lambda error: isinstance(error, _BROKEN)
+        )
         self._connection: Any = None
 
     def write(self, rows: Sequence[Row]) -> int:
@@ -64,37 +58,12 @@ class WebhookWriter:
         Raises:
             psycopg2.Error: nothing of it is known to be stored; it may be written again.
         """
-        webhook = _Webhook(rows)
-        with self._guard:
-            self._waiting.append(webhook)
-        with self._turn:
-            if webhook.new is None and webhook.error is None:
-                self._write_all()
-        if webhook.new is None:
-            raise webhook.error or psycopg2.OperationalError("nobody wrote it")
-        return len({self._insertion.key_of(row) for row in rows} & set(webhook.new))
+        new = self._together.ask(rows)
+        return len({self._insertion.key_of(row) for row in rows} & set(new))
 
-    def _write_all(self) -> None:
-        with self._guard:
-            together, self._waiting = self._waiting, []
-        try:
-            self._write(together)
-        except _BROKEN as error:
-            for webhook in together:
-                webhook.error = error
-        except Exception:  # noqa: BLE001  (whatever it is, each is tried and answered for itself)
-            # One that cannot be stored must not cost the others their place.
-            for webhook in together:
-                self._write_alone(webhook)
-
-    def _write_alone(self, webhook: _Webhook) -> None:
-        try:
-            self._write([webhook])
-        except Exception as error:  # noqa: BLE001  (raised by whoever waits for it)
-            webhook.error = error
-
-    def _write(self, together: Sequence[_Webhook]) -> None:
-        sql, params = self._insertion.statement([row for webhook in together for row in webhook.rows])
+    def _write(self, webhooks: Sequence[Sequence[Row]]) -> Sequence[Collection[Hashable]]:
+        """The keys that were new, for each webhook those of all."""
+        sql, params = self._insertion.statement([row for rows in webhooks for row in rows])
         began = time.monotonic()
         try:
             new = self._run(sql, params)
@@ -102,8 +71,7 @@ class WebhookWriter:
             if time.monotonic() - began > AT_ONCE_SECONDS:
                 raise
             new = self._run(sql, params)
-        for webhook in together:
-            webhook.new = new
+        return [new] * len(webhooks)
 
     def _run(self, sql: str, params: Sequence[Any]) -> Collection[Hashable]:
         try:

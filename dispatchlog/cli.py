@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.figures_cli import figures
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
 from dispatchlog.settings import Settings, get_settings
@@ -744,6 +745,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(figures)
 main.add_command(tickets)
 
 if __name__ == "__main__":

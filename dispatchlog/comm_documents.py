@@ -148,7 +148,7 @@ class VariantDocument(SnakeDocument):
 
 
 class TemplateDocument(SnakeDocument):
-    """A template's text. Of a new version, purpose, channel, language and level are those of the template."""
+    """A template's text. Of a new version, purpose, channel, language, family and level are those of the template."""
 
     name: Annotated[str, Field(min_length=1, max_length=255), ONE_LINE]
     purpose: PurposeName
@@ -159,6 +159,12 @@ class TemplateDocument(SnakeDocument):
     variables: Annotated[list[VariableDocument], Field(default_factory=list, max_length=MOST_VARIABLES)]
     variants: Annotated[list[VariantDocument], Field(default_factory=list, max_length=MOST_VARIANTS)]
     provider_template: Annotated[dict[str, Any], Field(default_factory=dict)]
+    family: Annotated[
+        str,
+        Field(
+            max_length=64, description="the campaigns that name it take their texts from it; empty: it holds elsewhere"
+        ),
+    ] = ""
     organization_id: Id | None = None
     provider_id: Id | None = None
     note: Annotated[str, Field(max_length=500), ONE_LINE] = ""
@@ -175,6 +181,7 @@ class TemplateDocument(SnakeDocument):
             variables=tuple(variable.to_input() for variable in self.variables),
             variants=tuple(variant.to_input() for variant in self.variants),
             provider_template=self.provider_template,
+            family=self.family,
             organization_id=self.organization_id,
             provider_id=self.provider_id,
             note=self.note,

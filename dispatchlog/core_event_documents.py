@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from dispatchlog.systems.outreach.inputs import AppointmentInput, OrganizationIn
 Name = Annotated[str, Field(min_length=1, max_length=255), ONE_LINE]
 Place = Annotated[str, Field(max_length=16), ONE_LINE]
 Phone = Annotated[str, Field(max_length=40, examples=["+12025550123"]), ONE_LINE]
+Tag = Annotated[str, Field(min_length=1, max_length=64), ONE_LINE]
 Zone = Annotated[str, Field(max_length=50, examples=["America/New_York"]), ONE_LINE]
 
 
@@ -43,7 +44,8 @@ class ProviderDocument(SnakeDocument):
 
 
 class PatientDocument(SnakeDocument):
-    """A patient, as they are now; what is left out is not known any more."""
+    """A patient, as they are now; what is left out is not known any more. `gender`: male, female, other or unknown; `tags`:
+    words by which segments find patients."""
 
     id: Id
     name: Name
@@ -56,6 +58,9 @@ class PatientDocument(SnakeDocument):
     timezone: Zone | None = None
     language: Language | None = None
     active: bool = True
+    birth_date: date | None = None
+    gender: Annotated[str, Field(max_length=16), ONE_LINE] = ""
+    tags: Annotated[list[Tag], Field(default_factory=list)]
 
     def to_input(self, reported_at: datetime) -> PatientInput:
         return PatientInput(**self.model_dump(), reported_at=reported_at)

@@ -242,6 +242,8 @@ def _problem(error: Any, what: str) -> Problem:
         return Problem(kind_of_error, str(error["msg"]), place)
     if kind_of_error.startswith("datetime"):
         return Problem("INVALID_DATE", _DATE_SENTENCE, place)
+    if kind_of_error.startswith("date"):
+        return Problem("INVALID_DATE", "must be a day such as 1961-03-31", place)
     if kind_of_error == "model_type" and not place:
         return Problem("WRONG_TYPE", f"{what} must be a JSON object: {{ ... }}", "")
     code, message = _PLAIN.get(kind_of_error, ("INVALID_VALUE", "is not valid"))

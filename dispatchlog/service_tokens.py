@@ -38,6 +38,7 @@ SCOPES = {
     "comm:read": "read how patients may be reached and what was sent to them; addresses are masked",
     "comm:contact": "the same with addresses, for whoever has comm:read",
     "comm:manage": "write templates, and change how patients may be reached on their behalf",
+    "comm:campaigns": "write segments and campaigns, begin, pause and stop them",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TOKEN = re.compile(r"dlk_([0-9a-f]{12})_([0-9a-f]{64})")

@@ -13,6 +13,7 @@ from tasks.deliver import drain
 from tasks.hl7 import hl7_messages
 from tasks.kits import auto_register_practitioner_order_kits, health_information_dispatch
 from tasks.outreach import (
+    outreach_campaigns,
     outreach_events,
     outreach_inbound,
     report_core_event,
@@ -31,6 +32,7 @@ __all__ = [
     "health_information_dispatch",
     "hl7_messages",
     "mark_pharmacy_order_ready",
+    "outreach_campaigns",
     "outreach_events",
     "outreach_inbound",
     "report_core_event",

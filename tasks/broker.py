@@ -19,6 +19,7 @@ from dispatchlog.systems.courier import events, polling, waking
 from dispatchlog.systems.outreach import events as outreach_events
 from dispatchlog.systems.outreach import inbound
 from dispatchlog.systems.outreach import waking as outreach_waking
+from dispatchlog.systems.outreach.campaigns import running
 from dispatchlog.worker import WorkerProcess
 
 
@@ -55,6 +56,7 @@ class WorkerMiddleware(Middleware):
                     outreach_waking.take_up, outreach_waking.EVENTS, outreach_events.apply_all
                 ),
                 outreach_waking.INBOUND: partial(outreach_waking.take_up, outreach_waking.INBOUND, inbound.process_all),
+                outreach_waking.CAMPAIGNS: partial(outreach_waking.take_up, outreach_waking.CAMPAIGNS, running.run),
             },
         )
         self._process.start()

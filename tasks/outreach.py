@@ -1,5 +1,5 @@
 """The outreach system's actors. For upstream services: what happened in the core platform, and a message that is wanted.
-For workers: what providers and patients told waits.
+For workers: what providers and patients told waits, or something of a campaign is due.
 
 What services send names patients, so it goes into the broker sealed, with the service's name inside; whoever has only the
 broker can neither read it nor have a message sent twice. Any number of the same messages has the effect of one, and one
@@ -19,6 +19,7 @@ import dramatiq
 
 from dispatchlog.comm_documents import CoreEventDocument, ScheduleDocument
 from dispatchlog.systems.outreach import core_events, events, inbound, scheduling, waking
+from dispatchlog.systems.outreach.campaigns import running
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
 from dispatchlog.tracing import new_trace_id
 from tasks import reports
@@ -95,6 +96,12 @@ def outreach_events(_name: object = "") -> None:
 def outreach_inbound(_name: object = "") -> None:
     """Patients' answers were stored: understand them and act."""
     waking.take_up(waking.INBOUND, inbound.process_all)
+
+
+@dramatiq.actor(broker=broker, queue_name=waking.CAMPAIGNS, actor_name=waking.CAMPAIGNS)
+def outreach_campaigns(_name: object = "") -> None:
+    """Something of a campaign is due: write it out, make its messages, end what is over."""
+    waking.take_up(waking.CAMPAIGNS, running.run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,17 @@ from typing import Any
 from flask import Blueprint, Flask, Response, jsonify
 
 from dashboard.api import (
+    campaigns,
     care_people,
     chat,
+    comm_stats,
     communications,
     dispatches,
     hl7_messages,
     holds,
     orders,
     pharmacy_orders,
+    segments,
     tickets,
     visits,
 )
@@ -43,6 +46,9 @@ ROUTES = (
     *tickets.ROUTES,
     *chat.ROUTES,
     *communications.ROUTES,
+    *segments.ROUTES,
+    *campaigns.ROUTES,
+    *comm_stats.ROUTES,
 )
 BLUEPRINT = "api"
 _VALUE = re.compile(r"<\w+>")

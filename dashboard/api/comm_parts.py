@@ -98,9 +98,9 @@ class ActivityPart(SnakePart):
 
 
 class ContextAnswer(SnakePart):
-    """Everything that decides how a patient is reached. `sources` says of each value who said it: patient, provider,
-    organization, global, or core, which reports addresses, time zone and language; `stopped` since when a channel is
-    stopped.
+    """Everything that decides how a patient is reached, and the names of the segments they are in now. `sources` says of
+    each value who said it: patient, provider, organization, global, or core, which reports addresses, time zone and
+    language; `stopped` since when a channel is stopped.
     """
 
     preferences: PreferencesPart
@@ -110,7 +110,9 @@ class ContextAnswer(SnakePart):
     stopped: dict[str, datetime]
 
     @classmethod
-    def of(cls, found: Preferences, activity: Activity, *, in_clear: bool) -> ContextAnswer:
+    def of(
+        cls, found: Preferences, activity: Activity, *, segments: Sequence[str] = (), in_clear: bool
+    ) -> ContextAnswer:
         channels = {str(channel): _channel(channel, said, in_clear) for channel, said in found.channels.items()}
         return cls(
             preferences=PreferencesPart(
@@ -121,7 +123,7 @@ class ContextAnswer(SnakePart):
                 channels=ChannelsPart(**channels),
                 best_hour=found.best_hour.value,
             ),
-            segments=[],
+            segments=list(segments),
             recent_activity=ActivityPart(
                 last_sent=activity.last_sent,
                 last_opened=activity.last_opened,
@@ -282,6 +284,7 @@ class TemplatePart(SnakePart):
     variants: list[VariantPart]
     provider_template: dict[str, Any]
     is_marketing: bool
+    family: str
     organization_id: UUID | None
     provider_id: UUID | None
     is_active: bool

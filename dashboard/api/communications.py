@@ -4,18 +4,12 @@ happens in the core platform. Owns their URLs and answers; the rules are `system
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
-from collections.abc import Callable
-from datetime import datetime
-from functools import wraps
-from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import request
 
+from dashboard.api.comm_calls import asker_of, on_one_connection
 from dashboard.api.comm_parts import (
     CancelledAnswer,
     ContextAnswer,
@@ -31,9 +25,9 @@ from dashboard.api.comm_parts import (
     TemplateListAnswer,
     TemplatePart,
 )
+from dashboard.api.cursors import read_cursor, write_cursor
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
-from dashboard.proxies import client_address
 from dashboard.together import Together
 from dispatchlog.comm_documents import (
     CoreEventDocument,
@@ -42,7 +36,7 @@ from dispatchlog.comm_documents import (
     ScheduleDocument,
     TemplateDocument,
 )
-from dispatchlog.engine.database import connected, transaction
+from dispatchlog.engine.database import is_away, transaction
 from dispatchlog.pharmacy_documents import ReasonDocument
 from dispatchlog.systems.outreach import (
     audit,
@@ -54,36 +48,23 @@ from dispatchlog.systems.outreach import (
     scheduling,
     templates,
 )
-from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.scheduling import Asked
+from dispatchlog.systems.outreach.segments import membership
 from dispatchlog.systems.outreach.states import AuditAction
 from dispatchlog.tracing import current_trace_id
 
 KEY_HEADER = "Idempotency-Key"
-_TOGETHER = Together(scheduling.schedule_many)
+_TOGETHER = Together(scheduling.schedule_many, is_everybodys=is_away)
 CONTACT_SCOPE = "comm:contact"
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def _on_one_connection(view: View) -> View:
-    """All that a request reads and writes goes over one connection."""
-
-    @wraps(view)
-    def run(*call: Any, **path: Any) -> Any:
-        with connected():
-            return view(*call, **path)
-
-    return run  # type: ignore[return-value]
 
 
 def schedule(call: Call) -> ScheduledAnswer:
     """Decide and store; the same key again gives the same answer."""
     document: ScheduleDocument = call.document
     wanted = document.to_input(_request_key())
-    scheduled = _TOGETHER.ask(Asked(wanted, _asker(call), current_trace_id()))
+    scheduled = _TOGETHER.ask(Asked(wanted, asker_of(call), current_trace_id()))
     if isinstance(scheduled, OutreachError):
         raise scheduled
     if scheduled.refused:
@@ -93,26 +74,27 @@ def schedule(call: Call) -> ScheduledAnswer:
     return ScheduledAnswer.of(scheduled)
 
 
-@_on_one_connection
+@on_one_connection
 def get_context(call: Call, patient_id: str) -> ContextAnswer:
     """How the patient may be reached."""
     wanted, in_clear = path_uuid(patient_id, "patientId"), CONTACT_SCOPE in call.scopes
     found = preferences.resolve(wanted)
     _note_look(call, wanted, "context")
-    return ContextAnswer.of(found, jobs.activity(wanted), in_clear=in_clear)
+    names = [each["name"] for each in membership.segments_of(wanted)]
+    return ContextAnswer.of(found, jobs.activity(wanted), segments=names, in_clear=in_clear)
 
 
-@_on_one_connection
+@on_one_connection
 def change_preferences(call: Call, patient_id: str) -> PreferencesAnswer:
     """Change what the patient chose."""
     document: PreferenceDocument = call.document
     wanted = path_uuid(patient_id, "patientId")
-    found = preferences.change(wanted, document.to_change(), asker=_asker(call))
+    found = preferences.change(wanted, document.to_change(), asker=asker_of(call))
     _note_look(call, wanted, "preferences")
     return PreferencesAnswer.of(found, in_clear=CONTACT_SCOPE in call.scopes)
 
 
-@_on_one_connection
+@on_one_connection
 def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     """Every yes and no."""
     wanted = path_uuid(patient_id, "patientId")
@@ -121,7 +103,7 @@ def get_consents(call: Call, patient_id: str) -> EvidenceAnswer:
     return EvidenceAnswer.of(consents.evidence_of(wanted))
 
 
-@_on_one_connection
+@on_one_connection
 def get_job(call: Call, job_id: str) -> JobAnswer:
     """One message as it stands."""
     row = jobs.job(path_uuid(job_id, "jobId"))
@@ -129,68 +111,68 @@ def get_job(call: Call, job_id: str) -> JobAnswer:
     return JobAnswer(job=JobPart.of(row, in_clear=CONTACT_SCOPE in call.scopes))
 
 
-@_on_one_connection
+@on_one_connection
 def find_jobs(call: Call, patient_id: str) -> JobListAnswer:
     """A page of a patient's messages."""
     wanted, limit, cursor = path_uuid(patient_id, "patientId"), read_limit(call), call.parameters.get("cursor", "")
     preferences.resolve(wanted)
-    rows = jobs.jobs_of(wanted, limit=limit + 1, before=_read_cursor(cursor) if cursor else None)
+    rows = jobs.jobs_of(wanted, limit=limit + 1, before=read_cursor(cursor) if cursor else None)
     _note_look(call, wanted, "messages")
     shown, in_clear = rows[:limit], CONTACT_SCOPE in call.scopes
     return JobListAnswer(
         jobs=[JobPart.of(row, in_clear=in_clear) for row in shown],
-        next_cursor=_write_cursor(shown[-1]["scheduled_at"], shown[-1]["id"]) if len(rows) > limit else None,
+        next_cursor=write_cursor(shown[-1]["scheduled_at"], shown[-1]["id"]) if len(rows) > limit else None,
     )
 
 
-@_on_one_connection
+@on_one_connection
 def cancel_job(call: Call, job_id: str) -> CancelledAnswer:
     """Cancel what has not left."""
     wanted, document = path_uuid(job_id, "jobId"), call.document
-    cancelled = scheduling.cancel(wanted, asker=_asker(call), reason=document.reason)
+    cancelled = scheduling.cancel(wanted, asker=asker_of(call), reason=document.reason)
     return CancelledAnswer(job_id=wanted, cancelled=cancelled, status=jobs.job(wanted)["status"])
 
 
-@_on_one_connection
+@on_one_connection
 def report_event(call: Call) -> EventAnswer:
     """Take one event of the core platform in."""
     document: CoreEventDocument = call.document
     said = document.model_dump(mode="json", exclude_none=True)
-    came = core_events.take(said, source=call.source, asker=_asker(call), trace_id=current_trace_id())
+    came = core_events.take(said, source=call.source, asker=asker_of(call), trace_id=current_trace_id())
     return EventAnswer(event_id=document.event_id, taken=bool(came["taken"]), effect=dict(came["effect"]))
 
 
-@_on_one_connection
+@on_one_connection
 def find_templates(_: Call) -> TemplateListAnswer:
     """All templates."""
     found = templates.every_template()
     return TemplateListAnswer(templates=[TemplatePart.model_validate(template) for template in found])
 
 
-@_on_one_connection
+@on_one_connection
 def create_template(call: Call) -> TemplateAnswer:
     """A new template."""
     document: TemplateDocument = call.document
-    return TemplateAnswer.of(templates.create(document.to_input(), asker=_asker(call)))
+    return TemplateAnswer.of(templates.create(document.to_input(), asker=asker_of(call)))
 
 
-@_on_one_connection
+@on_one_connection
 def get_template(_: Call, template_id: str) -> TemplateAnswer:
     """One template."""
     return TemplateAnswer.of(templates.template(path_uuid(template_id, "templateId")))
 
 
-@_on_one_connection
+@on_one_connection
 def write_version(call: Call, template_id: str) -> TemplateAnswer:
     """The next version of a template."""
     wanted, document = path_uuid(template_id, "templateId"), call.document
     if document.based_on is None:
         raise ApiError("MISSING_FIELD", "is required", field="based_on")
-    changed = templates.write_version(wanted, document.to_input(), based_on=document.based_on, asker=_asker(call))
+    changed = templates.write_version(wanted, document.to_input(), based_on=document.based_on, asker=asker_of(call))
     return TemplateAnswer.of(changed)
 
 
-@_on_one_connection
+@on_one_connection
 def preview_template(call: Call, template_id: str) -> PreviewAnswer:
     """A template's text with these values, or with examples."""
     document: PreviewDocument = call.document
@@ -202,12 +184,7 @@ def _note_look(call: Call, patient_id: UUID, what: str) -> None:
     """Who reads what about a patient is kept, with whether addresses were shown."""
     with transaction(call.actor):
         details = {"what": what, "in_clear": CONTACT_SCOPE in call.scopes}
-        audit.note(AuditAction.ACCESS, patient_id, _asker(call), details)
-
-
-def _asker(call: Call) -> Asker:
-    agent = request.headers.get("User-Agent", "")[:512]
-    return Asker(actor=call.actor, ip_address=client_address(), user_agent=agent or None)
+        audit.note(AuditAction.ACCESS, patient_id, asker_of(call), details)
 
 
 def _request_key() -> str:
@@ -215,21 +192,6 @@ def _request_key() -> str:
     if key and not _KEY.fullmatch(key):
         raise ApiError("INVALID_REQUEST_KEY", f"{KEY_HEADER} is 1 to 128 visible ASCII characters", field=KEY_HEADER)
     return key
-
-
-def _write_cursor(at: datetime, job_id: UUID) -> str:
-    return base64.urlsafe_b64encode(json.dumps([at.isoformat(), str(job_id)]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> tuple[datetime, UUID]:
-    try:
-        at, job_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        instant = datetime.fromisoformat(at)
-        if instant.tzinfo is None:
-            raise ValueError("no zone")
-        return instant, UUID(job_id)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise ApiError("INVALID_CURSOR", "cursor is the next_cursor of the page before", field="cursor") from error
 
 
 _JOB = f"{PREFIX}/comm/jobs/<job_id>"

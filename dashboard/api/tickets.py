@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from datetime import datetime
 from uuid import UUID
 
+from dashboard.api.cursors import read_cursor, write_cursor
 from dashboard.api.errors import PREFIX, ApiError
 from dashboard.api.routes import Call, Route, path_uuid, read_limit
 from dashboard.api.ticket_parts import (
@@ -50,13 +47,13 @@ def find_tickets(call: Call) -> TicketListAnswer:
         text=_number_asked(given.get("q", "")),
         unread=_flag(call, "unread"),
         oldest_first=_flag(call, "oldestFirst"),
-        after=_read_cursor(cursor) if cursor else None,
+        after=Position(*read_cursor(cursor)) if cursor else None,
         limit=read_limit(call),
     )
     page = reading.ticket_page(call.who, query)
     return TicketListAnswer(
         tickets=[TicketSummaryPart.of(row) for row in page.tickets],
-        next_cursor=_write_cursor(page.next) if page.next else None,
+        next_cursor=write_cursor(page.next.at, page.next.ticket_id) if page.next else None,
     )
 
 
@@ -147,22 +144,6 @@ def _flag(call: Call, name: str) -> bool:
     if text not in ("true", "false"):
         raise ApiError("UNKNOWN_VALUE", f"{name} is true or false", field=name)
     return text == "true"
-
-
-def _write_cursor(position: Position) -> str:
-    text = json.dumps([position.at.isoformat(), str(position.ticket_id)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> Position:
-    try:
-        at, ticket_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        position = Position(datetime.fromisoformat(at), UUID(ticket_id))
-        if position.at.tzinfo is None:
-            raise ValueError("naive")
-    except (ValueError, TypeError, AttributeError, binascii.Error, OverflowError) as error:
-        raise ApiError("INVALID_CURSOR", "use the nextCursor of the answer before", field="cursor") from error
-    return position
 
 
 _TICKETS = f"{PREFIX}/tickets"

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from dispatchlog.engine.database import connected
+from dispatchlog.local import growth_demonstration
 from dispatchlog.local.loading import load_sample
 from dispatchlog.local.outreach_sample import CLINIC, PATIENTS, PROVIDER, event_of, patient_report
 from dispatchlog.settings import Settings
@@ -40,6 +42,8 @@ def _load(_: Settings) -> None:
         kind, said = event_of(patient, now)
         if _tell(kind, patient.key, said):
             time.sleep(SECONDS_BETWEEN)
+    with connected():
+        growth_demonstration.load(_tell, asker=ASKER, now=now)
     print("the sample patients are complete", flush=True)
 
 

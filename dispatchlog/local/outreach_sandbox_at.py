@@ -11,6 +11,7 @@ from typing import Any
 
 from dispatchlog.gateways.outreach_sandbox import ACCOUNT_SID, PHONE_NUMBER_ID
 from dispatchlog.gateways.provider_signatures import new_sendgrid_key, sendgrid_public_key
+from dispatchlog.local import growth_sample
 from dispatchlog.local.directory import choose_port, remember_secret, write_private
 from dispatchlog.local.outreach_sample import NUMBERS, PATIENTS
 from dispatchlog.settings import Settings
@@ -48,7 +49,7 @@ def usual_script() -> dict[str, Any]:
     """Texts arrive and WhatsApp's are read. The sample's patients answer as they do; others confirm when asked to."""
     theirs = [{"to": patient.number, "answer": patient.answer} for patient in PATIENTS]
     others = [{"asks": asks, "answer": answer} for asks, answer in ANSWERS.items()]
-    replies = [{**each, "after_seconds": 8} for each in (*theirs, *others)]
+    replies = [{**each, "after_seconds": 8} for each in (*theirs, *growth_sample.answers(), *others)]
     return {"usual": {"ends": "read"}, "numbers": NUMBERS, "replies": replies}
 
 

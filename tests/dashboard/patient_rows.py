@@ -59,12 +59,14 @@ def moved(patient_id: UUID, status: str, channel: Channel = Channel.SMS, **colum
 
 
 _LATE = (
+    "sent_at",
     "delivered_at",
     "opened_at",
     "clicked_at",
     "replied_at",
     "bounced_at",
     "bounce_code",
+    "unsubscribed_at",
     "in_doubt",
     "last_error",
     "last_error_code",

@@ -17,6 +17,8 @@ from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, PreferenceChange
 from dispatchlog.systems.outreach.patients import put_organization, put_patient
 from dispatchlog.systems.outreach.preferences import change
+from dispatchlog.systems.outreach.segments import store
+from dispatchlog.systems.outreach.segments.store import SegmentInput
 from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 from tests.dashboard.api_support import Api, running_api
 
@@ -145,6 +147,15 @@ def test_the_context_has_the_shape_of_the_specification_and_says_who_said_what(a
             "SELECT actor, details ->> 'in_clear' FROM comm_audit_log WHERE action = 'access' ORDER BY id"
         )
     assert looked == [("service:vitract-orders", "true"), ("service:reader", "false")]
+
+
+def test_the_context_names_the_segments_that_the_patient_is_in(api: Api) -> None:
+    patient, other = new_patient(tags=["diabetes"]), new_patient()
+    tagged = {"rules": [{"field": "tags", "operator": "contains", "value": "diabetes"}]}
+    for name, rules in (("Tagged", tagged), ("Everybody", {"rules": []})):
+        store.create(SegmentInput(name, rules), asker=ASKER)
+    told = [api.call("GET", f"/patients/{each}/comm-context").get_json()["segments"] for each in (patient, other)]
+    assert told == [["Everybody", "Tagged"], ["Everybody"]]
 
 
 def test_every_look_at_a_patient_is_kept_with_whether_addresses_were_shown(api: Api) -> None:
@@ -348,6 +359,9 @@ def test_templates_are_written_in_versions_and_tried(api: Api) -> None:
     assert api.call("POST", f"{path}/versions", json=changed).get_json()["template"]["version"] == 2
     assert api.error(api.call("POST", f"{path}/versions", json=changed))[1] == "VERSION_CONFLICT"
     assert api.error(api.call("POST", "/comm/templates", json=text))[1] == "TEMPLATE_EXISTS"
+    assert template["family"] == ""
+    flu = api.call("POST", "/comm/templates", json={**text, "family": "flu-2026"})
+    assert flu.get_json()["template"]["family"] == "flu-2026"
     undeclared = {**text, "body": "{{ secret }} {{ day }}", "organization_id": None}
     assert api.error(api.call("POST", "/comm/templates", json=undeclared))[1] == "UNDECLARED_VARIABLE"
     assert template["id"] in {each["id"] for each in api.call("GET", "/comm/templates").get_json()["templates"]}

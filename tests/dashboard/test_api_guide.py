@@ -34,6 +34,7 @@ from dashboard.api.documents import (
     RegistrationAnswer,
     RegistrationPart,
 )
+from dashboard.api.growth_parts import CampaignPart, SegmentPart
 from dashboard.api.hl7_messages import AttemptPart, MessagePart, RetryMessagesAnswer, RetryPart
 from dashboard.api.holds import HoldAnswer, HoldPart
 from dashboard.api.visits import VisitAnswer, VisitStateAnswer
@@ -77,9 +78,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "A consent": EvidencePart,
     "A template": TemplatePart,
     "A preview": PreviewAnswer,
+    "A segment": SegmentPart,
+    "A campaign": CampaignPart,
 }
 NAMES = {"string": "text", "integer": "number", "number": "number", "boolean": "boolean", "object": "object"}
-FORMATS = {"uuid": "UUID", "date-time": "instant"}
+FORMATS = {"uuid": "UUID", "date-time": "instant", "date": "day"}
 
 
 def listed(section: str) -> dict[str, str]:

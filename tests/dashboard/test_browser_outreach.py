@@ -49,6 +49,7 @@ def test_axe_finds_nothing_wrong_with_staffs_pages(site: Site, scheme: str, widt
         f"/outreach/patients/{patient_id}/preferences",
         "/outreach/failed",
         "/outreach/failed?show=came-back",
+        "/outreach/optimiser",
         "/outreach/preferences",
         "/outreach/preferences?level=organization",
         f"/outreach/preferences?level=organization&of={clinic}",
@@ -113,3 +114,37 @@ def test_a_patient_unsubscribes_and_comes_back(site: Site, scripts: bool) -> Non
     expect(page.get_by_text("Your choices are saved.")).to_be_visible()
     assert rows("SELECT * FROM comm_stops") == []
     assert page.context.cookies() == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+def test_axe_finds_nothing_wrong_with_the_figures_and_the_filter_works_by_keyboard(
+    site: Site, scheme: str, width: int
+) -> None:
+    patient_id = builders.patient()
+    yesterday = NOW - timedelta(days=1)
+    appointment = builders.appointment(patient_id, starts_at=yesterday, status="completed")
+    builders.appointment(patient_id, starts_at=yesterday, status="no_show")
+    for channel in (Channel.SMS, Channel.EMAIL):
+        patient_rows.moved(
+            patient_id,
+            "SENT",
+            channel,
+            appointment_id=appointment,
+            sent_at=yesterday - timedelta(hours=2),
+            delivered_at=NOW,
+        )
+    patient_rows.moved(patient_id, "SENT", sent_at=yesterday, bounced_at=NOW)
+    page = site.signed_in("admin", scheme=scheme, width=width)
+    found: dict[str, list[str]] = {}
+    for path in ("", "/appointments", "/rates", "?from=2020-01-01&to=2020-01-02"):
+        page.goto(f"{site.url}/outreach/analytics{path}")
+        expect(page.locator("h1")).to_be_visible()
+        for summary in page.locator("main details > summary").all():
+            summary.click()
+        found[path] = violations(page) + (["it is wider than the screen"] if wide(page) else [])
+    assert {path: bad for path, bad in found.items() if bad} == {}
+    page.goto(f"{site.url}/outreach/analytics")
+    page.get_by_label("Channel", exact=True).select_option("email")
+    page.get_by_role("button", name="Show").press("Enter")
+    expect(page.get_by_text("by e-mail")).to_be_visible()
+    expect(page.get_by_role("region", name="Figures by channel").get_by_role("row")).to_have_count(2)

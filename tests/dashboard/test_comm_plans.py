@@ -46,6 +46,7 @@ def test_every_page_walks_indexes(dash: Dashboard, monkeypatch: pytest.MonkeyPat
         f"/outreach/failed?at={before}",
         "/outreach/failed?show=came-back",
         f"/outreach/failed?show=came-back&at={before}",
+        *(f"/outreach/optimiser?kind={kind}" for kind in ("hour", "channel", "content")),
         "/outreach/preferences",
         f"/outreach/preferences?level=organization&of={clinic}",
         f"/outreach/preferences?level=provider&of={provider}",

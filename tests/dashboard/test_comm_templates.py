@@ -92,6 +92,23 @@ def test_each_level_has_its_own_list(admin: Visitor) -> None:
         assert admin.get(f"{PATH}?{wrong}").status_code == 404
 
 
+def test_texts_of_campaigns_stand_by_themselves_and_fill_no_gap(admin: Visitor) -> None:
+    answer = admin.post(f"{PATH}/new", action="save", **FORM, family="flu-2026")
+    assert answer.status_code == 303, answer.text
+    text = admin.get(PATH).text
+    assert "purpose=appt_reminder&amp;channel=sms&amp;language=en" in text
+    families = text.split("Texts of campaigns")[1]
+    assert answer.headers["Location"] in families
+    assert "family=flu-2026" in families
+    assert 'value="flu-2026"' in admin.get(f"{PATH}/new?family=flu-2026").text
+    path = answer.headers["Location"]
+    assert "for campaigns that take flu-2026" in admin.get(path).text
+    moved = {**FORM, "family": "other", "body": "New: {{ starts_at }}", "based_on": "1"}
+    assert admin.post(f"{path}/edit", action="save", **moved).status_code == 303
+    with connected():
+        assert [each.family for each in templates.every_template()] == ["flu-2026"]
+
+
 def test_a_template_is_written_from_the_form(admin: Visitor) -> None:
     answer = admin.post(f"{PATH}/new", action="save", **FORM)
     assert answer.status_code == 303, answer.text
@@ -136,6 +153,7 @@ def test_a_preview_shows_what_is_withheld_and_what_stands_behind_the_link(admin:
         ({"body": "Your HIV test, {{ starts_at }}"}, "Text: The text itself says something about", "body"),
         ({"variable-1-name": "more"}, "Variable more: No text uses it", "variable-1-name"),
         ({"name": " "}, "Name: A name of 1 to 255 characters is needed", "name"),
+        ({"family": "Flu 2026"}, "Family: A family has up to 64", "family"),
         ({"language": "Klingon"}, "Language: A language is such as en", "language"),
         ({"channel": "email"}, "Subject: An e-mail needs a subject", "subject"),
         ({"variant-0-name": "A", "variant-0-weight": "many", "variant-0-body": "x"}, "Variants: Its share is", ""),

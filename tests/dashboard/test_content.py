@@ -220,6 +220,10 @@ def hl7_persons(_: Row, body: bytes) -> list[str]:
     return [part for fields in segments if fields[0] in ("PID", "NK1") for field in fields for part in field.split("^")]
 
 
+# Random letters, which may be those of a name.
+_CSRF = re.compile(r'name="csrf_token"[^>]*')
+
+
 def card_of(dash: Dashboard, body: bytes, content_type: str, persons: Persons, *, reveal: bool = False) -> str:
     lane = parcel_lane(
         FakeGateway(name="post"),
@@ -234,7 +238,7 @@ def card_of(dash: Dashboard, body: bytes, content_type: str, persons: Persons, *
         support.get(page)
         if reveal:
             support.post(f"{page}/reveal-content", reason="the patient asks")
-        return content_card(support.get(page).text)
+        return _CSRF.sub("", content_card(support.get(page).text))
     finally:
         registry.unregister(lane)
 

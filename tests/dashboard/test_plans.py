@@ -34,6 +34,7 @@ BIG = {
     "comm_addresses",
     "comm_appointments",
     "comm_audit_log",
+    "comm_campaign_sends",
     "comm_consents",
     "comm_inbound",
     "comm_jobs",

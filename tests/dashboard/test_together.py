@@ -68,3 +68,25 @@ def test_where_the_one_whose_turn_it_is_has_to_end_the_others_are_answered_all_t
         assert [each.result(60) for each in others] == ["one", "two"]
     thread.join(60)
     assert len(ended) == 1
+
+
+def test_an_error_that_is_no_questions_own_is_everybodys_at_once() -> None:
+    asked: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def answer(questions: Sequence[int]) -> list[int]:
+        asked.append(len(questions))
+        begun.set()
+        go_on.wait(60)
+        raise ConnectionError("nobody is there")
+
+    together: Together[int, int] = Together(answer, is_everybodys=lambda error: isinstance(error, ConnectionError))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(together.ask, 0)]
+        assert begun.wait(60)
+        waiting += [pool.submit(together.ask, number) for number in range(1, 4)]
+        while len(together._waiting) < 3:
+            threading.Event().wait(0.01)
+        go_on.set()
+        assert [type(each.exception(60)) for each in waiting] == [ConnectionError] * 4
+    assert asked == [1, 3]

@@ -151,6 +151,19 @@ def test_an_older_event_changes_nothing_whatever_it_is_about() -> None:
     assert len(jobs()) == 2
 
 
+def test_a_patient_is_reported_with_day_of_birth_gender_and_tags_and_what_is_left_out_is_forgotten() -> None:
+    said = {"id": str(uuid4()), "name": "Sample New"}
+    known = {"birth_date": "1961-03-31", "gender": "female", "tags": ["smoker", "diabetes", "smoker"]}
+    stored = "SELECT birth_date, gender, tags, version FROM patients"
+    take("patient.updated", {**said, **known}, minutes=1)
+    (row,) = builders.rows(stored)
+    assert (str(row["birth_date"]), row["gender"], row["tags"]) == ("1961-03-31", "female", ["diabetes", "smoker"])
+    take("patient.updated", {**said, **known, "tags": ["diabetes", "smoker"]}, minutes=2)
+    assert builders.rows(stored) == [row]
+    take("patient.updated", said, minutes=3)
+    assert list(builders.rows(stored)[0].values()) == [None, "", [], row["version"] + 1]
+
+
 def test_an_event_of_the_future_does_not_outlast_those_that_follow() -> None:
     patient, visit = builders.patient(), uuid4()
     take("appointment.scheduled", appointment(patient, visit), minutes=1_000_000)
@@ -281,6 +294,26 @@ def test_another_content_under_a_known_event_is_refused_and_another_services_eve
         ("weather.changed", {}, "UNKNOWN_EVENT", "kind"),
         ("patient.updated", {"id": str(uuid4()), "name": "A", "email": "nobody"}, "INVALID_EMAIL", "data.email"),
         ("patient.updated", {"id": str(uuid4()), "name": "A", "phone": "12"}, "INVALID_PHONE", "data.phone"),
+        (
+            "patient.updated",
+            {"id": str(uuid4()), "name": "A", "birth_date": "1899-12-31"},
+            "INVALID_DATE",
+            "data.birth_date",
+        ),
+        (
+            "patient.updated",
+            {"id": str(uuid4()), "name": "A", "birth_date": "2199-01-01"},
+            "INVALID_DATE",
+            "data.birth_date",
+        ),
+        ("patient.updated", {"id": str(uuid4()), "name": "A", "gender": "f"}, "UNKNOWN_VALUE", "data.gender"),
+        ("patient.updated", {"id": str(uuid4()), "name": "A", "tags": ["Two words"]}, "INVALID_TEXT", "data.tags"),
+        (
+            "patient.updated",
+            {"id": str(uuid4()), "name": "A", "tags": [str(number) for number in range(51)]},
+            "TOO_LONG",
+            "data.tags",
+        ),
         ("appointment.cancelled", {"id": str(uuid4())}, "APPOINTMENT_NOT_FOUND", "data.id"),
         ("appointment.scheduled", appointment(uuid4(), uuid4()), "PATIENT_NOT_FOUND", "data.patient_id"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -321,7 +321,9 @@ candidates = st.builds(
     zone=st.sampled_from(["America/New_York", "Asia/Kolkata", "Pacific/Apia", "Europe/London"]),
     quiet=st.tuples(st.times(), st.times()),
     best_hour=st.none() | st.integers(0, 23),
-    found=st.dictionaries(st.sampled_from(Channel), candidates),
+    found=st.dictionaries(st.sampled_from(Channel), candidates).map(
+        lambda found: {each: replace(one, channel=each) for each, one in found.items()}
+    ),
     active=st.booleans(),
     now=instants,
 )

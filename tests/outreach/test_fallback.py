@@ -15,10 +15,11 @@ from dispatchlog.engine.database import execute, transaction
 from dispatchlog.gateways.fake import Outcome, Play
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.outreach import consents
+from dispatchlog.systems.outreach.campaigns import release
 from dispatchlog.systems.outreach.fallback import follow_up
 from dispatchlog.systems.outreach.states import Channel, Purpose
 from tests.engine.lane import change, history
-from tests.outreach import builders
+from tests.outreach import builders, campaign_builders
 from tests.outreach.conftest import Desk
 from tests.outreach.requests import ask, awake, text
 
@@ -297,3 +298,32 @@ def test_what_waits_for_a_provider_that_is_not_set_up_any_more_goes_by_another_c
     get_settings.cache_clear()
     assert follow_up() == 1
     assert after(made.job_id)[0]["channel"] == "email"
+
+
+@pytest.mark.parametrize("channel", [None, "sms"], ids=["any_channel", "its_own"])
+def test_a_campaigns_message_stays_its_own_by_another_channel_unless_its_step_names_one(
+    desk: Desk, channel: str | None
+) -> None:
+    campaign_builders.texts("A", "B", family="tried", channels=(SMS, EMAIL))
+    reader = builders.patient(tags=("reader",))
+    step = {"key": "first", "purpose": "lab_ready", "family": "tried", "channel": channel}
+    second = {**step, "key": "second", "channel": "email", "conditions": [{"step": "first", "is": "answered"}]}
+    variants = {"variants": [{"key": key, "weight": 1} for key in ("A", "B")]}
+    campaign = campaign_builders.expanded(step, second, ab_variants=variants)
+    desk.gateways["sms-twilio"].script(Play(Outcome.PERMANENT, code="TWILIO_30003"))
+    release.release()
+    desk.drain()
+    [message] = campaign_builders.messages(campaign)
+    assert follow_up() == (0 if channel else 1)
+    if channel:
+        assert after(message["id"]) == []
+        return
+    (instead,) = after(message["id"])
+    for name in ("campaign_id", "campaign_step", "ab_variant"):
+        assert instead[name] == message[name]
+    assert message["ab_variant"] in instead["body"]
+    desk.drain()
+    change(desk.lane, instead["id"], replied_at="now()")
+    campaign_builders.time_passes(campaign)
+    release.release()
+    assert campaign_builders.lines(campaign, "second")[reader]["state"] == "MADE"

@@ -29,6 +29,7 @@ TEMPLATE = Template(
     variants=(),
     provider_template={},
     is_marketing=False,
+    family="",
     organization_id=None,
     provider_id=None,
     is_active=True,

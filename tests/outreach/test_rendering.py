@@ -45,6 +45,7 @@ def template(body: str, *variables: Variable, **values: Any) -> Template:
             "variants": (),
             "provider_template": {},
             "is_marketing": False,
+            "family": "",
             "organization_id": None,
             "provider_id": None,
             "is_active": True,

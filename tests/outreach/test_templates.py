@@ -68,6 +68,8 @@ def refused(wanted: TemplateInput) -> tuple[str, str]:
         ({"body": "{{ starts_at }} " + "long " * 150}, "TEXT_TOO_LONG", "body"),
         ({"subject": "Hello"}, "INVALID_TEMPLATE", "subject"),
         ({"language": "English"}, "INVALID_LANGUAGE", "language"),
+        ({"family": "Flu 2026"}, "INVALID_TEMPLATE", "family"),
+        ({"family": "x" * 65}, "INVALID_TEMPLATE", "family"),
         ({"name": " "}, "INVALID_NAME", "name"),
         ({"variants": (Variant("A", 1, None, "{{ starts_at }}"),)}, "INVALID_VARIANTS", "variants"),
         (
@@ -193,6 +195,25 @@ def test_the_nearest_level_holds_where_its_language_is_not_worse() -> None:
     assert found("pt-BR", by_clinic=False) == everybody["pt"]
     assert found("fr-CA") == everybody["fr"]
     assert found("yo") == doctors
+
+
+def test_a_text_of_a_family_holds_beside_the_others_and_keeps_it() -> None:
+    everywhere, of_campaigns = create(), create(family="flu-2026")
+    assert (everywhere.is_active, of_campaigns.is_active) == (True, True)
+
+    def found(family: str) -> object:
+        return templates.templates_for(
+            Purpose.APPT_REMINDER, language="en", organization_id=None, provider_id=None, family=family
+        ).get(Channel.SMS)
+
+    with connected():
+        assert (found(""), found("flu-2026"), found("flu-2027")) == (everywhere, of_campaigns, None)
+        moved = replace(WANTED, family="flu-2027", body="Until {{ starts_at }}!")
+        assert templates.write_version(of_campaigns.id, moved, based_on=1, asker=STAFF).family == "flu-2026"
+        assert templates.restore_version(of_campaigns.id, 1, asker=STAFF).family == "flu-2026"
+    with pytest.raises(OutreachError) as error:
+        create(family="flu-2026")
+    assert (error.value.code, error.value.field) == ("TEMPLATE_EXISTS", "name")
 
 
 def test_a_write_empties_what_is_remembered() -> None:

@@ -128,3 +128,11 @@ def test_the_clock_wakes_whoever_takes_up_events_and_answers(app: Settings) -> N
     with redis.Redis.from_url(app.redis_url) as client:
         queued = {name: client.llen(f"dramatiq:{name}") for name in ("outreach_events", "outreach_inbound")}
     assert queued == {"outreach_events": 1, "outreach_inbound": 1}
+
+
+def test_the_clock_wakes_whoever_goes_on_with_campaigns(app: Settings) -> None:
+    (job,) = [job for job in timetable(app) if job.name == "campaigns"]
+    assert not job.recorded
+    job.run()
+    with redis.Redis.from_url(app.redis_url) as client:
+        assert client.llen("dramatiq:outreach_campaigns") == 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 
 from dispatchlog.systems.outreach.inputs import OutreachError
 
@@ -12,6 +13,10 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,6})?")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:00)?")
+_TAG = re.compile(r"[a-z0-9_.:-]{1,64}")
+FIRST_BIRTH = date(1900, 1, 1)
+GENDERS = ("", "male", "female", "other", "unknown")
+MOST_TAGS = 50
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -51,6 +56,43 @@ def region(value: str, *, field: str = "region") -> str:
     if code and not _REGION.fullmatch(code):
         raise OutreachError("a region has one to three letters, such as FL", code="INVALID_TEXT", field=field)
     return code
+
+
+def birth_date(value: date | None, *, field: str = "birth_date") -> date | None:
+    """A day from 1900 until today, or None.
+
+    Raises:
+        OutreachError: INVALID_DATE.
+    """
+    # Somewhere it is tomorrow already.
+    if value is not None and not FIRST_BIRTH <= value <= (datetime.now(UTC) + timedelta(hours=14)).date():
+        raise OutreachError("nobody was born before 1900 or after today", code="INVALID_DATE", field=field)
+    return value
+
+
+def gender(value: str, *, field: str = "gender") -> str:
+    """One of FHIR's words, or "".
+
+    Raises:
+        OutreachError: UNKNOWN_VALUE.
+    """
+    if value not in GENDERS:
+        raise OutreachError(f"a gender is {', '.join(GENDERS[1:])}", code="UNKNOWN_VALUE", field=field)
+    return value
+
+
+def tags(values: Sequence[str], *, field: str = "tags") -> list[str]:
+    """Words, each once, in order.
+
+    Raises:
+        OutreachError: INVALID_TEXT, TOO_LONG.
+    """
+    if not all(_TAG.fullmatch(each) for each in values):
+        raise OutreachError("a tag has 1 to 64 of a-z, 0-9, _ . : and -", code="INVALID_TEXT", field=field)
+    found = sorted(set(values))
+    if len(found) > MOST_TAGS:
+        raise OutreachError(f"at most {MOST_TAGS} tags", code="TOO_LONG", field=field)
+    return found
 
 
 def language(value: str, *, field: str = "language") -> str:

@@ -6,16 +6,19 @@ The decision is stored with its job as it was made, so that anybody can read lat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from dispatchlog.systems.outreach.inputs import OutreachError, ScheduleInput
-from dispatchlog.systems.outreach.legal import legal_rules
+from dispatchlog.systems.outreach.legal import LegalRules, legal_rules
 from dispatchlog.systems.outreach.limits import first_within_limits
+from dispatchlog.systems.outreach.optimiser.choosing import CHANNEL as BY_CHANNEL
+from dispatchlog.systems.outreach.optimiser.choosing import HOUR, Advice, Choice
+from dispatchlog.systems.outreach.optimiser.hours import arm_at, open_hours
 from dispatchlog.systems.outreach.preferences import ChannelPreference, Preferences
-from dispatchlog.systems.outreach.reasons import CHANNEL, REFUSED, TIME, said_by
+from dispatchlog.systems.outreach.reasons import CHANNEL, CHOSEN_AMONG, REFUSED, TIME, said_by
 from dispatchlog.systems.outreach.states import CHANNEL_WORDS, Channel, Purpose
 from dispatchlog.systems.outreach.times import Hours, Moment, TimeRules, at_best_hour, zone
 
@@ -49,7 +52,8 @@ class Decision:
 
     {"channel": {"chosen": "sms", "considered": [{"channel", "chosen", "code", "words"}]},
      "time": {"wanted", "at", "zone", "local", "reasons": [{"code", "words"}]},
-     "refused": {"code", "words"} | null, "urgent": bool, "preferences_version": int, "decided_at": iso}
+     "refused": {"code", "words"} | null, "urgent": bool, "preferences_version": int, "decided_at": iso,
+     "optimiser": [{"kind", "arm", "policy", "propensity", "words"}], only where it took part}
     """
 
     channel: Channel | None
@@ -57,6 +61,7 @@ class Decision:
     at: datetime
     refused: str
     document: Mapping[str, Any]
+    choices: Sequence[Choice] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +88,29 @@ def order_of(wanted: ScheduleInput, candidates: Mapping[Channel, Candidate]) -> 
 
 
 def decide(
-    wanted: ScheduleInput, preferences: Preferences, candidates: Mapping[Channel, Candidate], *, now: datetime
+    wanted: ScheduleInput,
+    preferences: Preferences,
+    candidates: Mapping[Channel, Candidate],
+    *,
+    now: datetime,
+    advice: Advice | None = None,
 ) -> Decision:
     """Preferred channel first where it may be used, then SMS, WhatsApp, e-mail for short care messages (e-mail first for
-    marketing). Urgent ones skip quiet hours, limits and best hour, never a stop or a missing address.
+    marketing). Urgent ones skip quiet hours, limits and best hour, never a stop or a missing address. Where a message can
+    wait, the optimiser's advice chooses among the channels that are open and the hours of that day.
 
     Codes of a channel not taken: NO_TEMPLATE, NO_ADDRESS, CHANNEL_OFF, STOPPED, NO_MARKETING_CONSENT, NOT_CONFIGURED,
     EXCLUDED, NEVER_LAWFUL, EXPIRES_BEFORE_LAWFUL, NOT_PREFERRED. Codes of a refusal: PATIENT_INACTIVE, NO_CHANNEL,
     EXPIRES_BEFORE_LAWFUL.
     """
     judged = [_judge(wanted, preferences, channel, candidates, now=now) for channel in order_of(wanted, candidates)]
-    chosen = next((one for one in judged if not one.code), None) if preferences.active else None
+    usual = next((one for one in judged if not one.code), None) if preferences.active else None
+    chosen, choices = _advised(wanted, preferences, candidates, judged, usual, advice, now)
     refused = "" if chosen else _refusal(preferences, judged)
-    document = {
+    document: dict[str, Any] = {
         "channel": {
             "chosen": str(chosen.channel) if chosen else None,
-            "considered": [_considered(one, chosen, preferences) for one in judged],
+            "considered": [_considered(one, chosen, preferences, usual) for one in judged],
         },
         "time": _time(wanted, preferences, chosen or _nearest(judged), now),
         "refused": {"code": refused, "words": REFUSED[refused]} if refused else None,
@@ -106,14 +118,81 @@ def decide(
         "preferences_version": preferences.version,
         "decided_at": now.isoformat(),
     }
+    if choices:
+        document["optimiser"] = [choice_document(each) for each in choices]
     template_id = candidates[chosen.channel].template_id if chosen else None
     at = chosen.moment.at if chosen and chosen.moment else _start(wanted, now)
-    return Decision(chosen.channel if chosen else None, template_id, at, refused, document)
+    return Decision(chosen.channel if chosen else None, template_id, at, refused, document, choices)
+
+
+def choice_document(choice: Choice) -> dict[str, Any]:
+    """What a decision keeps of a choice."""
+    return {name: getattr(choice, name) for name in ("kind", "arm", "policy", "propensity", "words")}
+
+
+def can_wait(wanted: ScheduleInput, *, is_marketing: bool) -> bool:
+    """Whether the optimiser may take part: nobody loses by reading it some hours later, and it is a first try."""
+    waits = is_marketing or wanted.purpose in _CAN_WAIT
+    return waits and not is_urgent(wanted) and wanted.fallback_of is None
 
 
 def codes(decision: Decision) -> dict[str, str]:
     """What was found of each channel: its code, or "CHOSEN"."""
     return {one["channel"]: one["code"] for one in decision.document["channel"]["considered"]}
+
+
+def _advised(
+    wanted: ScheduleInput,
+    preferences: Preferences,
+    candidates: Mapping[Channel, Candidate],
+    judged: Sequence[_Judged],
+    usual: _Judged | None,
+    advice: Advice | None,
+    now: datetime,
+) -> tuple[_Judged | None, tuple[Choice, ...]]:
+    """The channel and instant that the advice chooses, and the choices; as usual where it chooses nothing."""
+    if advice is None or usual is None or not can_wait(wanted, is_marketing=candidates[usual.channel].is_marketing):
+        return usual, ()
+    chosen, by_channel = _with_channel(wanted, preferences, judged, usual, advice)
+    chosen, by_hour = _with_hour(wanted, preferences, candidates[chosen.channel], chosen, advice, now)
+    return chosen, tuple(each for each in (by_channel, by_hour) if each)
+
+
+def _with_channel(
+    wanted: ScheduleInput, preferences: Preferences, judged: Sequence[_Judged], usual: _Judged, advice: Advice
+) -> tuple[_Judged, Choice | None]:
+    """Among those by which it would leave on the same day."""
+    if wanted.preferred_channel is not None:
+        return usual, None
+    place = zone(preferences.timezone.value)
+    days = {one.channel: one.moment.at.astimezone(place).date() for one in judged if one.moment and not one.code}
+    open_to = {str(one.channel): one for one in judged if days.get(one.channel) == days[usual.channel]}
+    choice = advice.choose(BY_CHANNEL, [*open_to], context=str(wanted.purpose), default=str(usual.channel))
+    return (open_to[choice.arm] if choice else usual), choice
+
+
+def _with_hour(
+    wanted: ScheduleInput,
+    preferences: Preferences,
+    candidate: Candidate,
+    one: _Judged,
+    advice: Advice,
+    now: datetime,
+) -> tuple[_Judged, Choice | None]:
+    """Among the hours of the day on which it would leave, unless somebody said when, or the patient at which hour."""
+    said = preferences.best_hour.value is not None and preferences.best_hour.source == "patient"
+    if said or wanted.send_at is not None or one.moment is None:
+        return one, None
+    rules, law = _rules(wanted, preferences, candidate)
+    earliest = first_within_limits(_start(wanted, now), rules, law, candidate.texts_at)
+    hours = open_hours(one.moment, earliest.at, rules, law, candidate.texts_at, before=wanted.expires_at)
+    there = one.moment.at.astimezone(zone(rules.zone))
+    default, context = arm_at(one.moment.at, rules.zone), f"{one.channel}:{there.weekday()}"
+    choice = advice.choose(HOUR, [*hours], context=context, default=default)
+    if choice is None or choice.arm == default:
+        return one, choice
+    moment = Moment(hours[choice.arm].at, (*earliest.reasons, "OPTIMISER"))
+    return replace(one, moment=moment), choice
 
 
 def _judge(
@@ -146,7 +225,7 @@ def _objection(wanted: ScheduleInput, preference: ChannelPreference, candidate: 
         return "EXCLUDED"
     if not preference.address.value:
         return "NO_ADDRESS"
-    marketing = candidate.is_marketing or wanted.purpose is Purpose.CAMPAIGN_EDUCATION
+    marketing = _is_marketing(wanted, candidate)
     found = (
         ("STOPPED", preference.stopped_at is not None),
         ("CHANNEL_OFF", not preference.enabled.value),
@@ -160,10 +239,8 @@ def _moment(wanted: ScheduleInput, preferences: Preferences, candidate: Candidat
     start = _start(wanted, now)
     if is_urgent(wanted):
         return Moment(start, ("URGENT",)), ""
-    marketing = candidate.is_marketing or wanted.purpose is Purpose.CAMPAIGN_EDUCATION
-    law = legal_rules(candidate.channel, country=preferences.country, region=preferences.region, marketing=marketing)
-    quiet = Hours(preferences.quiet_start.value, preferences.quiet_end.value)
-    rules = TimeRules(preferences.timezone.value, quiet, law.hours, law.name)
+    marketing = _is_marketing(wanted, candidate)
+    rules, law = _rules(wanted, preferences, candidate)
     moment = first_within_limits(start, rules, law, candidate.texts_at)
     best = preferences.best_hour.value
     if best is None or wanted.send_at is not None or not (marketing or wanted.purpose in _CAN_WAIT):
@@ -173,6 +250,17 @@ def _moment(wanted: ScheduleInput, preferences: Preferences, candidate: Candidat
     if limited.at == better.at:
         moment = Moment(better.at, (*moment.reasons, *better.reasons))
     return moment, law.name
+
+
+def _is_marketing(wanted: ScheduleInput, candidate: Candidate) -> bool:
+    return candidate.is_marketing or wanted.purpose is Purpose.CAMPAIGN_EDUCATION
+
+
+def _rules(wanted: ScheduleInput, preferences: Preferences, candidate: Candidate) -> tuple[TimeRules, LegalRules]:
+    marketing = _is_marketing(wanted, candidate)
+    law = legal_rules(candidate.channel, country=preferences.country, region=preferences.region, marketing=marketing)
+    quiet = Hours(preferences.quiet_start.value, preferences.quiet_end.value)
+    return TimeRules(preferences.timezone.value, quiet, law.hours, law.name), law
 
 
 def _start(wanted: ScheduleInput, now: datetime) -> datetime:
@@ -190,11 +278,14 @@ def _refusal(preferences: Preferences, judged: Sequence[_Judged]) -> str:
     return "EXPIRES_BEFORE_LAWFUL" if any(one.code == "EXPIRES_BEFORE_LAWFUL" for one in judged) else "NO_CHANNEL"
 
 
-def _considered(one: _Judged, chosen: _Judged | None, preferences: Preferences) -> dict[str, Any]:
+def _considered(
+    one: _Judged, chosen: _Judged | None, preferences: Preferences, usual: _Judged | None
+) -> dict[str, Any]:
     is_chosen = chosen is not None and one.channel is chosen.channel
     code = "CHOSEN" if is_chosen else one.code or ("NOT_PREFERRED" if preferences.active else "PATIENT_INACTIVE")
     who = said_by(preferences.channels[one.channel].enabled.source)
-    words = CHANNEL[code].format(channel=CHANNEL_WORDS[one.channel], who=who)
+    is_drawn = is_chosen and usual is not None and one.channel is not usual.channel
+    words = (CHOSEN_AMONG if is_drawn else CHANNEL[code]).format(channel=CHANNEL_WORDS[one.channel], who=who)
     return {"channel": str(one.channel), "chosen": is_chosen, "code": code, "words": words}
 
 

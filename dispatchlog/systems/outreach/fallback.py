@@ -198,14 +198,28 @@ def _request(row: Row) -> ScheduleInput:
         purpose=Purpose(row["purpose"]),
         variables=row["variables"],
         campaign_id=row["campaign_id"],
+        campaign_step=row["campaign_step"],
+        ab_variant=row["ab_variant"] if row["campaign_id"] else None,
+        template_family=_family(row) or None,
         is_urgent=row["is_urgent"],
         appointment_id=row["appointment_id"],
         asks=row["asks"],
         request_key=str(row["id"]),
         expires_at=row["expires_at"],
         fallback_of=row["id"],
-        not_by=_tried(row["id"]),
+        not_by=_tried(row["id"]) | _excluded(row),
     )
+
+
+def _family(row: Row) -> str:
+    """A campaign's text is followed by another of its family."""
+    return str(fetch_all("SELECT family FROM comm_templates WHERE id = %s", (row["template_id"],))[0][0])
+
+
+def _excluded(row: Row) -> frozenset[Channel]:
+    """By which channels it was not to go from the beginning; a campaign's step may name its only one."""
+    considered = row["decision"].get("channel", {}).get("considered", ())
+    return frozenset(Channel(each["channel"]) for each in considered if each["code"] == "EXCLUDED")
 
 
 def _tried(job_id: UUID) -> frozenset[Channel]:

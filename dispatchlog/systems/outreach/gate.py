@@ -14,6 +14,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Refusal, Row
 from dispatchlog.gateways.outreach_letters import TEXT_VALID_SECONDS
 from dispatchlog.settings import get_settings
+from dispatchlog.systems.outreach.campaigns import barrier
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.legal import legal_rules
 from dispatchlog.systems.outreach.limits import first_within_limits
@@ -42,7 +43,8 @@ _LIMITS = {
 
 def may_leave(row: Row) -> Refusal | None:
     """None: it may leave now. Codes: PATIENT_INACTIVE, STOPPED, ADDRESS_CHANGED, CHANNEL_OFF, NO_MARKETING_CONSENT,
-    APPOINTMENT_OVER (never); ANSWER_UNREAD, QUIET_HOURS, LEGAL_WINDOW, DAILY_LIMIT, WEEKLY_LIMIT (until an instant).
+    APPOINTMENT_OVER, CAMPAIGN_ENDED (never); CAMPAIGN_PAUSED, ANSWER_UNREAD, QUIET_HOURS, LEGAL_WINDOW, DAILY_LIMIT,
+    WEEKLY_LIMIT (until an instant).
 
     What cannot be judged (no minute is lawful, contact data cannot be opened) is put off with that code and asked again.
     `decision["reply_to_stop"]` marks the one text that confirms a stop: it may leave although there is one, at any hour,
@@ -65,6 +67,7 @@ def _judge(row: Row, now: datetime) -> Refusal | None:
         return None
     return (
         _forbidden(row, channel, preferences, going_to)
+        or barrier.objection(row, now)
         or _unheard(row, channel, going_to, now)
         or _appointment_over(row, now)
         or (None if _is_urgent(row) else _wrong_hour(row, channel, preferences, now))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +55,8 @@ class PatientInput:
     """A patient as the core platform has them; `reported_at` orders reports, the newest wins.
 
     `region`: a state or province as in ISO 3166-2 without its country ("FL"), or "". What the patient chose goes before
-    `timezone` and `language`.
+    `timezone` and `language`. `gender`: male, female, other, unknown (as FHIR has it), or "". `tags`: words in lower case
+    by which segments find patients.
     """
 
     id: UUID
@@ -69,6 +70,9 @@ class PatientInput:
     timezone: str | None = None
     language: str | None = None
     active: bool = True
+    birth_date: date | None = None
+    gender: str = ""
+    tags: Sequence[str] = ()
     reported_at: datetime | None = None
 
 
@@ -111,7 +115,8 @@ class ScheduleInput:
 
     `request_key` makes the same request one message however often it comes; it is unique per source. `asks` is
     "confirmation" where an answer YES confirms `appointment_id`; None: by the purpose (appt_confirm and appt_reminder of an
-    appointment do). `fallback_of` is the job in whose place this one goes.
+    appointment do). `fallback_of` is the job in whose place this one goes. `template_family`: its texts are chosen from, by
+    channel and language, instead of those that hold for all.
     """
 
     patient_id: UUID
@@ -129,6 +134,8 @@ class ScheduleInput:
     fallback_of: UUID | None = None
     not_by: frozenset[Channel] = frozenset()
     ab_variant: str | None = None
+    campaign_step: str | None = None
+    template_family: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

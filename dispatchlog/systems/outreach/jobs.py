@@ -10,6 +10,7 @@ from uuid import UUID
 
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.systems.outreach.inputs import OutreachError
+from dispatchlog.systems.outreach.optimiser.learning import fatigue
 
 _COLUMNS = (
     "j.id, j.patient_id, j.template_id, j.template_version, j.campaign_id, j.appointment_id, j.purpose, j.channel,"
@@ -19,8 +20,6 @@ _COLUMNS = (
     " j.last_error_code AS error_code, j.trace_id, j.created_at, j.updated_at,"
     " comm_job_word(j.status, j.replied_at, j.clicked_at, j.opened_at, j.bounced_at, j.delivered_at) AS status"
 )
-# How many unanswered messages of the last month make somebody as tired of them as the score can say.
-MOST_UNANSWERED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +67,4 @@ def activity(patient_id: UUID) -> Activity:
         """,
         {"id": patient_id},
     )
-    return Activity(sent, opened, replied, min(1.0, unanswered / MOST_UNANSWERED))
+    return Activity(sent, opened, replied, fatigue(unanswered))

@@ -91,7 +91,8 @@ def put_patient(patient: PatientInput, *, source: str, asker: Asker) -> bool:
 
     Raises:
         OutreachError: ORGANIZATION_NOT_FOUND, PROVIDER_NOT_FOUND, INVALID_EMAIL, INVALID_PHONE, INVALID_TIMEZONE,
-            INVALID_LANGUAGE, INVALID_COUNTRY, INVALID_TEXT, with the field. NaiveInstant: `reported_at` has no zone.
+            INVALID_LANGUAGE, INVALID_COUNTRY, INVALID_TEXT, INVALID_DATE, UNKNOWN_VALUE, TOO_LONG, with the field.
+            NaiveInstant: `reported_at` has no zone.
     """
     reported_at = patient.reported_at or datetime.now(UTC)
     if reported_at.tzinfo is None:
@@ -130,6 +131,9 @@ def _checked(patient: PatientInput) -> dict[str, Any]:
         "timezone": zone(patient.timezone).key if patient.timezone else None,
         "language": checks.language(patient.language) if patient.language else None,
         "active": patient.active,
+        "birth_date": checks.birth_date(patient.birth_date),
+        "gender": checks.gender(patient.gender),
+        "tags": checks.tags(patient.tags),
     }
 
 

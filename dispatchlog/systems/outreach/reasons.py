@@ -16,12 +16,14 @@ CHANNEL = {
     "NEVER_LAWFUL": "Not by {channel}: quiet hours and the law leave no minute of the day.",
     "PATIENT_INACTIVE": "Not by {channel}: the patient is not active.",
 }
+CHOSEN_AMONG = "By {channel}: it may be used, and was drawn among those that may."
 TIME = {
     "QUIET_HOURS": "At {clock} in {zone} the patient is not to be disturbed (quiet hours {quiet}).",
     "LEGAL_WINDOW": "At {clock} in {zone} the law lets no such message arrive ({law}).",
     "BEST_HOUR": "It can wait for the hour at which this patient answers best, {best}:00.",
     "DAILY_LIMIT": "The texts of that day are used up.",
     "WEEKLY_LIMIT": "The texts of that week are used up.",
+    "OPTIMISER": "It can wait for another hour of that day, which was drawn for it.",
     "URGENT": "It is urgent, so it goes at any hour.",
 }
 REFUSED = {

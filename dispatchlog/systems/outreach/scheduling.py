@@ -21,6 +21,7 @@ from dispatchlog.engine.operator import log_action
 from dispatchlog.systems.outreach import audit, portal
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
 from dispatchlog.systems.outreach.lane import LANE, comm_job_lane
+from dispatchlog.systems.outreach.optimiser.evidence import evidence_for, store_choices
 from dispatchlog.systems.outreach.patients import not_found
 from dispatchlog.systems.outreach.preferences import Preferences, resolve_many
 from dispatchlog.systems.outreach.scheduling_reads import About, read_abouts, read_texts
@@ -127,8 +128,10 @@ def _round(asked: Sequence[Asked]) -> list[Outcome]:
         ]
         requests = [each for each in begun if isinstance(each, Request)]
         texts = read_texts(request.wanted.patient_id for request in requests if request.is_limited)
+        evidence = evidence_for(preferences[request.wanted.patient_id] for request in requests)
         written = [
-            _attempt(partial(request.write, texts)) if isinstance(request, Request) else request for request in begun
+            _attempt(partial(request.write, texts, evidence)) if isinstance(request, Request) else request
+            for request in begun
         ]
         stored = _store(
             [(each, found) for each, found in zip(asked, written, strict=True) if isinstance(found, Written)]
@@ -170,6 +173,7 @@ def _store(written: Sequence[tuple[Asked, Written]]) -> set[UUID]:
     rows = sorted((each.row for _, each in written), key=lambda row: row["request_key"] or "")
     new = {*ledger.enqueue(lane, rows)}
     stored = [(asked, each) for asked, each in written if each.row["id"] in new]
+    store_choices([choice for _, each in stored for choice in each.choices])
     portal.store_links([link for _, each in stored for link in each.links])
     for asked, each in stored:
         if each.decision.refused:

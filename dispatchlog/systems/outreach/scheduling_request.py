@@ -12,16 +12,29 @@ from dispatchlog.engine.tables import new_id
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import portal, templates
 from dispatchlog.systems.outreach.contacts import address_hash, open_text
-from dispatchlog.systems.outreach.deciding import FORBIDS, Candidate, Decision, codes, decide, is_urgent, order_of
+from dispatchlog.systems.outreach.deciding import (
+    FORBIDS,
+    Candidate,
+    Decision,
+    can_wait,
+    choice_document,
+    codes,
+    decide,
+    is_urgent,
+    order_of,
+)
 from dispatchlog.systems.outreach.inputs import OutreachError, ScheduleInput
 from dispatchlog.systems.outreach.lane import SUBJECT, route_of
 from dispatchlog.systems.outreach.legal import legal_rules
+from dispatchlog.systems.outreach.optimiser.choosing import CONTENT, Advice, Choice
+from dispatchlog.systems.outreach.optimiser.evidence import Evidence, rows_of
 from dispatchlog.systems.outreach.portal import Link
 from dispatchlog.systems.outreach.preferences import Preferences
-from dispatchlog.systems.outreach.rendering import render, with_link
+from dispatchlog.systems.outreach.rendering import render, variant_for, with_link
 from dispatchlog.systems.outreach.scheduling_reads import About, Texts
 from dispatchlog.systems.outreach.states import MARKETING, Channel, Purpose
 from dispatchlog.systems.outreach.templates import Template
+from dispatchlog.systems.outreach.times import zone
 
 CONFIRMATION = "confirmation"
 _ABOUT_APPOINTMENT = frozenset({Purpose.APPT_CONFIRM, Purpose.APPT_REMINDER})
@@ -31,13 +44,14 @@ _LATE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A job as it is to be stored, with the links in its text and what the audit says of it."""
+    """A job as it is to be stored, with the links in its text, what the audit says of it, and what was chosen for it."""
 
     row: Mapping[str, Any]
     decision: Decision
     channel: Channel
     links: Sequence[Link]
     details: Mapping[str, Any]
+    choices: Sequence[Mapping[str, Any]] = ()
 
 
 class Request:
@@ -76,18 +90,37 @@ class Request:
         limited = any(self._is_limited(channel, template) for channel, template in self.templates.items())
         return limited and not is_urgent(self.wanted)
 
-    def write(self, texts: Texts) -> Written:
-        """Decide, and write the job.
+    def write(self, texts: Texts, evidence: Evidence | None = None) -> Written:
+        """Decide, and write the job; `evidence` is what the optimiser knows, where it may take part.
 
         Raises:
             OutreachError: UNKNOWN_TEMPLATE, NO_ADDRESS, and those of rendering.
         """
         candidates = self._candidates(texts)
-        decision = decide(self.wanted, self.preferences, candidates, now=self.now)
+        advice = evidence.advice(self.preferences, seed=self.job_id) if evidence else None
+        decision = decide(self.wanted, self.preferences, candidates, now=self.now, advice=advice)
         channel = decision.channel or self._refused_channel(decision, candidates)
+        text = self._choose_text(channel, advice) if advice and not decision.refused else None
+        if text:
+            decision = _with_text(decision, text)
         links: list[Link] = []
-        row = self._row(channel, decision, links)
-        return Written(row, decision, channel, tuple(links), self._details(channel, decision))
+        row = self._row(channel, decision, links, variant=text.arm if text else self.wanted.ab_variant)
+        chosen = self._chosen(decision, row)
+        return Written(row, decision, channel, tuple(links), self._details(channel, decision), chosen)
+
+    def _choose_text(self, channel: Channel, advice: Advice) -> Choice | None:
+        """Among the variants of the channel's template, unless a test of the campaign's own has drawn one."""
+        template = self.templates[channel]
+        usual = variant_for(template, str(self.wanted.patient_id))
+        waits = can_wait(self.wanted, is_marketing=self._is_marketing(template))
+        if usual is None or self.wanted.ab_variant is not None or not waits:
+            return None
+        variants = [each.name for each in template.variants if each.weight]
+        return advice.choose(CONTENT, variants, context=f"{template.id}:{template.version}", default=usual)
+
+    def _chosen(self, decision: Decision, row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        at = decision.at.astimezone(zone(self.preferences.timezone.value))
+        return rows_of(decision.choices, row, at=at)
 
     def _candidates(self, texts: Texts) -> dict[Channel, Candidate]:
         return {
@@ -142,7 +175,7 @@ class Request:
             )
         return next(channel for channel in order_of(self.wanted, candidates) if channel in candidates)
 
-    def _row(self, channel: Channel, decision: Decision, links: list[Link]) -> dict[str, Any]:
+    def _row(self, channel: Channel, decision: Decision, links: list[Link], *, variant: str | None) -> dict[str, Any]:
         wanted, template, refused = self.wanted, self.templates[channel], bool(decision.refused)
         rendered = render(
             template,
@@ -151,7 +184,7 @@ class Request:
             # An hour is told as the clock at the appointment's place shows it.
             zone=self.about["appointment_timezone"] or self.preferences.timezone.value,
             bucket=str(wanted.patient_id),
-            variant=wanted.ab_variant,
+            variant=variant,
         )
         link = ""
         if rendered.portal_mark and not refused:
@@ -174,6 +207,7 @@ class Request:
             "template_id": template.id,
             "template_version": template.version,
             "campaign_id": wanted.campaign_id,
+            "campaign_step": wanted.campaign_step,
             "appointment_id": wanted.appointment_id,
             "organization_id": self.preferences.organization_id,
             "provider_id": self.about["provider_id"],
@@ -233,6 +267,12 @@ class Request:
         }
 
 
+def _with_text(decision: Decision, text: Choice) -> Decision:
+    others = decision.document.get("optimiser", [])
+    document = {**decision.document, "optimiser": [*others, choice_document(text)]}
+    return replace(decision, document=document, choices=(*decision.choices, text))
+
+
 def _with_limits(wanted: ScheduleInput, about: About, now: datetime) -> ScheduleInput:
     """The request with the instant after which it is of no use.
 
@@ -263,6 +303,7 @@ def _templates(wanted: ScheduleInput, preferences: Preferences, about: About) ->
             language=preferences.language.value,
             organization_id=preferences.organization_id,
             provider_id=about["provider_id"],
+            family=wanted.template_family or "",
         )
     chosen = templates.template(wanted.template_id)
     if not chosen.is_active:

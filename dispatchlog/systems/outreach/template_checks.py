@@ -20,6 +20,7 @@ from dispatchlog.systems.outreach.template_values import Template, TemplateInput
 from dispatchlog.systems.outreach.variable_values import KINDS
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
+_FAMILY = re.compile(r"[a-z0-9-]{0,64}")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PROVIDER_KEYS = frozenset({"name", "language", "parameters", "content_sid"})
 _NOBODY = UUID(int=0)
@@ -41,6 +42,10 @@ def checked(wanted: TemplateInput) -> TemplateInput:
         raise OutreachError("a name of 1 to 255 characters is needed", code="INVALID_NAME", field="name")
     if not _LANGUAGE.fullmatch(wanted.language) or len(wanted.language) > 10:
         raise OutreachError("a language is such as en or pt-BR", code="INVALID_LANGUAGE", field="language")
+    if not _FAMILY.fullmatch(wanted.family):
+        raise OutreachError(
+            "a family has up to 64 small letters, digits and hyphens", code="INVALID_TEMPLATE", field="family"
+        )
     if wanted.organization_id and wanted.provider_id:
         raise OutreachError("it is an organisation's or a provider's", code="INVALID_TEMPLATE", field="provider_id")
     _check_variables(wanted.variables)
@@ -63,6 +68,7 @@ def _tidy(wanted: TemplateInput) -> TemplateInput:
     return replace(
         wanted,
         name=" ".join(tidy(wanted.name).split()),
+        family=wanted.family.strip(),
         subject=_one_line(wanted.subject),
         body=tidy(wanted.body),
         variants=tuple(
@@ -238,6 +244,7 @@ def as_template(wanted: TemplateInput) -> Template:
         variables=wanted.variables,
         variants=wanted.variants,
         provider_template=wanted.provider_template,
+        family=wanted.family,
         organization_id=wanted.organization_id,
         provider_id=wanted.provider_id,
         **columns,

@@ -35,7 +35,8 @@ class Variant:
 @dataclass(frozen=True, slots=True)
 class Template:
     """A template as it holds now. `provider_template` is what WhatsApp needs to send outside a conversation:
-    {"name": ..., "language": ..., "parameters": [variable, ...]} for the Cloud API, {"content_sid": ...} for Twilio."""
+    {"name": ..., "language": ..., "parameters": [variable, ...]} for the Cloud API, {"content_sid": ...} for Twilio.
+    `family`: the campaigns that name it take their texts from it; "" is what holds everywhere else."""
 
     id: UUID
     name: str
@@ -48,6 +49,7 @@ class Template:
     variants: Sequence[Variant]
     provider_template: Mapping[str, Any]
     is_marketing: bool
+    family: str
     organization_id: UUID | None
     provider_id: UUID | None
     is_active: bool
@@ -67,6 +69,7 @@ class TemplateInput:
     variables: Sequence[Variable] = ()
     variants: Sequence[Variant] = ()
     provider_template: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""
     organization_id: UUID | None = None
     provider_id: UUID | None = None
     note: str = ""

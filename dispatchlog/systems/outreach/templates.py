@@ -38,7 +38,7 @@ __all__ = [
     "write_version",
 ]
 
-_TAKEN = "another template is active for this purpose, channel, language and level"
+_TAKEN = "another template is active for this purpose, channel, language, family and level"
 _ORDER = (
     " ORDER BY array_position(ARRAY['appt_confirm', 'appt_reminder', 'no_show', 'rx_refill', 'lab_ready',"
     " 'campaign_education', 'urgent']::varchar[], purpose), channel, language, organization_id NULLS FIRST,"
@@ -69,7 +69,7 @@ def create(wanted: TemplateInput, *, asker: Asker) -> Template:
 
 
 def write_version(template_id: UUID, wanted: TemplateInput, *, based_on: int, asker: Asker) -> Template:
-    """The next version, which holds from now on; purpose, channel, language and level stay.
+    """The next version, which holds from now on; purpose, channel, language, family and level stay.
 
     Raises:
         OutreachError: as `create`; UNKNOWN_TEMPLATE, VERSION_CONFLICT where `based_on` is not the present one.
@@ -155,18 +155,19 @@ def every_template() -> Sequence[Template]:
 
 
 def templates_for(
-    purpose: Purpose, *, language: str, organization_id: UUID | None, provider_id: UUID | None
+    purpose: Purpose, *, language: str, organization_id: UUID | None, provider_id: UUID | None, family: str = ""
 ) -> Mapping[Channel, Template]:
-    """For each channel the one that holds: the provider's before the organisation's before everybody's; in each level the
-    language, then its main language (pt for pt-BR), then English. A level that has any language goes before the next level
-    only where that language is not worse. From a cache of a few seconds that a write of this process empties."""
+    """Of this family, for each channel the one that holds: the provider's before the organisation's before everybody's; in
+    each level the language, then its main language (pt for pt-BR), then English. A level that has any language goes before
+    the next level only where that language is not worse. From a cache of a few seconds that a write of this process
+    empties."""
     languages = list(dict.fromkeys((language.lower(), language.partition("-")[0].lower(), "en")))
     owners = {"provider": provider_id, "organization": organization_id}
     best: dict[Channel, tuple[tuple[int, int], Template]] = {}
     for each in template_cache.active(_active):
         level = _level(each)
         mine = level == "all" or owners[level] == (each.provider_id or each.organization_id)
-        if each.purpose is not purpose or not mine or each.language.lower() not in languages:
+        if each.purpose is not purpose or each.family != family or not mine or each.language.lower() not in languages:
             continue
         rank = (languages.index(each.language.lower()), _LEVELS.index(level))
         if each.channel not in best or rank < best[each.channel][0]:
@@ -186,6 +187,7 @@ def input_of(now: Template) -> TemplateInput:
         variables=now.variables,
         variants=now.variants,
         provider_template=now.provider_template,
+        family=now.family,
         organization_id=now.organization_id,
         provider_id=now.provider_id,
     )
@@ -223,9 +225,9 @@ def _is_there(table: str, owner_id: UUID) -> bool:
 def _check_name(wanted: TemplateInput) -> None:
     found = execute(
         "SELECT 1 FROM comm_templates WHERE purpose = %s AND channel = %s AND language = %s AND lower(name) = lower(%s)"
-        " AND organization_id IS NOT DISTINCT FROM %s AND provider_id IS NOT DISTINCT FROM %s",
+        " AND family = %s AND organization_id IS NOT DISTINCT FROM %s AND provider_id IS NOT DISTINCT FROM %s",
         (
-            *(str(wanted.purpose), str(wanted.channel), wanted.language, wanted.name),
+            *(str(wanted.purpose), str(wanted.channel), wanted.language, wanted.name, wanted.family),
             *(wanted.organization_id, wanted.provider_id),
         ),
     ).fetchone()
@@ -238,12 +240,12 @@ def _insert(template_id: UUID, wanted: TemplateInput, *, active: bool) -> bool:
     return bool(
         execute(
             "INSERT INTO comm_templates (id, name, purpose, channel, language, subject, body, variables, variants,"
-            " provider_template, is_marketing, organization_id, provider_id, is_active)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            " provider_template, is_marketing, family, organization_id, provider_id, is_active)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (
                 *(template_id, wanted.name, str(wanted.purpose), str(wanted.channel), wanted.language),
                 *_text_columns(wanted),
-                *(wanted.purpose in MARKETING, wanted.organization_id, wanted.provider_id, active),
+                *(wanted.purpose in MARKETING, wanted.family, wanted.organization_id, wanted.provider_id, active),
             ),
         ).rowcount
     )
@@ -296,6 +298,7 @@ def _from_row(row: Mapping[str, Any]) -> Template:
         variants=_variants(row["variants"]),
         provider_template=row["provider_template"],
         is_marketing=row["is_marketing"],
+        family=row["family"],
         organization_id=row["organization_id"],
         provider_id=row["provider_id"],
         is_active=row["is_active"],

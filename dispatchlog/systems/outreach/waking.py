@@ -1,4 +1,4 @@
-"""Telling workers that providers' events or patients' answers wait. Owns the names; the tables carry what waits."""
+"""Telling workers that events, answers or campaigns wait. Owns the names; the tables carry what waits."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dispatchlog.hints import Hint
 # Each is one name for the nudge, the queue and the actor.
 EVENTS = "outreach_events"
 INBOUND = "outreach_inbound"
+CAMPAIGNS = "outreach_campaigns"
 # Where upstream services bring whole reports and requests.
 REPORTS = "OUTREACH_REPORTS"
-QUEUES = (EVENTS, INBOUND, REPORTS)
+QUEUES = (EVENTS, INBOUND, CAMPAIGNS, REPORTS)
 
-_hints = {name: Hint(name) for name in (EVENTS, INBOUND)}
+_hints = {name: Hint(name) for name in (EVENTS, INBOUND, CAMPAIGNS)}
 
 
 def wake(name: str) -> None:
-    """Have workers take up what is stored (`EVENTS` or `INBOUND`); comes back at once, whatever the broker does."""
+    """Have workers take up what waits (`EVENTS`, `INBOUND`, `CAMPAIGNS`); comes back at once, whatever the broker does."""
     _hints[name].send()
 
 

@@ -1,0 +1,1 @@
+"""Segments: rules by which patients are chosen, as documents of react-querybuilder."""
