@@ -79,6 +79,9 @@ def template(
     subject = values.pop("subject", "Your appointment") if channel is Channel.EMAIL else None
     variables = json.dumps(values.pop("variables", []))
     with transaction("test"):
+        execute(
+            "SELECT pg_advisory_xact_lock(hashtext('tests: one template of a place'))"
+        )  # threads ask for the same one
         found = fetch_dicts(
             "SELECT id FROM comm_templates WHERE purpose = %s AND channel = %s AND language = %s AND is_active"
             " AND organization_id IS NULL AND provider_id IS NULL",

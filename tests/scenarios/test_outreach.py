@@ -39,7 +39,27 @@ from tests.ports import free_port
 from tests.scenarios.processes import mailbox, running, wait_for
 
 CLINIC, DOCTOR = str(uuid4()), str(uuid4())
-ZONES = ("America/New_York", "Pacific/Auckland", "Asia/Tokyo", "Asia/Dubai", "Africa/Lagos", "America/Sao_Paulo")
+# One for every hour of the day and without summer time, for where no law is known the strictest hours are noon to five.
+ZONES = (
+    *(
+        "Pacific/Pago_Pago",
+        "Pacific/Honolulu",
+        "Pacific/Gambier",
+        "Pacific/Pitcairn",
+        "America/Phoenix",
+        "America/Regina",
+    ),
+    *(
+        "America/Bogota",
+        "America/Caracas",
+        "America/Sao_Paulo",
+        "America/Noronha",
+        "Atlantic/Cape_Verde",
+        "Africa/Abidjan",
+    ),
+    *("Africa/Lagos", "Africa/Johannesburg", "Asia/Riyadh", "Asia/Dubai", "Asia/Karachi", "Asia/Dhaka", "Asia/Bangkok"),
+    *("Asia/Singapore", "Asia/Tokyo", "Australia/Brisbane", "Pacific/Noumea", "Pacific/Tarawa"),
+)
 SECRET = "a secret of this test alone"
 
 
