@@ -21,12 +21,15 @@ PATIENCE_SECONDS = 240
 
 
 @contextmanager
-def running(*arguments: str, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    *arguments: str, env: Mapping[str, str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child that is ended with everything it started, however the test ends."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             env={**os.environ, **env},
+            cwd=cwd,
             stdout=output,
             stderr=output,
             start_new_session=True,
