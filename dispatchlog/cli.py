@@ -256,6 +256,14 @@ def migrate_status_command() -> None:
 
 
 @main.command()
+def states() -> None:
+    """Print the states of a dispatch and its legal moves as a Mermaid diagram."""
+    from dispatchlog.engine.diagram import state_diagram
+
+    click.echo(state_diagram())
+
+
+@main.command()
 @click.argument("lane", required=False)
 @on_database
 def sweep(lane: str | None) -> None:

@@ -1,0 +1,200 @@
+"""Every command of the documentation is carried out, page by page in its order, or stands here with the reason why not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from dashboard import create_app
+from dispatchlog.cli import main
+from dispatchlog.engine.database import configure, database
+from dispatchlog.gateways.hl7_exchange import Exchange
+from dispatchlog.gateways.hl7_exchange_servers import MllpSide
+from dispatchlog.service_tokens import SCOPES, create_token
+from dispatchlog.settings import Settings, get_settings
+from tests.dashboard.browsing import served
+from tests.docs import world
+from tests.docs.reading import PAGES, ROOT, Command, commands
+from tests.scenarios.processes import mailbox, running
+
+# Commands that go on until they are ended, or need what a test has no right to: where else each is carried out, or why it
+# is not. Beginnings of commands; a test named here has to exist.
+ELSEWHERE = {
+    "dispatchlog up": "tests/local/test_up.py",
+    "dispatchlog worker": "tests/scenarios/test_kits_end_to_end.py",
+    "dispatchlog scheduler": "tests/scenarios/test_kits_end_to_end.py",
+    "dispatchlog dashboard": "tests/scenarios/test_upgrade.py",
+    "dispatchlog sockets": "tests/sockets",
+    "dispatchlog courier sandbox": "tests/gateways",
+    "dispatchlog outreach sandbox": "tests/gateways",
+    "dispatchlog hl7 listen": "tests/gateways",
+    "dispatchlog migrate down": "tests/migrations/test_migrations.py",
+    "QUICK=1 make bench": "tests/test_bench.py",
+    "make bench": "tests/test_bench.py",
+    "make chaos": "tests/scenarios/test_chaos.py",
+    "python -m bench": "tests/test_bench.py",
+    "python -m chaos": "tests/scenarios/test_chaos.py",
+    "python -m tests.exploration": "tests/exploration",
+    "python -m pytest": "it is what runs this",
+    "make test": "it is what runs this",
+    "make run": "installs packages; what it starts then is `dispatchlog up`",
+    "PORT=9000 make run": "as make run",
+    "make lock": "writes the versions that are installed to a file of this repository",
+    "pip install": "installs packages",
+    "python3 -m venv": "installs packages",
+    "ruff": "part of make test",
+    "mypy": "part of make test",
+    "lint-imports": "part of make test",
+    "useradd": "for a machine that runs the product",
+    "install -m": "for a machine that runs the product",
+    "cp systemd/": "for a machine that runs the product",
+    "systemctl": "for a machine that runs the product",
+    "grep -h DISPATCH_FAILED /var/log": "for a machine that runs the product",
+    "export DISPATCHLOG_ENVIRONMENT=production": "a sketch of settings with dots in it",
+}
+REFERENCE = "docs/commands.md"
+# What is refused rightly, for the world of the tests is not as far as the page: a part of the command, and the refusal.
+REFUSED = {
+    "/otp/verify": "DISPATCH_NOT_IN_TRANSIT",
+    "/otp/resend": "DISPATCH_NOT_IN_TRANSIT",
+    "hl7 school test": "mllp.example.org is not known here",
+    "users reset-second-factor": "NO_SECOND_FACTOR",
+}
+
+
+@dataclass
+class Reader:
+    """Somebody who types what a page says, in a folder of their own."""
+
+    folder: Path
+    url: str
+    env: dict[str, str] = field(default_factory=dict)
+
+    def try_out(self, command: Command) -> str:
+        """What went wrong; "": nothing."""
+        said = self._carry_out(command)
+        if command.inline:
+            world.go_on()
+        code = next((code for part, code in REFUSED.items() if part in command.text), None)
+        if code is None:
+            return said
+        return "" if code in said and said else f"not refused with {code}: {said}"
+
+    def _carry_out(self, command: Command) -> str:
+        text = re.sub(r"(?<![\w/-])\.venv/bin/", "", command.text)
+        if text == "make" or any(text.startswith(beginning) for beginning in ELSEWHERE):
+            return ""
+        text = world.filled(text)
+        if text.startswith("dispatchlog ") and not set(text) & set("|$;&"):
+            return self._dispatchlog(shlex.split(text)[1:], named=command.inline)
+        return self._shell(text)
+
+    def _dispatchlog(self, arguments: list[str], *, named: bool) -> str:
+        if named and _is_a_name(arguments):
+            arguments = [*arguments, "--help"]
+        kept = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            done = CliRunner().invoke(main, arguments, input="y\n")
+        finally:
+            os.chdir(kept)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return f"{done.exception!r}"
+        return "" if done.exit_code == 0 else f"exit code {done.exit_code}: {done.output.strip()}"
+
+    def _shell(self, text: str) -> str:
+        """In a real shell; what it exports holds for the commands that follow."""
+        text = text.replace("https://dispatch.example.org", self.url).replace("http://127.0.0.1:8000", self.url)
+        kept = self.folder / "environment"
+        script = f'curl() {{ command curl --silent --show-error --write-out "\\n%{{http_code}}" "$@"; }}\n{text}\n'
+        script += f"code=$?; env -0 > {kept}; exit $code"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env={**os.environ, **self.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            return f"exit code {done.returncode}: {done.stderr.strip()}"
+        self.env.update(part.split("=", 1) for part in kept.read_text().split("\0") if part.startswith("TOKEN="))
+        return _refusal(done.stdout) if text.startswith("curl ") else ""
+
+
+def _is_a_name(arguments: list[str]) -> bool:
+    """Whether it only names a command, or a group of them."""
+    found: click.Command = main
+    for word in arguments:
+        known = found.commands.get(word) if isinstance(found, click.Group) else None
+        if known is None:
+            return False
+        found = known
+    return isinstance(found, click.Group) or any(each.required for each in found.params)
+
+
+def _refusal(said: str) -> str:
+    body, _, status = said.rpartition("\n")
+    return "" if status.startswith("2") else f"{status}: {body}"
+
+
+@pytest.fixture
+def reader(settings_env: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    with ExitStack() as stack:
+        smtp = stack.enter_context(mailbox(tmp_path / "mail", env={}, log=tmp_path / "log"))
+        monkeypatch.setenv("DISPATCHLOG_SMTP_URL", f"smtp://127.0.0.1:{smtp}?tls=none")
+        monkeypatch.setenv("DISPATCHLOG_COURIER", "generic")
+        monkeypatch.setenv("DISPATCHLOG_COURIER_URL", "http://127.0.0.1:9")  # nobody: the courier waits
+        monkeypatch.setenv("DISPATCHLOG_COURIER_TOKEN", "a token of the tests")
+        get_settings.cache_clear()
+        configure(settings_env.database_url, role=settings_env.application_role, name="docs", max_connections=20)
+        stack.callback(database.close_all)
+        exchange = MllpSide(Exchange())
+        stack.callback(exchange.close)
+        world.prepare(tmp_path, exchange_port=exchange.port)
+        stack.enter_context(
+            running("-m", "dispatchlog.cli", "worker", "--processes", "1", env={}, log=tmp_path / "log")
+        )
+        url = stack.enter_context(served(create_app(get_settings())))
+        yield Reader(tmp_path, url, {"TOKEN": create_token("docs", list(SCOPES), "docs")})
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != REFERENCE])
+def test_the_commands_of_a_page_work(page: str, reader: Reader) -> None:
+    wrong = [f"{command.text}\n    {said}" for command in commands(page) if (said := reader.try_out(command))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_carried_out_elsewhere_is() -> None:
+    tests = [place for place in ELSEWHERE.values() if place.startswith("tests/")]
+    assert tests
+    assert [place for place in tests if not (ROOT / place).exists()] == []
+
+
+def test_the_reference_has_every_command_of_the_program() -> None:
+    """What differs is shown; what the program says is right."""
+    said = (ROOT / REFERENCE).read_text("utf-8")
+    assert [line for line in said.splitlines() if line.startswith("| `")] == list(_reference(main, "dispatchlog"))
+
+
+def _reference(group: click.Group, before: str) -> Iterator[str]:
+    """A line for each command: how it is called, and what it does."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from _reference(command, f"{before} {name}")
+        else:
+            usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+            options = " ".join(f"{each.opts[0]}" for each in command.params if isinstance(each, click.Option))
+            called = " ".join(part for part in (before, name, options, usage.replace("[OPTIONS]", "").strip()) if part)
+            yield f"| `{called}` | {(command.help or '').splitlines()[0]} |"
