@@ -3,6 +3,7 @@
 Server time, without a network: the application is called in this process, warmed as a worker of the dashboard is when it
 starts, signed in as an administrator, page after page in turn. Prints a table and, as its last line, one JSON object, in
 milliseconds: the first request of each page, and of all further ones the median, the 95th percentile and the longest.
+`--data DIR` keeps the rows in DIR for the next run, for ten million of them take long to write.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from dispatchlog.engine.database import connected, database, fetch_all
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
-from dispatchlog.people import create_user
+from dispatchlog.people import PersonError, create_user
 from dispatchlog.settings import get_settings
 
 GOAL_MS = 100.0
@@ -79,17 +80,17 @@ def main() -> int:
     parser.add_argument(
         "--times", type=int, default=100, help="how often each page is asked for, besides the first time"
     )
+    parser.add_argument("--data", type=Path, help="where the rows are kept, or were by an earlier run")
+    parser.add_argument("--goal", type=float, default=GOAL_MS, help="milliseconds at the 95th percentile")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dispatchlog-pages-") as directory:
-        postgres, valkey = LocalPostgres(Path(directory) / "postgres"), LocalValkey(Path(directory) / "valkey")
-        try:
-            postgres.start()
-            valkey.start()
-            return _measure(_prepared(postgres, valkey, options.orders), times=options.times, orders=options.orders)
-        finally:
-            database.close_all()
-            valkey.stop()
-            postgres.stop()
+    with ExitStack() as stack:
+        directory = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dispatchlog-pages-")))
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        postgres = stack.enter_context(LocalPostgres(directory / "postgres"))
+        valkey = stack.enter_context(LocalValkey(directory / "valkey"))
+        stack.callback(database.close_all)
+        client = _prepared(postgres, valkey, options.orders)
+        return _measure(client, times=options.times, orders=options.orders, goal=options.goal)
 
 
 def _prepared(postgres: LocalPostgres, valkey: LocalValkey, orders: int) -> FlaskClient:
@@ -102,15 +103,20 @@ def _prepared(postgres: LocalPostgres, valkey: LocalValkey, orders: int) -> Flas
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            fill(cursor, orders=orders)
-            cursor.execute("VACUUM (ANALYZE)")
-            cursor.execute("CHECKPOINT")
-    print(f"filled {orders * KITS_PER_ORDER:,} rows per lane in {time.monotonic() - began:.0f} s", flush=True)
+            cursor.execute("SELECT EXISTS (SELECT FROM orders)")
+            if not cursor.fetchone()[0]:
+                fill(cursor, orders=orders)
+                cursor.execute("VACUUM (ANALYZE)")
+                cursor.execute("CHECKPOINT")
+                print(
+                    f"filled {orders * KITS_PER_ORDER:,} rows per lane in {time.monotonic() - began:.0f} s", flush=True
+                )
     app = create_app()
     began = time.monotonic()
     warm(app)
     print(f"warm after {(time.monotonic() - began) * 1000:.0f} ms", flush=True)
-    create_user(PERSON, roles=["admin"], password=PASSWORD)
+    with suppress(PersonError):  # there from an earlier run
+        create_user(PERSON, roles=["admin"], password=PASSWORD)
     client = app.test_client()
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/sign-in").text)
     assert token is not None  # noqa: S101  the form has one
@@ -118,7 +124,7 @@ def _prepared(postgres: LocalPostgres, valkey: LocalValkey, orders: int) -> Flas
     return client
 
 
-def _measure(client: FlaskClient, *, times: int, orders: int) -> int:
+def _measure(client: FlaskClient, *, times: int, orders: int, goal: float) -> int:
     addresses = _addresses()
     taken: dict[str, list[float]] = {page: [] for page in addresses}
     for _ in range(times + 1):
@@ -132,12 +138,12 @@ def _measure(client: FlaskClient, *, times: int, orders: int) -> int:
     figures = {page: _figures(first, further) for page, (first, *further) in taken.items()}
     print(f"\n{'milliseconds':<58}" + "".join(f"{name:>8}" for name in NAMES))
     for page, each in figures.items():
-        missed = "" if each["p95"] < GOAL_MS else "  MISSED"
+        missed = "" if each["p95"] < goal else "  MISSED"
         print(f"{page:<58}" + "".join(f"{each[name]:>8.1f}" for name in NAMES) + missed)
     worst = max(each["p95"] for each in figures.values())
     rounded = {page: {name: round(value, 1) for name, value in each.items()} for page, each in figures.items()}
     print(json.dumps({"rows_per_lane": orders * KITS_PER_ORDER, "worst_p95_ms": round(worst, 1), "pages": rounded}))
-    return int(worst >= GOAL_MS)
+    return int(worst >= goal)
 
 
 def _addresses() -> dict[str, str]:
