@@ -1,0 +1,143 @@
+"""The data keys of this process's database, open in memory. Owns reading `data_keys`.
+
+Read again when a few seconds old, so a new key is noticed by every process. What was opened once stays open, whatever
+happens to the secret keys afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from dispatchlog.engine.database import connected, database, fetch_dicts
+from dispatchlog.engine.deadline import boottime
+from dispatchlog.keys.beginning import create_first_keys
+from dispatchlog.keys.errors import CannotUnsealError
+from dispatchlog.keys.secret_keys import FIND, SEAL, secret_keys, unwrap
+
+# For so long a process may go on sealing under a key that was superseded.
+FRESH_SECONDS = 10.0
+_SELECT = "SELECT id, purpose, wrapped, key_check, created_at, superseded_at, retired_at FROM data_keys ORDER BY id"
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """One data key; `material` is None where this process has no secret key that opens it."""
+
+    id: int
+    purpose: str
+    created_at: datetime
+    superseded_at: datetime | None
+    retired_at: datetime | None
+    material: bytes | None
+
+    def __repr__(self) -> str:
+        return f"DataKey({self.id}, {self.purpose})"
+
+    def open(self) -> bytes:
+        """Its 32 bytes.
+
+        Raises:
+            CannotUnsealError: this process has not the secret key that wrapped it, or the stored key was changed.
+        """
+        if self.material is None:
+            raise CannotUnsealError(
+                f"data key {self.id} was wrapped under another secret key than DISPATCHLOG_SECRET_KEY; set that one, or"
+                " name it in DISPATCHLOG_OLD_SECRET_KEYS"
+            )
+        return self.material
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The keys as they were read at one time."""
+
+    keys: Mapping[int, DataKey]
+    sealing: DataKey
+    finding: DataKey
+
+
+class Rings:
+    """The ring of the database that the process is pointed at. Thread-safe."""
+
+    def __init__(self, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._fresh_seconds = fresh_seconds
+        self._guard = threading.Lock()
+        self._known: tuple[object, float, Ring] | None = None
+
+    def current(self) -> Ring:
+        """The ring, at most a few seconds old. A database without keys gets its first ones.
+
+        Raises:
+            CannotUnsealError: it has none, and none of the secret keys opens what was sealed without data keys.
+        """
+        known = self._known
+        if known is not None and known[0] == _whose() and boottime() - known[1] < self._fresh_seconds:
+            return known[2]
+        return self.read_again()
+
+    def read_again(self) -> Ring:
+        """The ring as it is in the database now."""
+        with self._guard:
+            whose, known = _whose(), self._known
+            keys = _read(known[2].keys if known is not None and known[0] == whose else {})
+            ring = _ring(keys) or _begun()
+            self._known = (whose, boottime(), ring)
+            return ring
+
+    def forget(self) -> None:
+        """Read and open everything anew at the next look."""
+        with self._guard:
+            self._known = None
+
+
+def _whose() -> object:
+    return database.database, secret_keys()
+
+
+def _ring(keys: Mapping[int, DataKey]) -> Ring | None:
+    active = {key.purpose: key for key in keys.values() if key.superseded_at is None}
+    return Ring(MappingProxyType(keys), active[SEAL], active[FIND]) if active.keys() == {SEAL, FIND} else None
+
+
+def _begun() -> Ring:
+    """The ring with its first keys, made on a connection of its own: the caller's transaction may be rolled back."""
+
+    def begin() -> Ring | None:
+        create_first_keys()
+        return _ring(_read({}))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-data-keys") as own:
+        ring = own.submit(begin).result()
+    if ring is None:
+        raise CannotUnsealError("the data keys could not be made")
+    return ring
+
+
+def _read(known: Mapping[int, DataKey]) -> dict[int, DataKey]:
+    with connected():
+        rows = fetch_dicts(_SELECT)
+    return {row["id"]: _opened(row, known.get(row["id"])) for row in rows}
+
+
+def _opened(row: Mapping[str, Any], known: DataKey | None) -> DataKey:
+    material = known.material if known is not None and known.created_at == row["created_at"] else None
+    if material is None:
+        wrapped, check = bytes(row["wrapped"]), bytes(row["key_check"])
+        material = unwrap(wrapped, check, key_id=row["id"], purpose=row["purpose"], among=secret_keys())
+    return DataKey(
+        id=row["id"],
+        purpose=row["purpose"],
+        created_at=row["created_at"],
+        superseded_at=row["superseded_at"],
+        retired_at=row["retired_at"],
+        material=material,
+    )
+
+
+rings = Rings()
