@@ -83,7 +83,7 @@ def find_key(purpose: str) -> bytes:
 
 
 def passing_key(purpose: str) -> bytes:
-    """A key of 32 bytes for keyed hashes of what counts for minutes: it changes with the secret key, and needs no database."""
+    """A key of 32 bytes for hashes that count for minutes: it changes with the secret key, and needs no database."""
     return derive_key(secret_keys()[0].text, purpose)
 
 

@@ -39,7 +39,7 @@ def create_first_keys(*, although_unreadable: bool = False) -> bool:
             says `although_unreadable`.
     """
     with transaction("keys", "first data keys"):
-        execute(_TAKE_TURNS)
+        take_turns()
         there = {purpose for (purpose,) in fetch_all("SELECT DISTINCT purpose FROM data_keys")}
         if FIND not in there:
             insert_key(FIND, _root_of_hashes(although_unreadable=although_unreadable) or os.urandom(KEY_BYTES))
@@ -48,9 +48,14 @@ def create_first_keys(*, although_unreadable: bool = False) -> bool:
     return there != {FIND, SEAL}
 
 
+def take_turns() -> None:
+    """Let nobody else change the keys until the caller's transaction ends."""
+    execute(_TAKE_TURNS)
+
+
 def insert_key(purpose: str, material: bytes) -> int:
     """Store a data key, wrapped, in the caller's transaction; its number comes back. One at a time."""
-    execute(_TAKE_TURNS)
+    take_turns()
     (key_id,) = fetch_one("SELECT coalesce(max(id), 0) + 1 FROM data_keys")
     secret = secret_keys()[0].text
     execute(
