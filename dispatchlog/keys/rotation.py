@@ -10,9 +10,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.keys.beginning import insert_key, take_turns
 from dispatchlog.keys.columns import by_table
@@ -100,7 +100,7 @@ def rotate_data(
     tables = [table_of(name, columns) for name, columns in by_table().items()]
     for _ in range(_MOST_ROUNDS):
         rotation.unreadable, rotation.examples = 0, []
-        begun_at = datetime.now(UTC)
+        begun_at = _now()
         for table in tables:
             for done in reseal_all(table, key, batch=batch):
                 rotation.add(done)
@@ -108,7 +108,7 @@ def rotate_data(
         if begun_at >= noticed_at and sum(left_in(table, key) for table in tables) <= rotation.unreadable:
             _complete(rotation, actor)
             return rotation
-        time.sleep(max(_PAUSE_SECONDS, (noticed_at - datetime.now(UTC)).total_seconds()))
+        time.sleep(max(_PAUSE_SECONDS, (noticed_at - _now()).total_seconds()))
     raise KeysError("some rows stayed locked; run it again", code="ROTATION_UNFINISHED")
 
 
@@ -130,12 +130,18 @@ def retire(key_id: int, *, actor: str, settled: timedelta = SETTLED) -> None:
         if key["superseded_at"] is None:
             what = "seals what is stored now" if key["purpose"] == SEAL else "is that of all hashes, and stays"
             raise KeysError(f"data key {key_id} {what}", code="KEY_NEEDED")
-        if datetime.now(UTC) < key["superseded_at"] + settled:
+        if _now() < key["superseded_at"] + settled:
             least = f"{settled.total_seconds() / 60:.0f} minutes"
             raise KeysError(f"data key {key_id} was in force less than {least} ago; wait", code="KEY_TOO_NEW")
         _refuse_while_used(key_id)
         execute("UPDATE data_keys SET retired_at = now() WHERE id = %s", (key_id,))
         log_action(actor, "retire_data_key", detail={"data_key": key_id})
+
+
+def _now() -> datetime:
+    """By the database's clock, as the keys' own instants are."""
+    with connected():
+        return fetch_one("SELECT clock_timestamp()")[0]
 
 
 def _refuse_while_used(key_id: int) -> None:
