@@ -116,9 +116,8 @@ def test_a_value_moved_to_another_row_opens_nothing() -> None:
 
 def test_wrapped_keys_that_change_places_or_are_changed_open_nothing() -> None:
     sealed = seal("text", purpose="p", owner="1")
-    with owner() as cursor:
-        cursor.execute("UPDATE data_keys k SET wrapped = o.wrapped FROM data_keys o WHERE k.id <> o.id RETURNING k.id")
-        assert len(cursor.fetchall()) == 2
+    with connected():
+        assert execute("UPDATE data_keys k SET wrapped = o.wrapped FROM data_keys o WHERE k.id <> o.id").rowcount == 2
     rings.forget()
     with refused("data key 2"):
         unseal(sealed, purpose="p", owner="1")

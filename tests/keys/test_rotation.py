@@ -150,7 +150,7 @@ def test_a_first_rotation_brings_what_an_earlier_version_sealed_under_the_key_th
 
 
 def test_what_cannot_be_read_stays_and_is_named() -> None:
-    (good, bad) = patients_sealed_before(2)
+    _, bad = patients_sealed_before(2)
     with connected():
         execute("UPDATE patients SET name_sealed = 'x' WHERE id = %s", (bad,))
     done = rotate()
