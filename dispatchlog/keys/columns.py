@@ -47,6 +47,7 @@ HASHED_COLUMNS: tuple[tuple[str, str], ...] = (
     ("comm_stops", "address_hash"),
     ("comm_addresses", "address_hash"),
     ("patient_names", "word_hash"),
+    ("comm_consents", "address_hash"),
     ("comm_jobs", "recipient_hash"),
     ("staff_recovery_codes", "code_hash"),
     ("courier_dispatches", "code_hash"),

@@ -36,7 +36,7 @@ class Table:
 
     @property
     def key_names(self) -> str:
-        return ", ".join(name for name, _ in self.key)
+        return ", ".join(f"t.{name}" for name, _ in self.key)
 
     @property
     def is_old(self) -> str:
@@ -86,7 +86,7 @@ def _take(table: Table, key: DataKey, *, after: Sequence[Any], batch: int) -> li
     beyond = ", ".join(f"%(k{number})s::{kind}" for number, (_, kind) in enumerate(table.key))
     further = f" AND ({table.key_names}) > ({beyond})" if after else ""
     return fetch_all(
-        f"SELECT {table.key_names}, {values} FROM {table.name} WHERE ({table.is_old}){further}"
+        f"SELECT {table.key_names}, {values} FROM {table.name} t WHERE ({table.is_old}){further}"
         f" ORDER BY {table.key_names} LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED",
         {"header": header_of(key.id), "batch": batch, **{f"k{number}": part for number, part in enumerate(after)}},
     )

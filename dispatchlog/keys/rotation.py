@@ -83,7 +83,7 @@ def rotate_data(
     actor: str,
     go_on: bool = False,
     batch: int = 500,
-    noticed_seconds: float = NOTICED_SECONDS,
+    noticed_seconds: float | None = None,
     told: Callable[[Rotation], object] = lambda _: None,
 ) -> Rotation:
     """Seal everything anew under a new data key, or finish a rotation that was not; with `go_on`, never under a new one.
@@ -96,7 +96,7 @@ def rotate_data(
     """
     key, is_new = _begin(actor, go_on=go_on)
     rotation = Rotation(key.id, is_new)
-    noticed_at = key.created_at + timedelta(seconds=noticed_seconds)
+    noticed_at = key.created_at + timedelta(seconds=NOTICED_SECONDS if noticed_seconds is None else noticed_seconds)
     tables = [table_of(name, columns) for name, columns in by_table().items()]
     for _ in range(_MOST_ROUNDS):
         rotation.unreadable, rotation.examples = 0, []
