@@ -67,6 +67,11 @@ def _show_rows(standing: Standing) -> None:
 
 
 def _show_secret_keys(standing: Standing) -> None:
+    from dispatchlog.cli import show_table
+    from dispatchlog.keys.secret_keys import secret_keys
+
+    click.echo()
+    show_table([("secret key", "fingerprint"), *((each.name, each.fingerprint) for each in secret_keys())])
     click.echo()
     for key in standing.locked:
         click.echo(
@@ -99,16 +104,21 @@ def create_command(*, although_unreadable: bool) -> None:
 
 
 @keys.command("rotate-secret")
-def rotate_secret_command() -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rotate_secret_command(*, yes: bool) -> None:
     """Wrap the data keys under the DISPATCHLOG_SECRET_KEY of this shell; DISPATCHLOG_OLD_SECRET_KEYS opens them.
 
     At once, whatever is sealed. Every process must know both secret keys before.
     """
     from dispatchlog.cli import on_database
     from dispatchlog.keys.rotation import rotate_secret
+    from dispatchlog.keys.secret_keys import secret_keys
 
     @on_database
     def run() -> None:
+        if not yes:
+            click.echo(f"The fingerprint of DISPATCHLOG_SECRET_KEY here is {secret_keys()[0].fingerprint}.")
+            click.confirm("Does every process have this one (keys status in its environment shows it)?", abort=True)
         numbers = rotate_secret(actor=_ACTOR)
         if numbers:
             click.echo(f"wrapped anew under DISPATCHLOG_SECRET_KEY: data key {', '.join(map(str, numbers))}")

@@ -19,6 +19,7 @@ from dispatchlog.engine.deadline import boottime
 from dispatchlog.keys.beginning import create_first_keys
 from dispatchlog.keys.errors import CannotUnsealError
 from dispatchlog.keys.secret_keys import FIND, SEAL, secret_keys, unwrap
+from dispatchlog.settings import Settings, get_settings
 
 # For so long a process may go on sealing under a key that was superseded.
 FRESH_SECONDS = 10.0
@@ -62,13 +63,32 @@ class Ring:
     finding: DataKey
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A ring, when it was read, from which database and by which settings."""
+
+    ring: Ring
+    read_at: float
+    database: object
+    settings: Settings
+
+    def holds(self) -> bool:
+        """Whether the process still has the same database and settings; asked for every value, so by identity."""
+        return self.settings is get_settings() and self.database == database.database
+
+    def opened(self) -> Mapping[int, DataKey]:
+        """The keys that need not be opened again."""
+        same = self.database == database.database and self.settings.secret_keys == get_settings().secret_keys
+        return self.ring.keys if same else {}
+
+
 class Rings:
     """The ring of the database that the process is pointed at. Thread-safe."""
 
     def __init__(self, *, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._fresh_seconds = fresh_seconds
         self._guard = threading.Lock()
-        self._known: tuple[object, float, Ring] | None = None
+        self._known: _Known | None = None
 
     def current(self) -> Ring:
         """The ring, at most a few seconds old. A database without keys gets its first ones.
@@ -77,27 +97,33 @@ class Rings:
             CannotUnsealError: it has none, and none of the secret keys opens what was sealed without data keys.
         """
         known = self._known
-        if known is not None and known[0] == _whose() and boottime() - known[1] < self._fresh_seconds:
-            return known[2]
-        return self.read_again()
+        if known is None or not known.holds():
+            return self.read_again()
+        if boottime() - known.read_at < self._fresh_seconds:
+            return known.ring
+        # One thread reads, and the others need not wait for it.
+        if not self._guard.acquire(blocking=False):
+            return known.ring
+        try:
+            return self._read()
+        finally:
+            self._guard.release()
 
     def read_again(self) -> Ring:
         """The ring as it is in the database now."""
         with self._guard:
-            whose, known = _whose(), self._known
-            keys = _read(known[2].keys if known is not None and known[0] == whose else {})
-            ring = _ring(keys) or _begun()
-            self._known = (whose, boottime(), ring)
-            return ring
+            return self._read()
+
+    def _read(self) -> Ring:
+        known = self._known
+        ring = _ring(_read(known.opened() if known is not None else {})) or _begun()
+        self._known = _Known(ring, boottime(), database.database, get_settings())
+        return ring
 
     def forget(self) -> None:
         """Read and open everything anew at the next look."""
         with self._guard:
             self._known = None
-
-
-def _whose() -> object:
-    return database.database, secret_keys()
 
 
 def _ring(keys: Mapping[int, DataKey]) -> Ring | None:

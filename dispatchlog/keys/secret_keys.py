@@ -36,6 +36,11 @@ class SecretKey:
     def __repr__(self) -> str:
         return f"SecretKey({self.name})"
 
+    @property
+    def fingerprint(self) -> str:
+        """By which a person sees whether two processes have the same one; 8 hexadecimal digits."""
+        return check_of(self.text).hex()[:8]
+
 
 def secret_keys() -> tuple[SecretKey, ...]:
     """Those of the settings: the one in force, then the old ones that still open what they closed."""

@@ -10,7 +10,7 @@ from typing import Any
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts
 from dispatchlog.keys.columns import SEALED_COLUMNS
 from dispatchlog.keys.formats import HEADER_BYTES, TAG_BYTES
-from dispatchlog.keys.secret_keys import NONCE_BYTES, secret_keys, wrapper
+from dispatchlog.keys.secret_keys import NONCE_BYTES, secret_keys, unwrap, wrapper
 
 # Stands for no data key: what was sealed before there were any.
 OLD_FORMAT = 0
@@ -82,8 +82,15 @@ def values_under() -> dict[str, dict[int, int]]:
 
 
 def _line(row: Mapping[str, Any]) -> KeyLine:
-    by = wrapper(bytes(row["key_check"]), secret_keys())
-    return KeyLine(row["id"], row["purpose"], _state(row), row["created_at"], "" if by is None else by.name)
+    return KeyLine(row["id"], row["purpose"], _state(row), row["created_at"], _wrapped_by(row))
+
+
+def _wrapped_by(row: Mapping[str, Any]) -> str:
+    wrapped, check = bytes(row["wrapped"]), bytes(row["key_check"])
+    by = wrapper(check, secret_keys())
+    if by is None or unwrap(wrapped, check, key_id=row["id"], purpose=row["purpose"], among=[by]) is None:
+        return ""
+    return by.name
 
 
 def _state(row: Mapping[str, Any]) -> str:

@@ -63,7 +63,8 @@ def seal_everything() -> Sealed:
         )
         (school,) = fetch_one("SELECT id FROM schools")
         execute(
-            "UPDATE hl7_endpoints SET host = 'hl7.example.org', client_certificate_pem = 'its certificate', api_key_sealed = %s, client_key_sealed = %s",
+            "UPDATE hl7_endpoints SET host = 'hl7.example.org', client_certificate_pem = 'its certificate',"
+            " api_key_sealed = %s, client_key_sealed = %s",
             (
                 sealed("an api key", purpose=API_KEYS, school_id=school),
                 sealed("a client key", purpose=CLIENT_KEYS, school_id=school),

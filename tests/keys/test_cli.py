@@ -65,12 +65,24 @@ def test_a_rotation_of_both_is_told_step_by_step(say_secret: SaySecret) -> None:
     say_secret(SECOND, FIRST)
     assert "wrapped under an old secret key" in run("status")[1]
     assert checks()["keys"][0] == "warning"
-    assert run("rotate-secret") == (0, "wrapped anew under DISPATCHLOG_SECRET_KEY: data key 1, 2\n")
-    assert run("rotate-secret") == (0, "every data key is wrapped under DISPATCHLOG_SECRET_KEY already\n")
+    assert run("rotate-secret", "--yes") == (0, "wrapped anew under DISPATCHLOG_SECRET_KEY: data key 1, 2\n")
+    assert run("rotate-secret", "--yes") == (0, "every data key is wrapped under DISPATCHLOG_SECRET_KEY already\n")
     assert "old secret key 1 wraps no data key and opens nothing sealed" in run("status")[1]
     say_secret(SECOND)
     assert run("rotate-data")[1].endswith("12 values sealed anew under data key 3, made for this\n")
     assert ["patients.name_sealed", "key", "3", "3"] in lines("status")
+
+
+def test_a_mistyped_secret_key_is_seen_before_it_takes_over(say_secret: SaySecret) -> None:
+    seal_everything()
+    (said,) = [line for line in lines("status") if line[0] == "DISPATCHLOG_SECRET_KEY"]
+    say_secret(f"{FIRST} ", FIRST)
+    code, output = run("rotate-secret")
+    assert code == 1
+    assert "fingerprint" in output
+    assert said[1] not in output
+    say_secret(FIRST)
+    assert run("rotate-secret", "--yes") == (0, "every data key is wrapped under DISPATCHLOG_SECRET_KEY already\n")
 
 
 def test_keys_that_this_process_cannot_open_are_said(say_secret: SaySecret) -> None:
@@ -80,7 +92,7 @@ def test_keys_that_this_process_cannot_open_are_said(say_secret: SaySecret) -> N
     assert code == 1
     assert "data key 2 opens with none of the secret keys" in said
     assert checks()["keys"][0] == "failed"
-    for command in (("rotate-secret",), ("rotate-data",)):
+    for command in (("rotate-secret", "--yes"), ("rotate-data",)):
         code, said = run(*command)
         assert code == 1
         assert "CANNOT_UNSEAL" in said
