@@ -25,7 +25,8 @@ GRANT SELECT, INSERT (id, purpose, wrapped, key_check), UPDATE (wrapped, key_che
 DOWN = """
 DO $$ BEGIN
     IF EXISTS (SELECT FROM data_keys) THEN
-        RAISE EXCEPTION 'data_keys holds the keys of everything sealed and hashed; without them it is lost for ever; delete its rows first if that is meant';
+        RAISE EXCEPTION 'data_keys holds the keys of everything sealed and hashed, which is lost for ever without them;'
+            ' delete its rows first if that is meant';
     END IF;
 END $$;
 DROP TABLE data_keys;

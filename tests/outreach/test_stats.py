@@ -10,7 +10,6 @@ from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -411,9 +410,8 @@ def test_messages_that_were_sent_before_there_were_figures_are_counted_when_the_
     sent(one)
     hear(one, "delivered")
     database.close_all()
-    with psycopg2.connect(database_url()) as owner, owner.cursor() as cursor:
+    with owner(database_url()) as cursor:
         cursor.execute("DELETE FROM data_keys")  # or their migration would not go down
-    owner.close()
     migrate_down(database_url(), "0026_outreach_growth")
     migrate_up(database_url())
     agree()
