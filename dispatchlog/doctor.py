@@ -15,6 +15,8 @@ import redis
 
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
+from dispatchlog.keys.beginning import earlier_secret_key
+from dispatchlog.keys.errors import CannotUnsealError
 from dispatchlog.keys.standing import Standing, key_lines
 from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings
@@ -187,7 +189,7 @@ def _keys() -> Iterator[Check]:
     """Whether this process opens what is sealed. It counts nothing: `dispatchlog keys status` does."""
     found = Standing(key_lines(), {})
     if not found.keys:
-        yield Check("keys", "ok", "none yet; the first are made when something is first sealed")
+        yield _no_keys()
     elif found.locked:
         numbers = ", ".join(str(key.id) for key in found.locked)
         what = f"data key {numbers} was wrapped under another secret key than this process has"
@@ -198,6 +200,17 @@ def _keys() -> Iterator[Check]:
         )
     else:
         yield Check("keys", "ok", f"{len(found.keys)} data keys, wrapped under DISPATCHLOG_SECRET_KEY")
+
+
+def _no_keys() -> Check:
+    try:
+        earlier = earlier_secret_key()
+    except CannotUnsealError as error:
+        return Check("keys", "failed", error.message, "docs/keys.md")
+    if earlier is None:
+        return Check("keys", "ok", "none yet; the first are made when something is first sealed")
+    what = "secrets are still sealed straight under the secret key"
+    return Check("keys", "warning", what, "once no process of an earlier release runs: dispatchlog keys rotate-data")
 
 
 def _processes() -> Iterator[Check]:

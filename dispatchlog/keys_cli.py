@@ -17,7 +17,19 @@ _FOR = {"seal": "sealing", "find": "hashes"}
 
 @click.group()
 def keys() -> None:
-    """Keys under which secrets and patients' data are sealed (docs/keys.md)."""
+    """Keys under which secrets and patients' data are sealed (docs/keys.md), as the tables' owner (DATABASE_OWNER_URL)."""
+
+
+def _open_as_owner() -> None:
+    """The application's role may make keys, and neither change nor retire one, nor seal anew what it may not change."""
+    from dispatchlog.engine.database import configure
+    from dispatchlog.engine.errors import DispatchlogError
+    from dispatchlog.settings import get_settings
+
+    url = get_settings().effective_owner_url
+    if not url:
+        raise DispatchlogError("neither DATABASE_OWNER_URL nor DATABASE_URL is set", code="NO_DATABASE_URL")
+    configure(url, role="", name="dispatchlog keys")
 
 
 @keys.command("status")
@@ -44,7 +56,7 @@ def _show_keys(standing: Standing) -> None:
     from dispatchlog.cli import show_table
 
     if not standing.keys:
-        click.echo("there are no data keys yet; the first are made when something is first sealed or hashed")
+        click.echo("there are no data keys yet; dispatchlog keys create makes them")
         return
     rows = [
         (str(key.id), _FOR[key.purpose], key.state, f"{key.created_at:%Y-%m-%d %H:%M} UTC", key.wrapped_by or "?")
@@ -92,11 +104,12 @@ def _show_secret_keys(standing: Standing) -> None:
 @click.option("--although-unreadable", is_flag=True, help="Nothing opens what was sealed before, and it is given up.")
 def create_command(*, although_unreadable: bool) -> None:
     """Make the first data keys now, not when something is first sealed."""
-    from dispatchlog.cli import on_database
+    from dispatchlog.cli import explained
     from dispatchlog.keys.beginning import create_first_keys
 
-    @on_database
+    @explained
     def run() -> None:
+        _open_as_owner()
         made = create_first_keys(although_unreadable=although_unreadable)
         click.echo("the first data keys are made" if made else "there are data keys already; nothing was changed")
 
@@ -110,12 +123,13 @@ def rotate_secret_command(*, yes: bool) -> None:
 
     At once, whatever is sealed. Every process must know both secret keys before.
     """
-    from dispatchlog.cli import on_database
+    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import rotate_secret
     from dispatchlog.keys.secret_keys import secret_keys
 
-    @on_database
+    @explained
     def run() -> None:
+        _open_as_owner()
         if not yes:
             click.echo(f"The fingerprint of DISPATCHLOG_SECRET_KEY here is {secret_keys()[0].fingerprint}.")
             click.confirm("Does every process have this one (keys status in its environment shows it)?", abort=True)
@@ -136,11 +150,13 @@ def rotate_data_command(*, go_on: bool, batch: int) -> None:
 
     It may be ended and run again at any time; then it goes on. Exit code 1 where something cannot be read.
     """
-    from dispatchlog.cli import on_database
+    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import rotate_data
 
-    @on_database
+    @explained
     def run() -> None:
+        _open_as_owner()
+
         def told(so_far: Rotation) -> None:
             click.echo(f"so far: {so_far.resealed} values sealed anew", err=True)
 
@@ -158,11 +174,12 @@ def rotate_data_command(*, go_on: bool, batch: int) -> None:
 @click.argument("number", type=click.IntRange(1))
 def retire_command(number: int) -> None:
     """Open nothing under data key NUMBER from now on; refused while anything is sealed under it."""
-    from dispatchlog.cli import on_database
+    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import retire
 
-    @on_database
+    @explained
     def run() -> None:
+        _open_as_owner()
         retire(number, actor=_ACTOR)
         click.echo(f"data key {number} is retired")
 

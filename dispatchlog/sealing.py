@@ -7,7 +7,7 @@ use. The keys are random and kept wrapped under the application's secret key (`d
 from __future__ import annotations
 
 from dispatchlog.keys.errors import CannotUnsealError
-from dispatchlog.keys.formats import key_id_of, open_first, open_under, seal_first, seal_under
+from dispatchlog.keys.formats import key_id_of, open_first, open_under, seal_first
 from dispatchlog.keys.ring import DataKey, rings
 from dispatchlog.keys.secret_keys import derive_key, key_for, secret_keys
 
@@ -48,8 +48,7 @@ def unseal(sealed: bytes, *, purpose: str, owner: str) -> str:
 
 def seal_bytes(plain: bytes, *, purpose: str, owner: str) -> bytes:
     """As `seal`, for what is no text."""
-    key = rings.current().sealing
-    return seal_under(key.id, key.open(), plain, purpose=purpose, owner=owner)
+    return rings.current().seal(plain, purpose=purpose, owner=owner)
 
 
 def unseal_bytes(sealed: bytes, *, purpose: str, owner: str) -> bytes:
@@ -79,7 +78,7 @@ def find_key(purpose: str) -> bytes:
     Raises:
         CannotUnsealError: it was wrapped under another secret key than this process has.
     """
-    return key_for(rings.current().finding.open(), purpose)
+    return key_for(rings.current().root_of_hashes(), purpose)
 
 
 def passing_key(purpose: str) -> bytes:

@@ -17,8 +17,7 @@ CREATE TABLE data_keys (
     CHECK (purpose <> 'find' OR superseded_at IS NULL)
 );
 CREATE UNIQUE INDEX data_keys_active ON data_keys (purpose) WHERE superseded_at IS NULL;
-GRANT SELECT, INSERT (id, purpose, wrapped, key_check), UPDATE (wrapped, key_check, wrapped_at, completed_at, superseded_at,
-    retired_at) ON data_keys TO {role};
+GRANT SELECT, INSERT (id, purpose, wrapped, key_check) ON data_keys TO {role};
 """
 
 # Without its key nothing sealed can ever be read again, so the table goes only while nothing can have been sealed.

@@ -1,11 +1,15 @@
-"""A database's first data keys. Owns making them, once; what was sealed and hashed before there were any stays of use."""
+"""A database's first data keys. Owns making them, once; what was sealed and hashed before there were any stays of use.
+
+A new installation gets them when something is first sealed or hashed. One that an earlier release worked on goes on as that
+release does until a person has them made: so both may run side by side, and the way back is open.
+"""
 
 from __future__ import annotations
 
 import os
 
-from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
-from dispatchlog.keys.columns import HASHED_COLUMNS, SEALED_COLUMNS
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
+from dispatchlog.keys.columns import HASHED_COLUMNS, SEALED_COLUMNS, SealedColumn
 from dispatchlog.keys.errors import CannotUnsealError
 from dispatchlog.keys.formats import TAG_BYTES, open_first
 from dispatchlog.keys.secret_keys import (
@@ -13,6 +17,7 @@ from dispatchlog.keys.secret_keys import (
     KEY_BYTES,
     NONCE_BYTES,
     SEAL,
+    SecretKey,
     check_of,
     root_of,
     secret_keys,
@@ -31,7 +36,7 @@ _SAMPLE = (
 def create_first_keys(*, although_unreadable: bool = False) -> bool:
     """Make the keys that the database lacks; whether it lacked any. Two that ask at once make them once.
 
-    Hashes that exist were made under the secret key, so its root becomes the key of 'find'; a database without any gets
+    Hashes that exist were made under a secret key, so its root becomes the key of 'find'; a database without any gets
     a random one.
 
     Raises:
@@ -42,7 +47,8 @@ def create_first_keys(*, although_unreadable: bool = False) -> bool:
         take_turns()
         there = {purpose for (purpose,) in fetch_all("SELECT DISTINCT purpose FROM data_keys")}
         if FIND not in there:
-            insert_key(FIND, _root_of_hashes(although_unreadable=although_unreadable) or os.urandom(KEY_BYTES))
+            earlier = earlier_secret_key(although_unreadable=although_unreadable)
+            insert_key(FIND, os.urandom(KEY_BYTES) if earlier is None else root_of(earlier.text))
         if SEAL not in there:
             insert_key(SEAL, os.urandom(KEY_BYTES))
     return there != {FIND, SEAL}
@@ -65,23 +71,35 @@ def insert_key(purpose: str, material: bytes) -> int:
     return int(key_id)
 
 
-def _root_of_hashes(*, although_unreadable: bool) -> bytes | None:
-    """The root under which hashes were made before there were data keys; None where there are none."""
-    samples = [(each, *row) for each in SEALED_COLUMNS for row in fetch_all(_SAMPLE.format(each), (_TRIED,))]
-    for column, sealed, owner in samples:
+def earlier_secret_key(*, although_unreadable: bool = False) -> SecretKey | None:
+    """Which secret key an earlier release sealed and hashed under; None where there is nothing of one.
+
+    Raises:
+        CannotUnsealError: what it sealed opens with none of this process's; whoever has lost it says `although_unreadable`.
+    """
+    sealed_something = False
+    for column in SEALED_COLUMNS:
+        with connected():
+            samples = fetch_all(_SAMPLE.format(column), (_TRIED,))
         for secret_key in secret_keys():
-            if open_first(bytes(sealed), purpose=column.purpose, owner=owner, among=(secret_key,)) is not None:
-                return root_of(secret_key.text)
-    if samples and not although_unreadable:
+            if any(_opens(secret_key, bytes(sealed), column, owner) for sealed, owner in samples):
+                return secret_key
+        sealed_something = sealed_something or bool(samples)
+    if sealed_something and not although_unreadable:
         raise CannotUnsealError(
             "there are no data keys yet, and what was sealed before opens with none of the secret keys: set"
             " DISPATCHLOG_SECRET_KEY to the one that was in force, or name it in DISPATCHLOG_OLD_SECRET_KEYS"
         )
-    return root_of(secret_keys()[0].text) if samples or _has_hashes() else None
+    return secret_keys()[0] if sealed_something or _has_hashes() else None
+
+
+def _opens(secret_key: SecretKey, sealed: bytes, column: SealedColumn, owner: str) -> bool:
+    return open_first(sealed, purpose=column.purpose, owner=owner, among=(secret_key,)) is not None
 
 
 def _has_hashes() -> bool:
-    return any(
-        fetch_one(f"SELECT EXISTS (SELECT FROM {table} WHERE {column} IS NOT NULL)")[0]
-        for table, column in HASHED_COLUMNS
-    )
+    with connected():
+        return any(
+            fetch_one(f"SELECT EXISTS (SELECT FROM {table} WHERE {column} IS NOT NULL)")[0]
+            for table, column in HASHED_COLUMNS
+        )

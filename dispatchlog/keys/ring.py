@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from dispatchlog.engine.database import connected, database, fetch_dicts
 from dispatchlog.engine.deadline import boottime
-from dispatchlog.keys.beginning import create_first_keys
+from dispatchlog.keys.beginning import create_first_keys, earlier_secret_key
 from dispatchlog.keys.errors import CannotUnsealError
-from dispatchlog.keys.secret_keys import FIND, SEAL, secret_keys, unwrap
+from dispatchlog.keys.formats import seal_first, seal_under
+from dispatchlog.keys.secret_keys import FIND, SEAL, SecretKey, root_of, secret_keys, unwrap
 from dispatchlog.settings import Settings, get_settings
 
 # For so long a process may go on sealing under a key that was superseded.
@@ -62,12 +63,36 @@ class Ring:
     sealing: DataKey
     finding: DataKey
 
+    def seal(self, plain: bytes, *, purpose: str, owner: str) -> bytes:
+        """Under the key in force."""
+        return seal_under(self.sealing.id, self.sealing.open(), plain, purpose=purpose, owner=owner)
+
+    def root_of_hashes(self) -> bytes:
+        """From which the keys of all hashes follow."""
+        return self.finding.open()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRing:
+    """No keys yet: an earlier release worked here and may still do, so everything is done as it does."""
+
+    secret_key: SecretKey
+    keys: Mapping[int, DataKey] = field(default_factory=lambda: MappingProxyType({}))
+
+    def seal(self, plain: bytes, *, purpose: str, owner: str) -> bytes:
+        """Straight under the secret key."""
+        return seal_first(plain, purpose=purpose, owner=owner, secret_key=self.secret_key.text)
+
+    def root_of_hashes(self) -> bytes:
+        """From which the keys of all hashes follow, and will also when there are data keys."""
+        return root_of(self.secret_key.text)
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     """A ring, when it was read, from which database and by which settings."""
 
-    ring: Ring
+    ring: Ring | EarlierRing
     read_at: float
     database: object
     settings: Settings
@@ -90,11 +115,11 @@ class Rings:
         self._guard = threading.Lock()
         self._known: _Known | None = None
 
-    def current(self) -> Ring:
-        """The ring, at most a few seconds old. A database without keys gets its first ones.
+    def current(self) -> Ring | EarlierRing:
+        """The ring, at most a few seconds old. A new installation gets its first keys.
 
         Raises:
-            CannotUnsealError: it has none, and none of the secret keys opens what was sealed without data keys.
+            CannotUnsealError: there are no keys, and none of the secret keys opens what an earlier release sealed.
         """
         known = self._known
         if known is None or not known.holds():
@@ -109,12 +134,26 @@ class Rings:
         finally:
             self._guard.release()
 
-    def read_again(self) -> Ring:
+    def read_again(self) -> Ring | EarlierRing:
         """The ring as it is in the database now."""
         with self._guard:
             return self._read()
 
-    def _read(self) -> Ring:
+    def with_keys(self) -> Ring:
+        """The ring as it is now, with its first keys made in any installation.
+
+        Raises:
+            CannotUnsealError: as `current` does.
+        """
+        ring = self.read_again()
+        if isinstance(ring, EarlierRing):
+            create_first_keys()
+            ring = self.read_again()
+        if isinstance(ring, EarlierRing):
+            raise CannotUnsealError("the data keys could not be made")
+        return ring
+
+    def _read(self) -> Ring | EarlierRing:
         known = self._known
         ring = _ring(_read(known.opened() if known is not None else {})) or _begun()
         self._known = _Known(ring, boottime(), database.database, get_settings())
@@ -131,10 +170,14 @@ def _ring(keys: Mapping[int, DataKey]) -> Ring | None:
     return Ring(MappingProxyType(keys), active[SEAL], active[FIND]) if active.keys() == {SEAL, FIND} else None
 
 
-def _begun() -> Ring:
-    """The ring with its first keys, made on a connection of its own: the caller's transaction may be rolled back."""
+def _begun() -> Ring | EarlierRing:
+    """The ring of a database without keys, on a connection of its own: the caller's transaction may be rolled back."""
 
-    def begin() -> Ring | None:
+    def begin() -> Ring | EarlierRing | None:
+        earlier = earlier_secret_key()
+        if earlier is not None:
+            # Perhaps a person has just had the keys made.
+            return _ring(_read({})) or EarlierRing(earlier)
         create_first_keys()
         return _ring(_read({}))
 

@@ -54,7 +54,7 @@ def rotate_secret(*, actor: str) -> list[int]:
     Raises:
         CannotUnsealError: one opens with none of this process's secret keys; nothing was changed.
     """
-    rings.current()
+    rings.with_keys()
     current, *_ = secret_keys()
     with transaction(actor, "secret key rotated"):
         take_turns()
@@ -154,17 +154,17 @@ def _refuse_while_used(key_id: int) -> None:
 
 def _begin(actor: str, *, go_on: bool) -> tuple[DataKey, bool]:
     """The key to seal under, and whether it was made just now."""
-    rings.current()
+    rings.with_keys()
     with transaction(actor, "data key rotated"):
         take_turns()
-        key = rings.read_again().sealing
+        key = rings.with_keys().sealing
         key.open()
         is_new = not go_on and not _is_unfinished(key)
         if is_new:
             execute("UPDATE data_keys SET superseded_at = now() WHERE id = %s", (key.id,))
             number = insert_key(SEAL, os.urandom(KEY_BYTES))
             log_action(actor, "rotate_data_key", detail={"data_key": number})
-    return rings.read_again().sealing, is_new
+    return rings.with_keys().sealing, is_new
 
 
 def _is_unfinished(key: DataKey) -> bool:

@@ -9,12 +9,12 @@ import pytest
 
 from dashboard import create_app
 from dashboard.signed_ids import read_id, sign_id
-from dispatchlog.keys.rotation import rotate_data, rotate_secret
 from dispatchlog.keys.secret_keys import secret_keys
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.form_links import sign_form_token
 from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.second_factors import give_second_factor, half_signed_in
+from tests.keys.owning import rotate, rotate_secret
 
 FIRST = "a secret for tests only"
 SECOND = "another secret for tests"
@@ -72,8 +72,8 @@ def test_signing_in_with_password_and_code_works_after_both_rotations(
 ) -> None:
     app = give_second_factor(VIEWER)
     with_secret(monkeypatch, SECOND, FIRST)
-    rotate_secret(actor="test")
-    rotate_data(actor="test", noticed_seconds=0)
+    rotate_secret()
+    rotate()
     after = with_secret(monkeypatch, SECOND)
     assert half_signed_in(after, VIEWER).post("/sign-in/code", code=app.code()).status_code == 303
     spare = half_signed_in(after, VIEWER).post("/sign-in/code", code=app.recovery_codes[0])

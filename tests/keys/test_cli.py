@@ -14,6 +14,7 @@ from dispatchlog.keys import rotation
 from dispatchlog.keys.ring import rings
 from dispatchlog.settings import get_settings
 from tests.keys.conftest import FIRST, SECOND
+from tests.keys.owning import change_keys
 from tests.keys.samples import seal_everything
 from tests.keys.test_rotation import patients_sealed_before
 
@@ -73,6 +74,16 @@ def test_a_rotation_of_both_is_told_step_by_step(say_secret: SaySecret) -> None:
     assert ["patients.name_sealed", "key", "3", "3"] in lines("status")
 
 
+def test_doctor_reminds_of_what_an_earlier_release_sealed(say_secret: SaySecret) -> None:
+    patients_sealed_before(1)
+    assert checks()["keys"] == ("warning", "secrets are still sealed straight under the secret key")
+    say_secret(SECOND)
+    assert checks()["keys"][0] == "failed"
+    say_secret(FIRST)
+    run("rotate-data")
+    assert checks()["keys"][0] == "ok"
+
+
 def test_a_mistyped_secret_key_is_seen_before_it_takes_over(say_secret: SaySecret) -> None:
     seal_everything()
     (said,) = [line for line in lines("status") if line[0] == "DISPATCHLOG_SECRET_KEY"]
@@ -113,7 +124,6 @@ def test_a_key_that_is_needed_is_not_retired() -> None:
     assert code == 1
     assert "KEY_NEEDED" in said
     run("rotate-data")
-    with connected():
-        execute("UPDATE data_keys SET superseded_at = now() - interval '1 hour' WHERE id = 2")
+    change_keys("UPDATE data_keys SET superseded_at = now() - interval '1 hour' WHERE id = 2")
     assert run("retire", "2") == (0, "data key 2 is retired\n")
     assert any(line[:3] == ["2", "sealing", "retired"] for line in lines("status"))

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from uuid import uuid4
 
 import psycopg2
@@ -20,7 +19,7 @@ from dispatchlog.keys.columns import CONTACTS
 from dispatchlog.keys.errors import KeysError
 from dispatchlog.keys.formats import header_of, seal_first
 from dispatchlog.keys.ring import Rings, rings
-from dispatchlog.keys.rotation import Rotation, retire, rotate_data, rotate_secret
+from dispatchlog.keys.rotation import Rotation
 from dispatchlog.keys.standing import look
 from dispatchlog.sealing import CannotUnsealError, seal, unseal
 from dispatchlog.settings import Settings
@@ -28,17 +27,13 @@ from dispatchlog.systems.courier import code_rules
 from dispatchlog.systems.outreach import consents, contacts
 from dispatchlog.systems.outreach.states import Channel
 from tests.keys.conftest import FIRST, SECOND
+from tests.keys.owning import as_owner, retire, rotate, rotate_secret
 from tests.keys.samples import headers, seal_everything
 from tests.outreach import builders
 
 pytestmark = pytest.mark.usefixtures("application")
 
 SaySecret = Callable[..., None]
-AT_ONCE = timedelta(0)
-
-
-def rotate(**options: object) -> Rotation:
-    return rotate_data(actor="test", noticed_seconds=0, **options)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -73,8 +68,8 @@ def test_another_secret_key_takes_over_at_once_and_the_old_one_opens_nothing_any
     sealed = seal_everything()
     said, before = sealed.read(), headers()
     say_secret(SECOND, FIRST)
-    assert rotate_secret(actor="test") == [1, 2]
-    assert rotate_secret(actor="test") == []
+    assert rotate_secret() == [1, 2]
+    assert rotate_secret() == []
     say_secret(SECOND)
     assert sealed.read() == said
     assert headers() == before
@@ -89,7 +84,7 @@ def test_hashes_stay_what_they_are_and_stops_still_stop(say_secret: SaySecret) -
     dispatch = uuid4()
     code, stored = code_rules.code_of(dispatch, 0), code_rules.hash_of(dispatch, 0, code_rules.code_of(dispatch, 0))
     say_secret(SECOND, FIRST)
-    rotate_secret(actor="test")
+    rotate_secret()
     rotate()
     say_secret(SECOND)
     with connected():
@@ -103,7 +98,7 @@ def test_a_process_that_knows_only_the_old_secret_key_goes_on_with_what_it_opene
     running = Rings(fresh_seconds=0.0)
     running.current()
     say_secret(SECOND, FIRST)
-    rotate_secret(actor="test")
+    rotate_secret()
     say_secret(FIRST)
     assert running.current().sealing.open() == running.read_again().sealing.open()
     say_secret(SECOND)
@@ -114,7 +109,7 @@ def test_nothing_is_changed_where_one_of_the_keys_opens_with_none_of_the_secret_
     seal("text", purpose="p", owner="1")
     say_secret(SECOND)
     with pytest.raises(CannotUnsealError, match="nothing was changed"):
-        rotate_secret(actor="test")
+        rotate_secret()
     assert {key.wrapped_by for key in look().keys} == {""}
     say_secret(FIRST)
     assert {key.wrapped_by for key in look().keys} == {"DISPATCHLOG_SECRET_KEY"}
@@ -143,7 +138,7 @@ def test_a_first_rotation_brings_what_an_earlier_version_sealed_under_the_key_th
     assert (done.key_id, done.is_new, done.resealed) == (2, False, 7)
     assert headers() == {header_of(2)}
     say_secret(SECOND, FIRST)
-    rotate_secret(actor="test")
+    rotate_secret()
     say_secret(SECOND)
     assert names() == {patient: f"Patient {patient}" for patient in ids}
     assert rotate().is_new
@@ -212,7 +207,7 @@ def test_another_process_that_still_seals_under_the_earlier_key_is_waited_for() 
                 )
             late.append(str(patient))
 
-    done = rotate_data(actor="test", noticed_seconds=1, batch=1, told=told)
+    done = rotate(noticed_seconds=1.0, batch=1, told=told)
     assert earlier.id != done.key_id
     assert headers() == {header_of(done.key_id)}
     assert names()[late[0]] == "x"
@@ -275,7 +270,7 @@ def test_processes_seal_and_read_on_while_keys_are_rotated(say_secret: SaySecret
         assert process.stdout.readline() == "ready\n"
     say_secret(SECOND, FIRST)
     first = rotate(batch=7)
-    assert rotate_secret(actor="test") == [1, 2]
+    assert rotate_secret() == [1, 2]
     second = rotate(batch=7)
     ends = [process.communicate("") for process in processes]
     assert [(process.returncode, error) for process, (_, error) in zip(processes, ends, strict=True)] == [(0, "")] * 2
@@ -293,11 +288,16 @@ def test_two_rotations_at_once_end_under_one_key() -> None:
     patients_sealed_before(40)
     rotate()
     done: list[Rotation] = []
-    threads = [threading.Thread(target=lambda: done.append(rotate(batch=3))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def one() -> None:
+        done.append(rotation.rotate_data(actor="test", noticed_seconds=0, batch=3))
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    with as_owner():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert headers() == {header_of(max(each.key_id for each in done))}
     assert len(names()) == 40
 
@@ -311,20 +311,20 @@ def test_a_key_is_retired_only_once_nothing_is_under_it() -> None:
     with connected():
         ((stored, patient),) = fetch_all("SELECT name_sealed, id FROM patients")
     with refused("KEY_UNKNOWN"):
-        retire(9, actor="test", settled=AT_ONCE)
+        retire(9)
     for number in (1, 2):
         with refused("KEY_NEEDED"):
-            retire(number, actor="test", settled=AT_ONCE)
+            retire(number)
     rotate()
     with refused("KEY_TOO_NEW"):
-        retire(2, actor="test")
+        retire(2, settled=rotation.SETTLED)
     with connected():
         execute("UPDATE patients SET name_sealed = %s", (stored,))
     with refused("KEY_IN_USE"):
-        retire(2, actor="test", settled=AT_ONCE)
+        retire(2)
     assert rotate(go_on=True).resealed == 1
-    retire(2, actor="test", settled=AT_ONCE)
-    retire(2, actor="test", settled=AT_ONCE)
+    retire(2)
+    retire(2)
     assert [key.state for key in look().keys] == ["in force", "retired", "in force"]
     rings.forget()
     with pytest.raises(CannotUnsealError, match="data key 2, which is retired"):
@@ -337,7 +337,7 @@ def test_what_comes_late_under_a_retired_key_is_not_lost() -> None:
     with connected():
         ((stored,),) = fetch_all("SELECT name_sealed FROM patients")
     rotate()
-    retire(2, actor="test", settled=AT_ONCE)
+    retire(2)
     with connected():
         execute("UPDATE patients SET name_sealed = %s", (stored,))
     assert look().values["patients.name_sealed"] == {2: 1}
@@ -352,8 +352,8 @@ def test_each_change_of_keys_is_kept_with_who_made_it(say_secret: SaySecret) -> 
     rings.current()
     rotate()
     say_secret(SECOND, FIRST)
-    rotate_secret(actor="test")
-    retire(2, actor="test", settled=AT_ONCE)
+    rotate_secret()
+    retire(2)
     with connected():
         kept = fetch_all("SELECT actor, action, detail FROM operator_actions ORDER BY id")
     assert kept == [
@@ -370,9 +370,11 @@ def test_each_change_of_keys_is_kept_with_who_made_it(say_secret: SaySecret) -> 
         "TRUNCATE data_keys",
         "UPDATE data_keys SET id = 7",
         "UPDATE data_keys SET purpose = 'find'",
+        "UPDATE data_keys SET retired_at = now(), superseded_at = now()",
+        "UPDATE data_keys SET wrapped = wrapped",
     ],
 )
-def test_the_application_can_neither_delete_keys_nor_say_they_are_others(statement: str) -> None:
+def test_the_application_can_make_keys_and_neither_delete_nor_change_them(statement: str) -> None:
     rings.current()
     with connected(), pytest.raises(Exception, match="permission denied"):
         execute(statement)
@@ -380,7 +382,7 @@ def test_the_application_can_neither_delete_keys_nor_say_they_are_others(stateme
 
 def test_one_key_is_in_force_at_a_time() -> None:
     rings.current()
-    with pytest.raises(Exception, match="data_keys_active"), transaction("test"):
+    with as_owner(), pytest.raises(Exception, match="data_keys_active"), transaction("test"):
         beginning.insert_key("seal", b"k" * 32)
     with connected():
         assert fetch_one("SELECT count(*) FROM data_keys")[0] == 2
