@@ -229,6 +229,32 @@ class RecoveryCode(Table):
         primary_key = CompositeKey("user", "code_hash")
 
 
+class DataKey(Table):
+    """A random key under which secrets are sealed or hashed, itself wrapped under the secret key that `key_check` tells."""
+
+    id = IntegerField(primary_key=True, constraints=[Check("id > 0")])
+    purpose = CharField(max_length=8, constraints=[Check("purpose IN ('seal', 'find')")])
+    wrapped = BlobField(constraints=[Check("octet_length(wrapped) = 60")])
+    key_check = BlobField(constraints=[Check("octet_length(key_check) = 8")])
+    created_at = DateTimeTZField(constraints=NOW)
+    wrapped_at = DateTimeTZField(constraints=NOW)
+    completed_at = DateTimeTZField(null=True)
+    superseded_at = DateTimeTZField(null=True)
+    retired_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "data_keys"
+        constraints = (
+            Check("retired_at IS NULL OR superseded_at IS NOT NULL"),
+            Check("purpose <> 'find' OR superseded_at IS NULL"),
+        )
+
+
+DataKey.add_index(
+    DataKey.index(DataKey.purpose, unique=True, where=DataKey.superseded_at.is_null(), name="data_keys_active")
+)
+
+
 class WebSession(Table):
     """A browser's session: its random id only as a hash, what it remembers, and since when. Deleted at sign-out."""
 
@@ -2317,6 +2343,7 @@ ALL_TABLES: tuple[type[Table], ...] = (
     UserRoles,
     SecondFactor,
     RecoveryCode,
+    DataKey,
     WebSession,
     SignInFailure,
     ServiceToken,

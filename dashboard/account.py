@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from dashboard import preferences, throttle
 from dashboard.access import SIGNED_IN, needs
-from dashboard.context import acting_person, settings
+from dashboard.context import acting_person
 from dashboard.presentation import upper_first
 from dashboard.proxies import client_address
 from dashboard.sessions import USER_KEY, open_sessions, session_hash
@@ -40,7 +40,7 @@ def show() -> str:
 @needs(SIGNED_IN)
 def choose_password() -> Response | tuple[str, int]:
     """Another password. Every session ends, and this browser goes on with a new one."""
-    account = throttle.account_hash(acting_person(), secret=settings().secret_key.get_secret_value())
+    account = throttle.account_hash(acting_person())
     address = client_address()
     if throttle.is_throttled(account, address):
         return _page(TOO_MANY), 429

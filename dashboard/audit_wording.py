@@ -83,6 +83,9 @@ _ACTIONS = MappingProxyType(
         "person_token": "Let a person in",
         "service_token_created": "Made a service's token",
         "service_token_revoked": "Revoked a service's token",
+        "rotate_secret_key": "Put another secret key in force",
+        "rotate_data_key": "Put another data key in force",
+        "retire_data_key": "Retired a data key",
     }
 )
 
@@ -123,6 +126,7 @@ KINDS = (
     Kind("kind-people-reported", "Who takes part in tickets", ("put_party", "put_person", "person_token")),
     Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
+    Kind("kind-keys", "Keys", ("rotate_secret_key", "rotate_data_key", "retire_data_key")),
     Kind("kind-schools", "Schools and their endpoints", ("school_add", "hl7_endpoint_change", "hl7_endpoint_test")),
     Kind(
         "kind-accounts",

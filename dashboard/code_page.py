@@ -8,7 +8,6 @@ from werkzeug.wrappers import Response
 
 from dashboard import code_step, throttle
 from dashboard.access import PUBLIC, needs
-from dashboard.context import settings
 from dashboard.proxies import client_address
 from dashboard.sign_in import StaffUser
 from dispatchlog import second_factor
@@ -46,7 +45,7 @@ def check() -> Response | tuple[str, int]:
     if throttle.is_code_throttled(account, client_address()):
         return _page(TOO_MANY_CODES), 429
     try:
-        answer = second_factor.accept(person.id, request.form.get("code", ""), secret_key=secret_key())
+        answer = second_factor.accept(person.id, request.form.get("code", ""))
     except PersonError as error:
         return _page(f"{error.message[:1].upper()}{error.message[1:]}."), 409
     if not answer.is_right:
@@ -60,14 +59,9 @@ def check() -> Response | tuple[str, int]:
     return redirect(request.form.get("next") or "/", 303)
 
 
-def secret_key() -> str:
-    """What second factors are sealed with."""
-    return settings().secret_key.get_secret_value()
-
-
 def code_account(email: str) -> bytes:
     """What stands for an account in the count of wrong codes, which is apart from that of wrong passwords."""
-    return throttle.account_hash(f"code of {email}", secret=secret_key())
+    return throttle.account_hash(f"code of {email}")
 
 
 def note_refused(email: str, account: bytes) -> None:

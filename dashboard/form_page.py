@@ -17,9 +17,8 @@ pages = Blueprint("form", __name__)
 @needs(PUBLIC)
 def show(token: str) -> tuple[str, int]:
     """Valid, expired or not one of ours."""
-    secret = settings().secret_key.get_secret_value()
     try:
-        link = verify_form_token(secret, token, now=datetime.now(UTC))
+        link = verify_form_token(settings().secret_keys, token, now=datetime.now(UTC))
     except FormLinkExpired:
         return render_template("form.html", state="expired", expires_at=None), 410
     except FormLinkInvalid:

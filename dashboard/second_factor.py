@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 
 from dashboard import qr, throttle
 from dashboard.access import SIGNED_IN, needs
-from dashboard.code_page import REFUSALS, TOO_MANY_CODES, code_account, note_recovery_code, note_refused, secret_key
+from dashboard.code_page import REFUSALS, TOO_MANY_CODES, code_account, note_recovery_code, note_refused
 from dashboard.context import acting_person
 from dashboard.presentation import upper_first
 from dashboard.proxies import client_address
@@ -52,7 +52,7 @@ def prove() -> _Answer:
         return refusal
     wanted = request.form.get("what", "")
     if wanted == "codes" and found is not None:
-        codes = factors.renew_recovery_codes(acting_person(), secret_key=secret_key())
+        codes = factors.renew_recovery_codes(acting_person())
         return _codes_page(codes, set_up=False)
     if wanted == "remove" and found is not None and not current_user.must_have_second_factor:
         session[USER_KEY] = factors.remove(acting_person())
@@ -70,9 +70,7 @@ def confirm() -> _Answer:
     if secret is None:
         return (_set_up_page(TOO_LATE_FIRST) if _is_first() else _prove_page(TOO_LATE)), 409
     try:
-        name, codes = factors.set_up(
-            acting_person(), secret=secret, code=request.form.get("code", ""), secret_key=secret_key()
-        )
+        name, codes = factors.set_up(acting_person(), secret=secret, code=request.form.get("code", ""))
     except PersonError as error:
         return _set_up_page(f"{upper_first(error.message)}."), 400
     session.pop(_PENDING)
@@ -95,7 +93,7 @@ def _is_first() -> bool:
 
 def _begin() -> str:
     secret = factors.new_secret()
-    sealed = factors.seal(secret, user_id=current_user.id, secret_key=secret_key())
+    sealed = factors.seal(secret, user_id=current_user.id)
     session[_PENDING] = {"sealed": b64encode(sealed).decode(), "at": int(time.time())}
     return secret
 
@@ -106,7 +104,7 @@ def _pending() -> str | None:
     if not note or time.time() - note["at"] > _PENDING_SECONDS:
         return None
     try:
-        return factors.unseal(b64decode(note["sealed"]), user_id=current_user.id, secret_key=secret_key())
+        return factors.unseal(b64decode(note["sealed"]), user_id=current_user.id)
     except PersonError:
         return None
 
@@ -114,7 +112,7 @@ def _pending() -> str | None:
 def _refusal(*, with_code: bool) -> _Answer | None:
     """What to answer where the password or the code is not right; None where both are. Counted like failed sign-ins."""
     email, address = acting_person(), client_address()
-    account = throttle.account_hash(email, secret=secret_key())
+    account = throttle.account_hash(email)
     if throttle.is_throttled(account, address):
         return _prove_page(TOO_MANY), 429
     if with_code and throttle.is_code_throttled(code_account(email), address):
@@ -129,7 +127,7 @@ def _refusal(*, with_code: bool) -> _Answer | None:
 
 def _code_refusal(email: str) -> _Answer | None:
     try:
-        answer = factors.accept(current_user.id, request.form.get("code", ""), secret_key=secret_key())
+        answer = factors.accept(current_user.id, request.form.get("code", ""))
     except PersonError as error:
         return _prove_page(f"{upper_first(error.message)}.", field="code"), 409
     if not answer.is_right:

@@ -90,8 +90,7 @@ class StaffLoginForm(LoginForm):
     remember = None
 
     def validate(self, **kwargs: Any) -> bool:
-        secret = str(self.meta.csrf_secret or "")
-        account = throttle.account_hash(self.email.data or "", secret=secret)
+        account = throttle.account_hash(self.email.data or "")
         address = client_address()
         if throttle.is_throttled(account, address):
             self.form_errors = [TOO_MANY]
@@ -109,9 +108,12 @@ class StaffLoginForm(LoginForm):
 
 def configure_sign_in(app: Flask, settings: Settings) -> None:
     """Put Flask-Security into the application."""
-    secret = settings.secret_key.get_secret_value()
+    secret, *old = settings.secret_keys
     app.config.update(
         SECRET_KEY=secret,
+        SECRET_KEY_FALLBACKS=old,
+        # The oldest first: forms are signed with the last, and those signed with any of them are taken.
+        WTF_CSRF_SECRET_KEY=[*reversed(old), secret],
         SECURITY_PASSWORD_SALT=secret,
         SECURITY_PASSWORD_HASH="argon2",  # noqa: S106  the name of a scheme
         SECURITY_PASSWORD_SCHEMES=["argon2"],

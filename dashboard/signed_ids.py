@@ -33,5 +33,5 @@ def read_id(text: str, *, purpose: str, settings: Settings) -> tuple[UUID, datet
 
 
 def _signer(purpose: str, settings: Settings) -> Signer:
-    secret = settings.secret_key.get_secret_value()
-    return Signer(secret, salt=purpose, key_derivation="hmac", digest_method=hashlib.sha256)
+    # itsdangerous wants the oldest first and signs with the last.
+    return Signer(settings.secret_keys[::-1], salt=purpose, key_derivation="hmac", digest_method=hashlib.sha256)

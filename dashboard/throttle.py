@@ -10,6 +10,7 @@ import hashlib
 import hmac
 
 from dispatchlog.engine.database import execute, fetch_one
+from dispatchlog.sealing import passing_key
 
 WINDOW_MINUTES = 15
 MOST_PER_ACCOUNT_AND_ADDRESS = 10
@@ -20,9 +21,9 @@ MOST_UNKNOWN_LINKS = 30
 _LINKS = hashlib.sha256(b"patient links").digest()
 
 
-def account_hash(email: str, *, secret: str) -> bytes:
+def account_hash(email: str) -> bytes:
     """What stands for the typed account."""
-    return hmac.new(secret.encode(), email.strip().lower().encode(), hashlib.sha256).digest()
+    return hmac.digest(passing_key("sign-in failures"), email.strip().lower().encode(), "sha256")
 
 
 def is_throttled(account: bytes, address: str) -> bool:

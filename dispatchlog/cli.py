@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.figures_cli import figures
+from dispatchlog.keys_cli import keys
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
 from dispatchlog.settings import Settings, get_settings
@@ -754,6 +755,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
 
 
 main.add_command(figures)
+main.add_command(keys)
 main.add_command(tickets)
 
 if __name__ == "__main__":

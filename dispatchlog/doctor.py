@@ -15,6 +15,9 @@ import redis
 
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
+from dispatchlog.keys.beginning import earlier_secret_key
+from dispatchlog.keys.errors import CannotUnsealError
+from dispatchlog.keys.standing import Standing, key_lines
 from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
@@ -76,7 +79,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _row_level_security, _processes):
+            for check in (_server, _clock, _pooler, _schema, _row_level_security, _keys, _processes):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -180,6 +183,34 @@ def _row_level_security() -> Iterator[Check]:
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+
+
+def _keys() -> Iterator[Check]:
+    """Whether this process opens what is sealed. It counts nothing: `dispatchlog keys status` does."""
+    found = Standing(key_lines(), {})
+    if not found.keys:
+        yield _no_keys()
+    elif found.locked:
+        numbers = ", ".join(str(key.id) for key in found.locked)
+        what = f"data key {numbers} was wrapped under another secret key than this process has"
+        yield Check("keys", "failed", what, "set DISPATCHLOG_SECRET_KEY or DISPATCHLOG_OLD_SECRET_KEYS to that one")
+    elif found.wrapped_by_old:
+        yield Check(
+            "keys", "warning", "data keys are wrapped under an old secret key", "dispatchlog keys rotate-secret"
+        )
+    else:
+        yield Check("keys", "ok", f"{len(found.keys)} data keys, wrapped under DISPATCHLOG_SECRET_KEY")
+
+
+def _no_keys() -> Check:
+    try:
+        earlier = earlier_secret_key()
+    except CannotUnsealError as error:
+        return Check("keys", "failed", error.message, "docs/keys.md")
+    if earlier is None:
+        return Check("keys", "ok", "none yet; the first are made when something is first sealed")
+    what = "secrets are still sealed straight under the secret key"
+    return Check("keys", "warning", what, "once no process of an earlier release runs: dispatchlog keys rotate-data")
 
 
 def _processes() -> Iterator[Check]:

@@ -1,52 +1,111 @@
-"""Secrets that must be read again, sealed for storing (AES-256-GCM). Owns the keys' derivation; stores nothing.
+"""Secrets that must be read again, sealed for storing, and keys by which things are found again. Stores nothing.
 
-The key comes from the application's secret key and a purpose, and what is sealed is bound to its owner: a copy of the
-database, or a secret moved to another row, is of no use.
+What is sealed opens for its purpose and its owner only: a copy of the database, or a secret moved to another row, is of no
+use. The keys are random and kept wrapped under the application's secret key (`dispatchlog.keys`).
 """
 
 from __future__ import annotations
 
-import os
-from functools import lru_cache
+from dispatchlog.keys.errors import CannotUnsealError
+from dispatchlog.keys.formats import key_id_of, open_first, open_under, seal_first
+from dispatchlog.keys.ring import DataKey, rings
+from dispatchlog.keys.secret_keys import derive_key, key_for, secret_keys
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from dispatchlog.engine.errors import DispatchlogError
-
-_NONCE_BYTES = 12
-
-
-class CannotUnsealError(DispatchlogError):
-    """It was sealed for another owner, for another purpose or under another secret key."""
-
-    code = "CANNOT_UNSEAL"
-
-
-def seal(secret: str, *, purpose: str, owner: str, secret_key: str) -> bytes:
-    """The secret as it may be stored; it opens for this purpose and owner only."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(derive_key(secret_key, purpose)).encrypt(nonce, secret.encode(), owner.encode())
+__all__ = [
+    "CannotUnsealError",
+    "derive_key",
+    "find_key",
+    "open_passed",
+    "passing_key",
+    "seal",
+    "seal_bytes",
+    "seal_to_pass",
+    "unseal",
+    "unseal_bytes",
+]
 
 
-def unseal(sealed: bytes, *, purpose: str, owner: str, secret_key: str) -> str:
+def seal(secret: str, *, purpose: str, owner: str) -> bytes:
+    """The secret as it may be stored; it opens for this purpose and owner only.
+
+    Raises:
+        CannotUnsealError: the data key was wrapped under another secret key than this process has.
+    """
+    return seal_bytes(secret.encode(), purpose=purpose, owner=owner)
+
+
+def unseal(sealed: bytes, *, purpose: str, owner: str) -> str:
     """What was sealed.
 
     Raises:
         CannotUnsealError: it was not sealed so.
     """
-    nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     try:
-        return AESGCM(derive_key(secret_key, purpose)).decrypt(nonce, body, owner.encode()).decode()
-    except (InvalidTag, ValueError) as error:
-        raise CannotUnsealError("a stored secret cannot be read: the application's secret key has changed") from error
+        return unseal_bytes(sealed, purpose=purpose, owner=owner).decode()
+    except UnicodeDecodeError as error:
+        raise CannotUnsealError("a stored secret is not a text") from error
 
 
-@lru_cache(maxsize=64)
-def derive_key(secret_key: str, purpose: str) -> bytes:
-    """A key of 32 bytes for one purpose, from the application's secret key."""
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"dispatchlog {purpose}".encode()).derive(
-        secret_key.encode()
-    )
+def seal_bytes(plain: bytes, *, purpose: str, owner: str) -> bytes:
+    """As `seal`, for what is no text."""
+    return rings.current().seal(plain, purpose=purpose, owner=owner)
+
+
+def unseal_bytes(sealed: bytes, *, purpose: str, owner: str) -> bytes:
+    """What `seal_bytes` sealed, or an earlier version of this application, under any of the keys that are not retired.
+
+    Raises:
+        CannotUnsealError: it was not sealed so.
+    """
+    key_id = key_id_of(sealed)
+    ring = rings.current()
+    plain = _opened(ring.keys.get(key_id), sealed, purpose=purpose, owner=owner) if key_id is not None else None
+    if plain is None:
+        plain = open_first(sealed, purpose=purpose, owner=owner, among=secret_keys())
+    if plain is None and key_id is not None and key_id not in ring.keys:
+        # A key that another process has just made.
+        plain = _opened(rings.read_again().keys.get(key_id), sealed, purpose=purpose, owner=owner)
+    if plain is None:
+        raise CannotUnsealError(
+            "a stored secret cannot be read: the application's secret key has changed, or the secret was changed or moved"
+        )
+    return plain
+
+
+def find_key(purpose: str) -> bytes:
+    """A key of 32 bytes for keyed hashes of one purpose. It stays the same whatever key is rotated.
+
+    Raises:
+        CannotUnsealError: it was wrapped under another secret key than this process has.
+    """
+    return key_for(rings.current().root_of_hashes(), purpose)
+
+
+def passing_key(purpose: str) -> bytes:
+    """A key of 32 bytes for hashes that count for minutes: it changes with the secret key, and needs no database."""
+    return derive_key(secret_keys()[0].text, purpose)
+
+
+def seal_to_pass(secret: str, *, purpose: str, owner: str) -> bytes:
+    """Sealed for another process that has the secret key and perhaps no database; not for storing."""
+    return seal_first(secret.encode(), purpose=purpose, owner=owner, secret_key=secret_keys()[0].text)
+
+
+def open_passed(sealed: bytes, *, purpose: str, owner: str) -> str:
+    """What `seal_to_pass` sealed, under this process's secret key or an old one.
+
+    Raises:
+        CannotUnsealError: it was not sealed so.
+    """
+    plain = open_first(sealed, purpose=purpose, owner=owner, among=secret_keys())
+    if plain is None:
+        raise CannotUnsealError("it was not sealed under one of our secret keys")
+    return plain.decode()
+
+
+def _opened(key: DataKey | None, sealed: bytes, *, purpose: str, owner: str) -> bytes | None:
+    if key is None:
+        return None
+    if key.retired_at is not None:
+        raise CannotUnsealError(f"a stored secret was sealed under data key {key.id}, which is retired")
+    return open_under(key.open(), sealed, purpose=purpose, owner=owner)

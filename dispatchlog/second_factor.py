@@ -1,12 +1,11 @@
 """The second factor of staff: codes of an authenticator app (RFC 6238) and recovery codes. Owns both tables; shows no page.
 
-A secret is sealed with a key made from the application's secret key and bound to its account, so that a copy of
+A secret is sealed and bound to its account, so that a copy of
 the database, or a secret moved to another account, is of no use. Of a recovery code a keyed hash is kept. Each counts once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -20,6 +19,7 @@ from passlib.totp import TOTP
 from dispatchlog import people, sealing
 from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
+from dispatchlog.keys.columns import SECOND_FACTORS
 from dispatchlog.people import PersonError
 
 ISSUER = "dispatchlog"
@@ -28,7 +28,6 @@ RECOVERY_CODES = 10
 TOLERANCE_SECONDS = 30
 # Without 0, 1, i, l and o, which are mistaken for each other.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-_SECRETS = "second factor: secrets"
 _RECOVERY_CODES = "second factor: recovery codes"
 
 
@@ -46,7 +45,7 @@ class Answer(Enum):
 
 
 class SecondFactorUnreadable(PersonError):
-    """The sealed secret cannot be opened: the application's secret key is another one than when it was sealed."""
+    """The sealed secret cannot be opened: this process has not the secret key that it takes."""
 
     code = "SECOND_FACTOR_UNREADABLE"
 
@@ -84,25 +83,25 @@ def address_of(secret: str, *, email: str) -> str:
     return str(_totp(secret).to_uri(email, issuer=ISSUER))
 
 
-def seal(secret: str, *, user_id: int, secret_key: str) -> bytes:
+def seal(secret: str, *, user_id: int) -> bytes:
     """The secret as it may be stored; it opens for this account only."""
-    return sealing.seal(secret, purpose=_SECRETS, owner=str(user_id), secret_key=secret_key)
+    return sealing.seal(secret, purpose=SECOND_FACTORS, owner=str(user_id))
 
 
-def unseal(sealed: bytes, *, user_id: int, secret_key: str) -> str:
+def unseal(sealed: bytes, *, user_id: int) -> str:
     """The secret that was sealed for this account.
 
     Raises:
-        SecondFactorUnreadable: it was sealed for another account or under another secret key.
+        SecondFactorUnreadable: it was sealed for another account, or this process has not the secret key that it takes.
     """
     try:
-        return sealing.unseal(sealed, purpose=_SECRETS, owner=str(user_id), secret_key=secret_key)
+        return sealing.unseal(sealed, purpose=SECOND_FACTORS, owner=str(user_id))
     except sealing.CannotUnsealError as error:
         message = "the stored second factor cannot be read; an administrator has to reset it"
         raise SecondFactorUnreadable(message) from error
 
 
-def set_up(email: str, *, secret: str, code: str, secret_key: str) -> tuple[str, list[str]]:
+def set_up(email: str, *, secret: str, code: str) -> tuple[str, list[str]]:
     """Make `secret` the account's second factor, in place of an earlier one, if `code` shows that the app has it.
 
     Every session of the account ends. What the next one is to name and the recovery codes come back; these cannot be read
@@ -119,20 +118,20 @@ def set_up(email: str, *, secret: str, code: str, secret_key: str) -> tuple[str,
         replaced = execute("DELETE FROM staff_second_factors WHERE user_id = %s", (account.id,)).rowcount
         execute(
             "INSERT INTO staff_second_factors (user_id, secret, last_counter) VALUES (%s, %s, %s)",
-            (account.id, seal(secret, user_id=account.id, secret_key=secret_key), counter),
+            (account.id, seal(secret, user_id=account.id), counter),
         )
-        codes = _make_recovery_codes(account.id, secret_key)
+        codes = _make_recovery_codes(account.id)
         session_name = people.rename_sessions(account.id)
         action = "replace_second_factor" if replaced else "set_up_second_factor"
         log_action(email, action, detail={"user_id": account.id})
     return session_name, codes
 
 
-def accept(user_id: int, entered: str, *, secret_key: str) -> Answer:
+def accept(user_id: int, entered: str) -> Answer:
     """Judge a code from the app, or a recovery code. A right one is used up by this.
 
     Raises:
-        SecondFactorUnreadable: the application's secret key was changed since the second factor was set up.
+        SecondFactorUnreadable: this process has not the secret key that it takes.
     """
     plain = re.sub(r"[\s-]+", "", entered).lower()
     with transaction(f"account:{user_id}", "second factor"):
@@ -142,8 +141,8 @@ def accept(user_id: int, entered: str, *, secret_key: str) -> Answer:
         if not rows:
             return Answer.WRONG
         if not re.fullmatch(r"[0-9]{6}", plain):
-            return _accept_recovery_code(user_id, plain, secret_key)
-        secret = unseal(bytes(rows[0][0]), user_id=user_id, secret_key=secret_key)
+            return _accept_recovery_code(user_id, plain)
+        secret = unseal(bytes(rows[0][0]), user_id=user_id)
         try:
             counter = _step(secret, plain, after=rows[0][1])
         except UsedTokenError:
@@ -155,7 +154,7 @@ def accept(user_id: int, entered: str, *, secret_key: str) -> Answer:
     return Answer.CODE
 
 
-def renew_recovery_codes(email: str, *, secret_key: str) -> list[str]:
+def renew_recovery_codes(email: str) -> list[str]:
     """Other recovery codes in place of all that are left; they cannot be read again.
 
     Raises:
@@ -165,7 +164,7 @@ def renew_recovery_codes(email: str, *, secret_key: str) -> list[str]:
         account = people.lock_account(email)
         _require(account)
         execute("DELETE FROM staff_recovery_codes WHERE user_id = %s", (account.id,))
-        codes = _make_recovery_codes(account.id, secret_key)
+        codes = _make_recovery_codes(account.id)
         log_action(email, "renew_recovery_codes", detail={"user_id": account.id})
     return codes
 
@@ -207,12 +206,12 @@ def _require(account: people.Account) -> None:
         raise PersonError(f"{account.email} has no second factor", code="NO_SECOND_FACTOR")
 
 
-def _make_recovery_codes(user_id: int, secret_key: str) -> list[str]:
+def _make_recovery_codes(user_id: int) -> list[str]:
     codes = ["-".join(_random_letters(4) for _ in range(3)) for _ in range(RECOVERY_CODES)]
     for code in codes:
         execute(
             "INSERT INTO staff_recovery_codes (user_id, code_hash) VALUES (%s, %s)",
-            (user_id, _hash(user_id, code.replace("-", ""), secret_key)),
+            (user_id, _hash(user_id, code.replace("-", ""))),
         )
     return codes
 
@@ -221,8 +220,8 @@ def _random_letters(number: int) -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(number))
 
 
-def _accept_recovery_code(user_id: int, plain: str, secret_key: str) -> Answer:
-    wanted = _hash(user_id, plain, secret_key)
+def _accept_recovery_code(user_id: int, plain: str) -> Answer:
+    wanted = _hash(user_id, plain)
     known = fetch_all("SELECT code_hash FROM staff_recovery_codes WHERE user_id = %s", (user_id,))
     found = [stored for (stored,) in known if hmac.compare_digest(bytes(stored), wanted)]
     if not found:
@@ -231,10 +230,8 @@ def _accept_recovery_code(user_id: int, plain: str, secret_key: str) -> Answer:
     return Answer.RECOVERY_CODE
 
 
-def _hash(user_id: int, plain: str, secret_key: str) -> bytes:
-    return hmac.new(
-        sealing.derive_key(secret_key, _RECOVERY_CODES), f"{user_id}:{plain}".encode(), hashlib.sha256
-    ).digest()
+def _hash(user_id: int, plain: str) -> bytes:
+    return hmac.digest(sealing.find_key(_RECOVERY_CODES), f"{user_id}:{plain}".encode(), "sha256")
 
 
 def _matching_step(secret: str, code: str) -> int | None:

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     public_url: str = ""
     var_dir: Path = Path("var")
     secret_key: SecretStr = SecretStr("")
+    # What it was before, the latest first, with commas between them: it still opens and verifies what it closed and signed.
+    old_secret_keys: SecretStr = SecretStr("")
     application_role: str = "dispatchlog_app"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -236,6 +238,13 @@ class Settings(BaseSettings):
         if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 720 for part in _listed(text)):
             raise ValueError("must be hours from 1 to 720 with commas between them, such as 72,24")
         return text
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The secret key in force, then the old ones."""
+        current = self.secret_key.get_secret_value()
+        old = _listed(self.old_secret_keys.get_secret_value())
+        return (current, *(key for key in dict.fromkeys(old) if key != current))
 
     @property
     def reminder_hours(self) -> tuple[int, ...]:

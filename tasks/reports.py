@@ -19,8 +19,7 @@ import structlog
 from dispatchlog.engine.database import DATABASE_AWAY
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.order_documents import Document, DocumentError, Problem, read_document
-from dispatchlog.sealing import CannotUnsealError, seal, unseal
-from dispatchlog.settings import get_settings
+from dispatchlog.sealing import CannotUnsealError, open_passed, seal_to_pass
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +38,8 @@ class NotSealedError(DispatchlogError):
 
 def sealed(report: Mapping[str, Any], *, owner: str, purpose: str) -> str:
     """The report as only who has our secret key reads it; it opens for this owner and purpose only."""
-    key = get_settings().secret_key.get_secret_value()
     text = json.dumps(dict(report), default=str)
-    return base64.b64encode(seal(text, purpose=purpose, owner=owner, secret_key=key)).decode()
+    return base64.b64encode(seal_to_pass(text, purpose=purpose, owner=owner)).decode()
 
 
 def sealed_part(said: object) -> tuple[Mapping[str, Any], str]:
@@ -61,9 +59,8 @@ def opened(said: str, *, owner: str, purpose: str) -> Any:
     Raises:
         NotSealedError: it was not.
     """
-    key = get_settings().secret_key.get_secret_value()
     try:
-        return json.loads(unseal(base64.b64decode(said, validate=True), purpose=purpose, owner=owner, secret_key=key))
+        return json.loads(open_passed(base64.b64decode(said, validate=True), purpose=purpose, owner=owner))
     except (CannotUnsealError, ValueError) as error:
         raise NotSealedError("it was not sealed with our key") from error
 

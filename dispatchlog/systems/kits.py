@@ -231,8 +231,7 @@ def _compose_form(row: Row) -> Letter:
         raise CannotCompose("the order was cancelled", code="ORDER_CANCELLED")
     date = row["claimed_at"]
     expires_at = date + timedelta(days=settings.form_link_days)
-    secret = settings.secret_key.get_secret_value()
-    token = sign_form_token(secret, dispatch_id=row["id"], expires_at=expires_at)
+    token = sign_form_token(settings.secret_keys, dispatch_id=row["id"], expires_at=expires_at)
     base = (settings.form_url or f"{settings.effective_public_url}/form").rstrip("/")
     sender = settings.mail_from
     recipient = recipient_address(row["recipient_email"])

@@ -10,7 +10,6 @@ from passlib.totp import TOTP
 
 from dispatchlog import second_factor
 from dispatchlog.engine.database import connected, execute
-from dispatchlog.settings import get_settings
 from tests.dashboard.browsing import PASSWORD, Dashboard, Visitor
 
 
@@ -30,9 +29,7 @@ class App:
 def give_second_factor(email: str) -> App:
     """Set one up as if some while ago: the present code has not been used yet."""
     app = App(second_factor.new_secret(), [])
-    _, app.recovery_codes = second_factor.set_up(
-        email, secret=app.secret, code=app.code(), secret_key=get_settings().secret_key.get_secret_value()
-    )
+    _, app.recovery_codes = second_factor.set_up(email, secret=app.secret, code=app.code())
     forget_used_codes()
     return app
 

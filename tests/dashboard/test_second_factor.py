@@ -15,7 +15,7 @@ from dispatchlog import people, second_factor
 from dispatchlog.engine.database import connected, database, fetch_all, fetch_one
 from dispatchlog.people import PersonError
 from dispatchlog.second_factor import Answer, SecondFactorUnreadable
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
 from tests.dashboard.browsing import PASSWORD, Dashboard, Visitor
 from tests.dashboard.second_factors import (
     App,
@@ -480,22 +480,23 @@ def test_neither_secret_nor_recovery_code_is_stored_as_it_is(dash: Dashboard) ->
         assert hidden not in text
 
 
-def test_a_sealed_secret_opens_for_its_account_and_key_only() -> None:
-    sealed = second_factor.seal("JBSWY3DPEHPK3PXP", user_id=1, secret_key="one")
-    assert second_factor.unseal(sealed, user_id=1, secret_key="one") == "JBSWY3DPEHPK3PXP"
-    assert sealed != second_factor.seal("JBSWY3DPEHPK3PXP", user_id=1, secret_key="one")
+def test_a_sealed_secret_opens_for_its_account_only(dash: Dashboard) -> None:
+    sealed = second_factor.seal("JBSWY3DPEHPK3PXP", user_id=1)
+    assert second_factor.unseal(sealed, user_id=1) == "JBSWY3DPEHPK3PXP"
+    assert sealed != second_factor.seal("JBSWY3DPEHPK3PXP", user_id=1)
     changed = bytes([*sealed[:-1], sealed[-1] ^ 1])
-    for attempt in ((sealed, 2, "one"), (sealed, 1, "two"), (changed, 1, "one"), (b"", 1, "one")):
+    for attempt in ((sealed, 2), (changed, 1), (b"", 1)):
         with pytest.raises(SecondFactorUnreadable):
-            second_factor.unseal(attempt[0], user_id=attempt[1], secret_key=attempt[2])
+            second_factor.unseal(attempt[0], user_id=attempt[1])
 
 
 def test_with_another_secret_key_nobody_gets_in_and_the_page_says_what_to_do(
-    settings_env: Settings, dash: Dashboard
+    settings_env: Settings, dash: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = give_second_factor(VIEWER)
-    key = type(settings_env.secret_key)("another secret of this service")
-    other = Dashboard(create_app(settings_env.model_copy(update={"secret_key": key})))
+    monkeypatch.setenv("DISPATCHLOG_SECRET_KEY", "another secret of this service")
+    get_settings.cache_clear()
+    other = Dashboard(create_app(get_settings()))
     answer = half_signed_in(other, VIEWER).post("/sign-in/code", code=app.code())
     assert answer.status_code == 409
     assert problem_of(answer.text).endswith("an administrator has to reset it.")
@@ -506,13 +507,12 @@ def test_two_at_once_with_the_same_code_let_one_in(settings_env: Settings, dash:
 
     app = give_second_factor(VIEWER)
     identity, code = id_of(VIEWER), app.code()
-    key = settings_env.secret_key.get_secret_value()
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: second_factor.accept(identity, code, secret_key=key), range(8)))
+        answers = list(threads.map(lambda _: second_factor.accept(identity, code), range(8)))
     assert sorted(answer.name for answer in answers) == ["CODE", *["USED"] * 7]
     with ThreadPoolExecutor(8) as threads:
         spare = app.recovery_codes[0]
-        answers = list(threads.map(lambda _: second_factor.accept(identity, spare, secret_key=key), range(8)))
+        answers = list(threads.map(lambda _: second_factor.accept(identity, spare), range(8)))
     assert answers.count(Answer.RECOVERY_CODE) == 1
 
 

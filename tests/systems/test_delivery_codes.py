@@ -99,7 +99,9 @@ def text_of(message: email.message.EmailMessage, kind: str = "plain") -> str:
 # --- the code itself
 
 
-def test_a_code_is_six_digits_the_same_every_time_and_another_for_every_counter_and_dispatch() -> None:
+def test_a_code_is_six_digits_the_same_every_time_and_another_for_every_counter_and_dispatch(
+    desk: CourierDesk,
+) -> None:
     first, second = UUID(int=1), UUID(int=2)
     drawn = [code_of(dispatch, counter) for dispatch in (first, second) for counter in range(200)]
     assert all(is_well_formed(code) for code in drawn)

@@ -9,8 +9,7 @@ import hmac
 import re
 from uuid import UUID
 
-from dispatchlog.sealing import derive_key
-from dispatchlog.settings import get_settings
+from dispatchlog.sealing import find_key
 
 DIGITS = 6
 MOST_TRIES = 5
@@ -40,5 +39,4 @@ def is_well_formed(code: str) -> bool:
 
 
 def _keyed(purpose: str, text: str) -> bytes:
-    key = derive_key(get_settings().secret_key.get_secret_value(), purpose)
-    return hmac.digest(key, text.encode(), "sha256")
+    return hmac.digest(find_key(purpose), text.encode(), "sha256")

@@ -22,11 +22,10 @@ from dispatchlog.engine.lanes import Route
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_endpoint import EndpointError, Hl7Endpoint, Transport
-from dispatchlog.settings import get_settings
+from dispatchlog.keys.columns import API_KEYS, CLIENT_KEYS
 from dispatchlog.systems.hl7.identity import AUTHORITIES, Authority, Identity, IdentityError
 
 FRESH_SECONDS = 1.0
-API_KEY, CLIENT_KEY = "hl7 api key", "hl7 client key"
 SWITCHED_OFF = "The school's endpoint is switched off."
 SELECT = "SELECT e.*, s.code, s.name FROM hl7_endpoints e JOIN schools s ON s.id = e.school_id"
 
@@ -52,9 +51,9 @@ def endpoint_of(row: Mapping[str, Any]) -> Hl7Endpoint:
         tls=row["tls"],
         ca_pem=row["ca_pem"],
         client_certificate_pem=row["client_certificate_pem"],
-        client_key_pem=_open(row, "client_key_sealed", CLIENT_KEY),
+        client_key_pem=_open(row, "client_key_sealed", CLIENT_KEYS),
         server_name=row["server_name"],
-        api_key=_open(row, "api_key_sealed", API_KEY),
+        api_key=_open(row, "api_key_sealed", API_KEYS),
         api_key_header=row["api_key_header"],
         deadline_seconds=row["deadline_seconds"],
         connect_seconds=row["connect_seconds"],
@@ -90,15 +89,13 @@ def sealed(secret: str, *, purpose: str, school_id: object) -> bytes | None:
     """A key as the endpoint's row keeps it; None for none."""
     if not secret:
         return None
-    secret_key = get_settings().secret_key.get_secret_value()
-    return sealing.seal(secret, purpose=purpose, owner=str(school_id), secret_key=secret_key)
+    return sealing.seal(secret, purpose=purpose, owner=str(school_id))
 
 
 def _open(row: Mapping[str, Any], column: str, purpose: str) -> str:
     if row[column] is None:
         return ""
-    secret_key = get_settings().secret_key.get_secret_value()
-    return sealing.unseal(bytes(row[column]), purpose=purpose, owner=str(row["school_id"]), secret_key=secret_key)
+    return sealing.unseal(bytes(row[column]), purpose=purpose, owner=str(row["school_id"]))
 
 
 class AnyEndpoint:

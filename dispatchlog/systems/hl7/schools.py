@@ -22,10 +22,9 @@ from dispatchlog.engine.operator import log_action
 from dispatchlog.engine.tables import new_id
 from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
 from dispatchlog.gateways.hl7_endpoint import EndpointError
+from dispatchlog.keys.columns import API_KEYS, CLIENT_KEYS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.hl7.endpoints import (
-    API_KEY,
-    CLIENT_KEY,
     SELECT,
     endpoint_of,
     gateway_name,
@@ -38,7 +37,7 @@ from dispatchlog.systems.hl7.message_types import MESSAGE_TYPES
 from dispatchlog.systems.hl7.records import VisitKind
 
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-SECRETS = {"api_key": ("api_key_sealed", API_KEY), "client_key_pem": ("client_key_sealed", CLIENT_KEY)}
+SECRETS = {"api_key": ("api_key_sealed", API_KEYS), "client_key_pem": ("client_key_sealed", CLIENT_KEYS)}
 SETTINGS = (
     "enabled",
     "transport",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from functools import lru_cache
 from uuid import UUID
 
 import phonenumbers
 
 from dispatchlog.engine.errors import CannotCompose
-from dispatchlog.sealing import derive_key, seal, unseal
-from dispatchlog.settings import get_settings
+from dispatchlog.keys.columns import CONTACTS
+from dispatchlog.sealing import find_key, seal, unseal
 from dispatchlog.systems.mail import recipient_address
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.states import Channel
 
-_SEALED_FOR = "patient contact"
 _HASHED_FOR = "patient look-up"
 
 
@@ -47,17 +44,17 @@ def address_hash(channel: Channel, address: str) -> bytes:
     """32 bytes by which a normalised address is found; the text channels share one, for a number is a number."""
     kind = "email" if channel is Channel.EMAIL else "phone"
     text = address.lower() if channel is Channel.EMAIL else address
-    return hmac.new(_hash_key(_secret()), f"{kind}:{text}".encode(), hashlib.sha256).digest()
+    return hmac.digest(find_key(_HASHED_FOR), f"{kind}:{text}".encode(), "sha256")
 
 
 def word_hash(word: str) -> bytes:
     """32 bytes by which a word of a name is found, whatever its case."""
-    return hmac.new(_hash_key(_secret()), f"name:{word.casefold()}".encode(), hashlib.sha256).digest()
+    return hmac.digest(find_key(_HASHED_FOR), f"name:{word.casefold()}".encode(), "sha256")
 
 
 def seal_text(text: str, owner: UUID) -> bytes:
     """A patient's name or address as it may be stored; it opens for this patient's id only."""
-    return seal(text, purpose=_SEALED_FOR, owner=str(owner), secret_key=_secret())
+    return seal(text, purpose=CONTACTS, owner=str(owner))
 
 
 def open_text(sealed: bytes | memoryview | None, owner: UUID) -> str | None:
@@ -68,13 +65,4 @@ def open_text(sealed: bytes | memoryview | None, owner: UUID) -> str | None:
     """
     if sealed is None:
         return None
-    return unseal(bytes(sealed), purpose=_SEALED_FOR, owner=str(owner), secret_key=_secret())
-
-
-def _secret() -> str:
-    return get_settings().secret_key.get_secret_value()
-
-
-@lru_cache(maxsize=4)
-def _hash_key(secret: str) -> bytes:
-    return derive_key(secret, _HASHED_FOR)
+    return unseal(bytes(sealed), purpose=CONTACTS, owner=str(owner))

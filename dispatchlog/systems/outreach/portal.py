@@ -16,6 +16,7 @@ from uuid import UUID
 
 from dispatchlog.engine.database import execute, fetch_dicts, insert_many, require_transaction, transaction
 from dispatchlog.engine.tables import new_id
+from dispatchlog.keys.columns import PORTAL_TEXTS
 from dispatchlog.sealing import CannotUnsealError, seal, unseal
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import audit
@@ -27,7 +28,6 @@ PREFERENCES = "preferences"
 # Whoever finds an old e-mail may still want to end them; the law of most places asks for a month at least.
 PREFERENCES_DAYS = 400
 
-_SEALED_FOR = "portal message"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _UNKNOWN = "this link is not known; it may have been copied incompletely"
 
@@ -154,7 +154,7 @@ def _new_link(
     text: str | None = None,
 ) -> Link:
     link_id, token = new_id(), secrets.token_urlsafe(32)
-    sealed = None if text is None else seal(text, purpose=_SEALED_FOR, owner=str(link_id), secret_key=_secret())
+    sealed = None if text is None else seal(text, purpose=PORTAL_TEXTS, owner=str(link_id))
     row = (
         *(link_id, _hash(token), kind, patient_id, job_id, str(channel) if channel else None, marketing),
         *(sealed, expires_at),
@@ -183,14 +183,10 @@ def _text(row: Mapping[str, Any]) -> str:
     if row["content_sealed"] is None:
         return ""
     try:
-        return unseal(bytes(row["content_sealed"]), purpose=_SEALED_FOR, owner=str(row["id"]), secret_key=_secret())
+        return unseal(bytes(row["content_sealed"]), purpose=PORTAL_TEXTS, owner=str(row["id"]))
     except CannotUnsealError as error:
         raise OutreachError("this link cannot be opened any more", code="LINK_REVOKED", field="token") from error
 
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _secret() -> str:
-    return get_settings().secret_key.get_secret_value()
