@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from dispatchlog.engine.content import Seal
 from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.persons import Persons
 from dispatchlog.engine.retry import RetryPolicy
@@ -104,6 +105,8 @@ class Lane:
             they are masked wherever the content is shown, unless somebody who may asks to see them. For columns and
             fields of JSON `persons_in_fields` reads them.
         audience: the permission without which nobody's pages show anything of this lane.
+        seal: keeps what was composed from whoever has a copy of the database; None: it is stored as it is. The product's
+            lanes get theirs in `systems/registry.py`.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Lane:
     caution: Callable[[Row], str] | None = None
     persons: Persons | None = None
     audience: str = "read"
+    seal: Seal | None = None
 
     @cached_property
     def table(self) -> str:

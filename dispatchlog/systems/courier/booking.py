@@ -19,6 +19,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.persons import persons_in_fields
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.systems.courier import couriers
 from dispatchlog.systems.courier.accepted import instant, receipt_of, web_address
 from dispatchlog.systems.courier.cancellation_lane import enqueue_cancellation
@@ -43,6 +44,7 @@ def courier_booking_lane() -> Lane:
         name=LANE,
         title="Courier bookings",
         model=CourierBooking,
+        seal=PAYLOADS,
         build_gateway=_build_gateway,
         compose=_compose,
         # About twenty minutes: then support sees it and books by other means, or tries again.

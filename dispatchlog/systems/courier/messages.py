@@ -19,6 +19,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.filled import FillingGateway
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier.changes import subject_of
 from dispatchlog.systems.courier.code_rules import code_of
@@ -69,6 +70,7 @@ def courier_message_lane() -> Lane:
         name=LANE,
         title="Delivery messages",
         model=CourierMessage,
+        seal=PAYLOADS,
         build_gateway=_build_mail,
         compose=_compose,
         retry=RetryPolicy(max_attempts=6, first_delay_seconds=10, longest_delay_seconds=300),

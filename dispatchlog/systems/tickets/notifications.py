@@ -15,6 +15,7 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.mail_letter import mail_letter
 from dispatchlog.systems.tickets.states import TYPE_WORDS
@@ -43,6 +44,7 @@ def ticket_notification_lane() -> Lane:
         name=LANE,
         title="Ticket notifications",
         model=TicketNotification,
+        seal=PAYLOADS,
         build_gateway=_build_mail,
         compose=_compose,
         retry=RetryPolicy(max_attempts=6, first_delay_seconds=10, longest_delay_seconds=300),
