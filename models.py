@@ -1790,6 +1790,7 @@ class CommJob(Dispatch):
     request_key = CharField(max_length=255, null=True, unique=True)
     request_sha256 = BlobField(null=True)
     campaign_step = CharField(max_length=64, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "comm_jobs"
@@ -1952,6 +1953,7 @@ class CommInbound(Table):
     note = _text(500)
     trace_id = _text(64)
     created_at = DateTimeTZField(constraints=_CLOCK)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "comm_inbound"

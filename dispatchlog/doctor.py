@@ -16,7 +16,8 @@ import redis
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
 from dispatchlog.local.running import advice
-from dispatchlog.settings import Settings
+from dispatchlog.row_sealing import tables_with_plain_rows
+from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 
 # What this product puts at the top level of site-packages; another package may not.
@@ -76,7 +77,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _row_level_security, _processes):
+            for check in (_server, _clock, _pooler, _schema, _row_level_security, _content, _processes):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -177,6 +178,17 @@ def _row_level_security() -> Iterator[Check]:
         yield Check("tickets", "failed", f"row-level security can be bypassed: {'; '.join(ways[:4])}", what_next)
     else:
         yield Check("tickets", "ok", "row-level security binds the application's role")
+
+
+def _content() -> Iterator[Check]:
+    """Whether everything that rows say of patients is sealed."""
+    plain = tables_with_plain_rows()
+    if not get_settings().seal_content:
+        yield Check("content", "warning", "what is written is not sealed", "set DISPATCHLOG_SEAL_CONTENT=1, restart")
+    elif plain:
+        yield Check("content", "warning", f"not all rows are sealed: {', '.join(plain)}", "dispatchlog seal")
+    else:
+        yield Check("content", "ok", "what rows say of patients is sealed")
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"

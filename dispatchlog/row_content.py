@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -39,8 +39,12 @@ class SealedColumn:
     owner: str
     purpose: str
 
-    def seal(self, content: bytes, owner: UUID) -> bytes:
-        """The content as it may be stored; it opens for this owner only."""
+    def seal(self, content: bytes, owner: UUID) -> bytes | None:
+        """The content as it may be stored; it opens for this owner only. None while nothing is to be sealed."""
+        return self.seal_anyway(content, owner) if get_settings().seal_content else None
+
+    def seal_anyway(self, content: bytes, owner: UUID) -> bytes:
+        """As `seal`, whatever the settings say."""
         # One character per byte: every sequence of bytes is a text, and comes back as it was.
         return seal(content.decode("latin-1"), purpose=self.purpose, owner=str(owner), secret_key=_secret())
 
@@ -52,25 +56,85 @@ class SealedColumn:
         """
         return unseal(bytes(sealed), purpose=self.purpose, owner=str(owner), secret_key=_secret()).encode("latin-1")
 
-    def seal_fields(self, fields: Mapping[str, Any], owner: UUID) -> bytes:
-        """Several values of a row as one, as `seal` has it; they have to be JSON."""
-        return self.seal(json.dumps(fields, ensure_ascii=False).encode(), owner)
 
-    def open_fields(self, sealed: bytes | memoryview, owner: UUID) -> dict[str, Any]:
-        """What `seal_fields` sealed; raises as `open` does."""
-        found: dict[str, Any] = json.loads(self.open(sealed, owner))
-        return found
+@dataclass(frozen=True, slots=True)
+class SealedRow(SealedColumn):
+    """Some columns of a row as one sealed value.
+
+    Attributes:
+        fields: these columns, each with what it holds where it is sealed. Columns of JSON say '{}' there.
+        found_by: those of them that hold `hashed` instead, so that a row is found by them.
+    """
+
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    found_by: tuple[str, ...] = ()
+
+    def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row about to be written: its content sealed, and in each of its columns what says nothing."""
+        if not get_settings().seal_content:
+            return dict(row)
+        said = {name: row[name] for name in self.fields if name in row}
+        nothing = {name: hashed(said[name]) if name in self.found_by else self.fields[name] for name in said}
+        return {**row, **nothing, self.column: self.seal_fields(said, row[self.owner])}
+
+    def seal_fields(self, said: Mapping[str, Any], owner: UUID) -> bytes:
+        """Values of these columns as one; what is written as JSON is kept as what it says."""
+        read = {
+            name: json.loads(value) if _is_json(self.fields[name], value) else value for name, value in said.items()
+        }
+        return self.seal_anyway(json.dumps(read, ensure_ascii=False, default=str).encode(), owner)
+
+    def opened(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row as it was before it was sealed, without the sealed value; one that never was comes back as it is.
+
+        Raises:
+            CannotUnsealError: as `open` does.
+        """
+        sealed = row.get(self.column)
+        if sealed is None:
+            return row
+        said: dict[str, Any] = json.loads(self.open(sealed, row[self.owner]))
+        return {**{name: value for name, value in row.items() if name != self.column}, **said}
+
+
+def _is_json(nothing: str | None, value: Any) -> bool:
+    return nothing == "{}" and isinstance(value, str)
 
 
 PAYLOADS = SealedColumn("dispatch_payloads", "sealed", ("dispatch_id", "generation"), "dispatch_id", "dispatch payload")
 
-SEALED: tuple[SealedColumn, ...] = (PAYLOADS,)
+COMM_JOBS = SealedRow(
+    "comm_jobs",
+    "sealed",
+    ("id",),
+    "id",
+    "message to patient",
+    {
+        "recipient": "",
+        "subject": None,
+        "body": "",
+        "provider_template": "{}",
+        "variables": "{}",
+        "preferences_link": "",
+    },
+)
+
+COMM_INBOUND = SealedRow(
+    "comm_inbound", "sealed", ("id",), "id", "message from patient", {"from_address": "", "body": ""}, ("from_address",)
+)
+
+SEALED: tuple[SealedColumn, ...] = (PAYLOADS, COMM_JOBS, COMM_INBOUND)
 
 
 def hashed(text: str) -> str:
     """What an address or a name is found by where it may not stand itself: the same for every case and border of spaces."""
     word = f"search:{text.strip().casefold()}".encode()
     return HASHED + hmac.new(derive_key(_secret(), _HASHED_FOR), word, hashlib.sha256).hexdigest()[:40]
+
+
+def as_stored(text: str) -> list[str]:
+    """How a column that is searched may hold this: hashed, or as older releases wrote it."""
+    return [hashed(text), text]
 
 
 def _secret() -> str:

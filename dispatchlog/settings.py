@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     public_url: str = ""
     var_dir: Path = Path("var")
     secret_key: SecretStr = SecretStr("")
+    # Whether what rows say of patients is sealed as it is written. Off only while an older release still runs beside this.
+    seal_content: bool = True
     application_role: str = "dispatchlog_app"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,17 +1,38 @@
 """What rows say of patients, sealed: columns for it beside the plain ones, which stay for what older releases wrote."""
 
-# A column that may be null is added without a look at the rows. `dispatchlog seal` seals the older ones afterwards.
-COLUMNS = """
-ALTER TABLE dispatch_payloads ADD COLUMN sealed bytea;
+SEALED = ("dispatch_payloads", "comm_jobs", "comm_inbound")
+# Lanes whose final rows may be sealed afresh, by the tables' owner or under a new key: what they say stays the same, and
+# what was sent of it is in dispatch_payloads with its digest.
+LANES = {"comm_job": ("recipient", "subject", "body", "provider_template", "variables", "preferences_link")}
+GRANTS = """
+GRANT UPDATE (sealed) ON comm_jobs TO {role};
 """
 
 
 def up(migrator, db):
-    db.execute_sql(COLUMNS)
+    from dispatchlog.migrate import migration_role
+
+    for table in SEALED:
+        # One that may be null is added without a look at the rows. `dispatchlog seal` seals the older ones afterwards.
+        db.execute_sql(f"ALTER TABLE {table} ADD COLUMN sealed bytea")
+    for lane, columns in LANES.items():
+        db.execute_sql(
+            "UPDATE dispatch_lanes SET mutable_when_final = mutable_when_final || %s::text[] WHERE lane = %s",
+            (["sealed", *columns], lane),
+        )
+    db.execute_sql(GRANTS.format(role=migration_role()))
 
 
 def down(migrator, db):
-    """Refused while content is sealed: the release before would not find it."""
-    if db.execute_sql("SELECT FROM dispatch_payloads WHERE sealed IS NOT NULL LIMIT 1").fetchone():
-        raise RuntimeError("what was stored to be sent is sealed and an older release cannot read it; restore a backup")
-    db.execute_sql("ALTER TABLE dispatch_payloads DROP COLUMN sealed")
+    """Refused while anything is sealed: the release before would not find it."""
+    for table in SEALED:
+        if db.execute_sql(f"SELECT FROM {table} WHERE sealed IS NOT NULL LIMIT 1").fetchone():
+            raise RuntimeError(f"{table} holds sealed content that an older release cannot read: restore a backup")
+    for lane, columns in LANES.items():
+        db.execute_sql(
+            "UPDATE dispatch_lanes SET mutable_when_final = ARRAY(SELECT name FROM unnest(mutable_when_final)"
+            " WITH ORDINALITY AS m (name, place) WHERE name <> ALL (%s::text[]) ORDER BY place) WHERE lane = %s",
+            (["sealed", *columns], lane),
+        )
+    for table in SEALED:
+        db.execute_sql(f"ALTER TABLE {table} DROP COLUMN sealed")

@@ -19,12 +19,24 @@ COLUMNS = "recipient, headers, body, sealed"
 class Seal(Protocol):
     """Keeps content from whoever has a copy of the database; what is sealed opens for its owner only."""
 
-    def seal(self, content: bytes, owner: UUID) -> bytes:
-        """The content as it may be stored."""
+    def seal(self, content: bytes, owner: UUID) -> bytes | None:
+        """The content as it may be stored; None where it is to be stored as it is."""
         ...
 
     def open(self, sealed: bytes | memoryview, owner: UUID) -> bytes:
         """What was sealed. Raises DispatchlogError where it does not open."""
+        ...
+
+
+class RowSeal(Protocol):
+    """Keeps some columns of a lane's rows as one sealed value."""
+
+    def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row about to be written, with its id; what is to be sealed is."""
+        ...
+
+    def opened(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row as it was read, with what its sealed value says in the columns. Raises DispatchlogError."""
         ...
 
 

@@ -39,16 +39,17 @@ Act = Callable[[Lane, Row], ActionResult]
 
 
 def find(lane: Lane, dispatch_id: UUID) -> Row:
-    """The row as it stands.
+    """The row as it stands, opened.
 
     Raises:
         DispatchNotFound: the lane has no such dispatch.
+        DispatchlogError: it cannot be opened.
     """
     with connected():
         rows = fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = %s", (dispatch_id,))
     if not rows:
         raise DispatchNotFound(f"no dispatch {dispatch_id} in {lane.title.lower()}")
-    return rows[0]
+    return lane.opened(rows[0])
 
 
 def key_still_known(lane: Lane, row: Row) -> bool:

@@ -35,9 +35,11 @@ def prepare(lane: Lane, rows: Sequence[Row]) -> tuple[dict[UUID, Parcel], dict[U
         if row["id"] in found:
             continue
         try:
-            letters[row["id"]] = lane.compose(row)
+            letters[row["id"]] = lane.compose(lane.opened(row))
         except CannotCompose as error:
             failed[row["id"]] = error
+        except DispatchlogError as error:
+            failed[row["id"]] = CannotCompose(str(error), code=error.code)
         except DATABASE_AWAY:
             raise
         except Exception as error:
@@ -133,8 +135,8 @@ def _values(lane: Lane, row: Row, letter: Letter) -> tuple[Any, ...]:
     """The columns of one row; the digest is always that of the bytes as they are sent."""
     digest = psycopg2.Binary(hashlib.sha256(letter.body).digest())
     who = (row["id"], row["generation"], lane.name)
-    if lane.seal is None:
+    sealed = None if lane.seal is None else lane.seal.seal(content.pack(letter), row["id"])
+    if sealed is None:
         headers = json.dumps(dict(letter.headers))
         return (*who, letter.recipient, letter.content_type, headers, digest, psycopg2.Binary(letter.body), None)
-    sealed = psycopg2.Binary(lane.seal.seal(content.pack(letter), row["id"]))
-    return (*who, "", letter.content_type, "{}", digest, None, sealed)
+    return (*who, "", letter.content_type, "{}", digest, None, psycopg2.Binary(sealed))
