@@ -583,6 +583,7 @@ class Visit(Table):
     source = CharField(max_length=128)
     trace_id = CharField(max_length=64, default="", constraints=[SQL("DEFAULT ''")])
     created_at = DateTimeTZField(index=True, constraints=NOW)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "visits"
@@ -606,6 +607,7 @@ class Hl7Message(RoutedDispatch):
     replaces_id = UUIDField(null=True)
     written_by = CharField(max_length=128, default="", constraints=[SQL("DEFAULT ''")])
     record = BinaryJSONField(null=True, index=False)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "hl7_messages"

@@ -48,8 +48,8 @@ ORDER BY f.at, f.id
 _COLUMNS = (
     "f.id, f.patient_id, f.purpose, f.channel, f.route, f.status, f.in_doubt, f.is_marketing, f.recipient, f.sealed,"
     " f.due_at, f.expires_at, f.first_claimed_at, f.attempts, f.attempts_forgiven, f.last_error, f.last_error_code,"
-    " f.bounced_at, f.bounce_code, f.opened_at, f.clicked_at, f.replied_at, f.answered_at, f.delivered_at, f.sent_at, f.scheduled_at,"
-    " f.decision"
+    " f.bounced_at, f.bounce_code, f.opened_at, f.clicked_at, f.replied_at, f.answered_at, f.delivered_at, f.sent_at,"
+    " f.scheduled_at, f.decision"
 )
 
 

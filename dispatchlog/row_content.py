@@ -62,11 +62,13 @@ class SealedRow(SealedColumn):
     """Some columns of a row as one sealed value.
 
     Attributes:
-        fields: these columns, each with what it holds where it is sealed. Columns of JSON say '{}' there.
+        fields: these columns, each with what it holds where it is sealed; b"" says that it holds bytes.
+        json: those of them that hold JSON, which may be written as text.
         found_by: those of them that hold `hashed` instead, so that a row is found by them.
     """
 
-    fields: Mapping[str, str | None] = field(default_factory=dict)
+    fields: Mapping[str, str | bytes | None] = field(default_factory=dict)
+    json: tuple[str, ...] = ()
     found_by: tuple[str, ...] = ()
 
     def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,11 +80,14 @@ class SealedRow(SealedColumn):
         return {**row, **nothing, self.column: self.seal_fields(said, row[self.owner])}
 
     def seal_fields(self, said: Mapping[str, Any], owner: UUID) -> bytes:
-        """Values of these columns as one; what is written as JSON is kept as what it says."""
-        read = {
-            name: json.loads(value) if _is_json(self.fields[name], value) else value for name, value in said.items()
-        }
-        return self.seal_anyway(json.dumps(read, ensure_ascii=False, default=str).encode(), owner)
+        """Values of these columns as one."""
+        told = {name: self._told(name, value) for name, value in said.items()}
+        return self.seal_anyway(json.dumps(told, ensure_ascii=False, default=str).encode(), owner)
+
+    def _told(self, name: str, value: Any) -> Any:
+        if name in self.json and isinstance(value, str):
+            return json.loads(value)
+        return bytes(value).decode("latin-1") if isinstance(self.fields[name], bytes) else value
 
     def opened(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A row as it was before it was sealed, without the sealed value; one that never was comes back as it is.
@@ -93,12 +98,9 @@ class SealedRow(SealedColumn):
         sealed = row.get(self.column)
         if sealed is None:
             return row
-        said: dict[str, Any] = json.loads(self.open(sealed, row[self.owner]))
+        told: dict[str, Any] = json.loads(self.open(sealed, row[self.owner]))
+        said = {name: value.encode("latin-1") if self.fields[name] == b"" else value for name, value in told.items()}
         return {**{name: value for name, value in row.items() if name != self.column}, **said}
-
-
-def _is_json(nothing: str | None, value: Any) -> bool:
-    return nothing == "{}" and isinstance(value, str)
 
 
 PAYLOADS = SealedColumn("dispatch_payloads", "sealed", ("dispatch_id", "generation"), "dispatch_id", "dispatch payload")
@@ -117,13 +119,32 @@ COMM_JOBS = SealedRow(
         "variables": "{}",
         "preferences_link": "",
     },
+    json=("provider_template", "variables"),
 )
 
 COMM_INBOUND = SealedRow(
-    "comm_inbound", "sealed", ("id",), "id", "message from patient", {"from_address": "", "body": ""}, ("from_address",)
+    "comm_inbound",
+    "sealed",
+    ("id",),
+    "id",
+    "message from patient",
+    {"from_address": "", "body": ""},
+    found_by=("from_address",),
+)
+HL7_MESSAGES = SealedRow(
+    "hl7_messages",
+    "sealed",
+    ("id",),
+    "id",
+    "HL7 message",
+    {"body": b"", "student_name": "", "record": None},
+    json=("record",),
+)
+VISITS = SealedRow(
+    "visits", "sealed", ("id",), "id", "clinic's visit", {"student_name": "", "record": "{}"}, json=("record",)
 )
 
-SEALED: tuple[SealedColumn, ...] = (PAYLOADS, COMM_JOBS, COMM_INBOUND)
+SEALED: tuple[SealedColumn, ...] = (PAYLOADS, COMM_JOBS, COMM_INBOUND, HL7_MESSAGES, VISITS)
 
 
 def hashed(text: str) -> str:

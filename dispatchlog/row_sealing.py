@@ -39,7 +39,7 @@ class Sealing:
     column: SealedColumn
     plain: str
     reads: Sequence[str]
-    clears: Mapping[str, str | None]
+    clears: Mapping[str, str | bytes | None]
     keeps_hash: Sequence[str]
     seal: Callable[[Mapping[str, Any]], bytes]
 
@@ -140,5 +140,7 @@ def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> 
     )
 
 
-def _literal(nothing: str | None) -> str:
-    return "NULL" if nothing is None else f"'{nothing}'"
+def _literal(nothing: str | bytes | None) -> str:
+    if nothing is None:
+        return "NULL"
+    return f"'{nothing}'" if isinstance(nothing, str) else "''"

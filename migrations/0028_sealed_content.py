@@ -1,9 +1,21 @@
 """What rows say of patients, sealed: columns for it beside the plain ones, which stay for what older releases wrote."""
 
-SEALED = ("dispatch_payloads", "comm_jobs", "comm_inbound")
+SEALED = ("dispatch_payloads", "comm_jobs", "comm_inbound", "hl7_messages", "visits")
 # Lanes whose final rows may be sealed afresh, by the tables' owner or under a new key: what they say stays the same, and
 # what was sent of it is in dispatch_payloads with its digest.
-LANES = {"comm_job": ("recipient", "subject", "body", "provider_template", "variables", "preferences_link")}
+LANES = {
+    "comm_job": ("recipient", "subject", "body", "provider_template", "variables", "preferences_link"),
+    "hl7": ("body", "student_name", "record"),
+}
+# A visit stays as it was reported. Its content alone may be sealed, by the tables' owner: nobody else has the right.
+KEEP_VISITS = """
+DROP TRIGGER keep_rows ON visits;
+CREATE TRIGGER keep_rows BEFORE UPDATE{columns} OR DELETE OR TRUNCATE ON visits
+    FOR EACH STATEMENT EXECUTE FUNCTION dispatchlog_refuse();
+ALTER TABLE visits ENABLE ALWAYS TRIGGER keep_rows;
+"""
+KEPT = """ OF id, school_id, number, kind, visited_at, student_number, record_sha256, warnings, source, trace_id,
+    created_at"""
 GRANTS = """
 GRANT UPDATE (sealed) ON comm_jobs TO {role};
 """
@@ -20,6 +32,7 @@ def up(migrator, db):
             "UPDATE dispatch_lanes SET mutable_when_final = mutable_when_final || %s::text[] WHERE lane = %s",
             (["sealed", *columns], lane),
         )
+    db.execute_sql(KEEP_VISITS.format(columns=KEPT))
     db.execute_sql(GRANTS.format(role=migration_role()))
 
 
@@ -34,5 +47,6 @@ def down(migrator, db):
             " WITH ORDINALITY AS m (name, place) WHERE name <> ALL (%s::text[]) ORDER BY place) WHERE lane = %s",
             (["sealed", *columns], lane),
         )
+    db.execute_sql(KEEP_VISITS.format(columns=""))
     for table in SEALED:
         db.execute_sql(f"ALTER TABLE {table} DROP COLUMN sealed")

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
 from dispatchlog.engine.lanes import Lane
-from dispatchlog.row_content import SealedRow
+from dispatchlog.row_content import COMM_INBOUND, COMM_JOBS
 from dispatchlog.systems.outreach import contacts, patients
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, ProviderInput
 from dispatchlog.systems.outreach.states import Channel, Purpose
@@ -158,8 +158,8 @@ def read(lane: Lane, job_id: UUID) -> dict[str, Any]:
         return dict(lane.opened(fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = %s", (job_id,))[0]))
 
 
-def rows(sql: str, *params: Any, of: SealedRow | None = None) -> list[dict[str, Any]]:
-    """What a query finds; rows `of` a table with sealed columns opened, for which it selects `id` and `sealed`."""
+def rows(sql: str, *params: Any) -> list[dict[str, Any]]:
+    """What a query finds; messages to and from patients opened, where it selects `id` and `sealed`."""
     with connected():
         found = fetch_dicts(sql, params)
-    return found if of is None else [dict(of.opened(row)) for row in found]
+    return [dict((COMM_INBOUND if "from_address" in row else COMM_JOBS).opened(row)) for row in found]

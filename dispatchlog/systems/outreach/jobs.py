@@ -17,8 +17,8 @@ _COLUMNS = (
     "j.id, j.patient_id, j.template_id, j.template_version, j.campaign_id, j.appointment_id, j.purpose, j.channel,"
     " j.language, j.recipient, j.subject, j.sealed, j.scheduled_at, j.due_at, j.sent_at, j.delivered_at, j.opened_at,"
     " j.clicked_at, j.replied_at, j.bounced_at, j.bounce_code, j.unsubscribed_at, j.provider, j.provider_message_id,"
-    " j.is_urgent, j.ab_variant, j.fallback_of, j.decision, j.in_doubt, j.attempts AS retry_count, j.last_error AS error_message,"
-    " j.last_error_code AS error_code, j.trace_id, j.created_at, j.updated_at,"
+    " j.is_urgent, j.ab_variant, j.fallback_of, j.decision, j.in_doubt, j.attempts AS retry_count,"
+    " j.last_error AS error_message, j.last_error_code AS error_code, j.trace_id, j.created_at, j.updated_at,"
     " comm_job_word(j.status, j.replied_at, j.clicked_at, j.opened_at, j.bounced_at, j.delivered_at) AS status"
 )
 
