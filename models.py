@@ -681,6 +681,7 @@ class PharmacyOrder(Table):
     trace_id = CharField(max_length=64)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "pharmacy_orders"
@@ -939,6 +940,7 @@ class CourierMessage(Dispatch):
     about = CharField(max_length=32)
     recipient_role = CharField(max_length=16, constraints=[Check("recipient_role IN ('PATIENT', 'PHARMACY')")])
     recipient_email = CharField(max_length=320, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "courier_messages"
@@ -1282,6 +1284,7 @@ class TicketNotification(Dispatch):
     about = CharField(max_length=64)
     party = ForeignKeyField(CareParty, column_name="party_id", on_delete="RESTRICT")
     recipient_email = CharField(max_length=320, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "ticket_notifications"

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from dashboard.filters import CHANGED, LEFT, NO_DEADLINE, OVER, SPANS, WAITING, ListFilter, Position
 from dashboard.naming import keys_column, recipient_columns, with_recipients
+from dashboard.search_keys import having_key
 from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -322,47 +323,18 @@ def _found(wanted: ListFilter, lanes: Sequence[Lane]) -> Query:
     if not wanted.text or not lanes:
         return "", []
     identity = _as_uuid(wanted.text)
+    having, key = having_key(wanted.text, "s.key")
     hits, values = [], []
     for lane in lanes:
         hits.append(
             f"{_source(wanted, lane)} AS MATERIALIZED (SELECT t.* FROM {lane.table} t WHERE t.id = ANY (ARRAY("
-            "SELECT s.dispatch_id FROM dispatch_search s WHERE s.key LIKE %s AND s.lane = %s"
+            f"SELECT s.dispatch_id FROM dispatch_search s WHERE {having} AND s.lane = %s"
             f" ORDER BY s.key, s.dispatch_id LIMIT {SEARCH_LIMIT}) || %s::uuid[]))"
         )
-        values += [f"{_literal(wanted.text.lower())}%", lane.name, [identity] if identity else []]
+        values += [key, lane.name, [identity] if identity else []]
     return f"WITH {', '.join(hits)} ", values
 
 
 def _source(wanted: ListFilter, lane: Lane) -> str:
     """What the branches of a lane read: its table, or what the search has found of it."""
     return f"found_{lane.table}" if wanted.text else lane.table
-
-
-def _literal(text: str) -> str:
-    """LIKE takes these characters to mean any."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def page_of(found: Sequence[Row], position: Position | None) -> Page:
-    """Rows come in walking order with one more than a page, which only proves that there are more."""
-    more = len(found) > PAGE_ROWS
-    rows: list[Row] = [*found[:PAGE_ROWS]]
-    newer_walk = position is not None and position.newer
-    if newer_walk:
-        rows.reverse()
-    if not rows:
-        return Page([], None, None)
-    has_newer = more if newer_walk else position is not None
-    has_older = True if newer_walk else more
-    return Page(
-        rows,
-        older=Position(rows[-1]["sort_at"], rows[-1]["id"]) if has_older else None,
-        newer=Position(rows[0]["sort_at"], rows[0]["id"], newer=True) if has_newer else None,
-    )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,8 @@ from dispatchlog.settings import get_settings
 
 _HASHED_FOR = "patient look-up"
 HASHED = "h:"
+# As many as fit where a telephone number stood; 120 bits.
+_HASH_DIGITS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,32 @@ class SealedRow(SealedColumn):
     Attributes:
         fields: these columns, each with what it holds where it is sealed; b"" says that it holds bytes.
         json: those of them that hold JSON, which may be written as text.
-        found_by: those of them that hold `hashed` instead, so that a row is found by them.
+        found_by: those of them that hold `hashed` instead, so that a row is found by them; of what, it says each.
     """
 
-    fields: Mapping[str, str | bytes | None] = field(default_factory=dict)
+    fields: Mapping[str, str | bytes | float | None] = field(default_factory=dict)
     json: tuple[str, ...] = ()
-    found_by: tuple[str, ...] = ()
+    found_by: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
     def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row about to be written: its content sealed, and in each of its columns what says nothing."""
         if not get_settings().seal_content:
             return dict(row)
         said = {name: row[name] for name in self.fields if name in row}
-        nothing = {name: hashed(said[name]) if name in self.found_by else self.fields[name] for name in said}
-        return {**row, **nothing, self.column: self.seal_fields(said, row[self.owner])}
+        return {
+            **row,
+            **{name: self.nothing_of(name, said[name]) for name in said},
+            self.column: self.seal_fields(said, row[self.owner]),
+        }
+
+    def nothing_of(self, name: str, value: Any) -> str | bytes | float | None:
+        """What a column holds whose value is sealed."""
+        finding = self.found_by.get(name)
+        return self.fields[name] if finding is None or not value else hashed(finding(value))
+
+    def search_key(self, text: str) -> str:
+        """What stands among the search keys of a row instead of an address."""
+        return hashed(text) if get_settings().seal_content else text.lower()
 
     def seal_fields(self, said: Mapping[str, Any], owner: UUID) -> bytes:
         """Values of these columns as one."""
@@ -101,6 +116,11 @@ class SealedRow(SealedColumn):
         told: dict[str, Any] = json.loads(self.open(sealed, row[self.owner]))
         said = {name: value.encode("latin-1") if self.fields[name] == b"" else value for name, value in told.items()}
         return {**{name: value for name, value in row.items() if name != self.column}, **said}
+
+
+def digits_of(number: str) -> str:
+    """A telephone number however it is written."""
+    return re.sub(r"[^0-9+]", "", number)
 
 
 PAYLOADS = SealedColumn("dispatch_payloads", "sealed", ("dispatch_id", "generation"), "dispatch_id", "dispatch payload")
@@ -129,7 +149,7 @@ COMM_INBOUND = SealedRow(
     "id",
     "message from patient",
     {"from_address": "", "body": ""},
-    found_by=("from_address",),
+    found_by={"from_address": str},
 )
 HL7_MESSAGES = SealedRow(
     "hl7_messages",
@@ -143,14 +163,44 @@ HL7_MESSAGES = SealedRow(
 VISITS = SealedRow(
     "visits", "sealed", ("id",), "id", "clinic's visit", {"student_name": "", "record": "{}"}, json=("record",)
 )
+PHARMACY_ORDERS = SealedRow(
+    "pharmacy_orders",
+    "sealed",
+    ("id",),
+    "id",
+    "pharmacy order",
+    {
+        "patient_name": "",
+        "patient_phone": "",
+        "patient_email": "",
+        "address": "",
+        "address_note": "",
+        "latitude": 0.0,
+        "longitude": 0.0,
+    },
+    found_by={"patient_phone": digits_of, "patient_email": str},
+)
+COURIER_MESSAGES = SealedRow("courier_messages", "sealed", ("id",), "id", "delivery message", {"recipient_email": None})
+TICKET_NOTIFICATIONS = SealedRow(
+    "ticket_notifications", "sealed", ("id",), "id", "ticket notification", {"recipient_email": None}
+)
 
-SEALED: tuple[SealedColumn, ...] = (PAYLOADS, COMM_JOBS, COMM_INBOUND, HL7_MESSAGES, VISITS)
+SEALED: tuple[SealedColumn, ...] = (
+    PAYLOADS,
+    COMM_JOBS,
+    COMM_INBOUND,
+    HL7_MESSAGES,
+    VISITS,
+    PHARMACY_ORDERS,
+    COURIER_MESSAGES,
+    TICKET_NOTIFICATIONS,
+)
 
 
 def hashed(text: str) -> str:
     """What an address or a name is found by where it may not stand itself: the same for every case and border of spaces."""
     word = f"search:{text.strip().casefold()}".encode()
-    return HASHED + hmac.new(derive_key(_secret(), _HASHED_FOR), word, hashlib.sha256).hexdigest()[:40]
+    return HASHED + hmac.new(derive_key(_secret(), _HASHED_FOR), word, hashlib.sha256).hexdigest()[:_HASH_DIGITS]
 
 
 def as_stored(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -16,7 +17,7 @@ import psycopg2.extras
 from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import connect_arguments, fetch_one
 from dispatchlog.engine.lanes import Letter
-from dispatchlog.row_content import PAYLOADS, SEALED, SealedColumn, SealedRow, hashed
+from dispatchlog.row_content import PAYLOADS, SEALED, SealedColumn, SealedRow
 
 BATCH = 500
 # A row that a worker holds in this moment is left for the next round.
@@ -32,15 +33,15 @@ class Sealing:
         plain: SQL: which rows are plain.
         reads: the columns whose content is sealed.
         clears: these columns and what they hold afterwards.
-        keeps_hash: those of `reads` that hold a hash afterwards.
+        hashes: those of `reads` that hold a hash afterwards, and the hash of a value.
         seal: the sealed value of a row.
     """
 
     column: SealedColumn
     plain: str
     reads: Sequence[str]
-    clears: Mapping[str, str | bytes | None]
-    keeps_hash: Sequence[str]
+    clears: Mapping[str, str | bytes | float | None]
+    hashes: Sequence[tuple[str, Callable[[Any], Any]]]
     seal: Callable[[Mapping[str, Any]], bytes]
 
 
@@ -55,7 +56,7 @@ def _of_row(column: SealedRow) -> Sealing:
         f"{column.column} IS NULL",
         tuple(column.fields),
         {name: nothing for name, nothing in column.fields.items() if name not in column.found_by},
-        column.found_by,
+        tuple((name, partial(column.nothing_of, name)) for name in column.found_by),
         lambda row: column.seal_fields({name: row[name] for name in column.fields}, row[column.owner]),
     )
 
@@ -121,9 +122,9 @@ def _batches(connection: Any, sealing: Sealing, batch: int) -> Iterator[int]:
 
 def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> None:
     column = sealing.column
-    names = (*column.key, column.column, *sealing.keeps_hash)
+    names = (*column.key, column.column, *(name for name, _ in sealing.hashes))
     cleared = ", ".join(f"{name} = {_literal(nothing)}" for name, nothing in sealing.clears.items())
-    kept = "".join(f", {name} = v.{name}" for name in sealing.keeps_hash)
+    kept = "".join(f", {name} = v.{name}" for name, _ in sealing.hashes)
     psycopg2.extras.execute_values(
         cursor,
         f"UPDATE {column.table} t SET {column.column} = v.{column.column}, {cleared}{kept}"
@@ -132,7 +133,7 @@ def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> 
             (
                 *(row[name] for name in column.key),
                 psycopg2.Binary(sealing.seal(row)),
-                *(hashed(row[name]) for name in sealing.keeps_hash),
+                *(hash_of(row[name]) for name, hash_of in sealing.hashes),
             )
             for row in rows
         ],
@@ -140,7 +141,7 @@ def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> 
     )
 
 
-def _literal(nothing: str | bytes | None) -> str:
+def _literal(nothing: str | bytes | float | None) -> str:
     if nothing is None:
         return "NULL"
-    return f"'{nothing}'" if isinstance(nothing, str) else "''"
+    return "''" if isinstance(nothing, bytes) else f"'{nothing}'"

@@ -1,11 +1,22 @@
 """What rows say of patients, sealed: columns for it beside the plain ones, which stay for what older releases wrote."""
 
-SEALED = ("dispatch_payloads", "comm_jobs", "comm_inbound", "hl7_messages", "visits")
+SEALED = (
+    "dispatch_payloads",
+    "comm_jobs",
+    "comm_inbound",
+    "hl7_messages",
+    "visits",
+    "pharmacy_orders",
+    "courier_messages",
+    "ticket_notifications",
+)
 # Lanes whose final rows may be sealed afresh, by the tables' owner or under a new key: what they say stays the same, and
 # what was sent of it is in dispatch_payloads with its digest.
 LANES = {
     "comm_job": ("recipient", "subject", "body", "provider_template", "variables", "preferences_link"),
     "hl7": ("body", "student_name", "record"),
+    "courier_message": ("recipient_email",),
+    "ticket_notification": ("recipient_email",),
 }
 # A visit stays as it was reported. Its content alone may be sealed, by the tables' owner: nobody else has the right.
 KEEP_VISITS = """
@@ -17,7 +28,7 @@ ALTER TABLE visits ENABLE ALWAYS TRIGGER keep_rows;
 KEPT = """ OF id, school_id, number, kind, visited_at, student_number, record_sha256, warnings, source, trace_id,
     created_at"""
 GRANTS = """
-GRANT UPDATE (sealed) ON comm_jobs TO {role};
+GRANT UPDATE (sealed) ON comm_jobs, courier_messages, ticket_notifications TO {role};
 """
 
 

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from dashboard.masking import mask, mask_text
 from dashboard.naming import readable
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.row_content import HASHED
 from dispatchlog.systems.kit_orders import OrderState
 from dispatchlog.tracing import current_trace_id
 
@@ -204,7 +205,7 @@ def dispatch_fields(lane: Lane, row: Row) -> dict[str, Any]:
         "lane": lane.name,
         "recipient": mask(readable(lane, row)[lane.recipient_column]) or None if lane.recipient_column else None,
         # Recipients are among the search keys, so that support can find them; here they are left out.
-        "keys": [key for key in row["search_keys"] if "@" not in key and not key.startswith("+")],
+        "keys": [key for key in row["search_keys"] if "@" not in key and not key.startswith(("+", HASHED))],
         "last_error": mask_text(row["last_error"]) or None,
         "dispatch_trace_id": row["trace_id"],
         "trace_id": current_trace_id(),

@@ -39,6 +39,10 @@ class RowSeal(Protocol):
         """A row as it was read, with what its sealed value says in the columns. Raises DispatchlogError."""
         ...
 
+    def search_key(self, text: str) -> str:
+        """What stands among the search keys of a row instead of an address."""
+        ...
+
 
 def pack(letter: Letter) -> bytes:
     """Recipient, headers and bytes as one: a line of JSON, and then the bytes as they are."""

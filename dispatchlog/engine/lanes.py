@@ -160,6 +160,10 @@ class Lane:
         """
         return row if self.row_seal is None else self.row_seal.opened(row)
 
+    def search_key(self, address: str) -> str:
+        """What stands among a row's search keys for an address."""
+        return address.lower() if self.row_seal is None else self.row_seal.search_key(address)
+
     @property
     def addressee_column(self) -> str:
         """The column of whom a row goes to, whether or not it may be corrected; "" where there is none."""

@@ -123,20 +123,31 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
     def act(lane: Lane, row: Row) -> ActionResult:
         if row["status"] not in ("FAILED", "PENDING") or _doubtful(row):
             return _unchanged(row, "correct")
+        key = lane.search_key(recipient)
+        columns = _recipient_columns(lane, row, recipient)
+        settings = ", ".join(f"{name} = %s" for name in columns)
         # A new generation: the corrected dispatch gets new bytes and a new key. One never claimed has neither yet.
         execute(
-            f"UPDATE {lane.table} SET {lane.recipient_column} = %s, generation = generation + least(claims, 1),"
+            f"UPDATE {lane.table} SET {settings}, generation = generation + least(claims, 1),"
             " updated_at = clock_timestamp(),"
             " search_keys = CASE WHEN %s = ANY (search_keys) THEN search_keys ELSE search_keys || %s END WHERE id = %s",
-            (recipient, recipient.lower(), [recipient.lower()], row["id"]),
+            (*columns.values(), key, [key], row["id"]),
         )
         execute(
             "INSERT INTO dispatch_search (key, lane, dispatch_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (recipient.lower(), lane.name, row["id"]),
+            (key, lane.name, row["id"]),
         )
         return ActionResult(row["id"], changed=True, status=row["status"])
 
     return _each(lane, [dispatch_id], "correct_recipient", actor=actor, reason=reason, act=act)[0]
+
+
+def _recipient_columns(lane: Lane, row: Row, recipient: str) -> Mapping[str, Any]:
+    """What is written of another recipient; in a lane whose rows are sealed with all that is sealed besides."""
+    if lane.row_seal is None:
+        return {lane.recipient_column: recipient}
+    written = lane.row_seal.sealing({**lane.opened(row), "sealed": None, lane.recipient_column: recipient})
+    return {name: written[name] for name in (lane.recipient_column, "sealed")}
 
 
 def log_action(
