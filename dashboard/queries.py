@@ -338,3 +338,28 @@ def _found(wanted: ListFilter, lanes: Sequence[Lane]) -> Query:
 def _source(wanted: ListFilter, lane: Lane) -> str:
     """What the branches of a lane read: its table, or what the search has found of it."""
     return f"found_{lane.table}" if wanted.text else lane.table
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def page_of(found: Sequence[Row], position: Position | None) -> Page:
+    """Rows come in walking order with one more than a page, which only proves that there are more."""
+    more = len(found) > PAGE_ROWS
+    rows: list[Row] = [*found[:PAGE_ROWS]]
+    newer_walk = position is not None and position.newer
+    if newer_walk:
+        rows.reverse()
+    if not rows:
+        return Page([], None, None)
+    has_newer = more if newer_walk else position is not None
+    has_older = True if newer_walk else more
+    return Page(
+        rows,
+        older=Position(rows[-1]["sort_at"], rows[-1]["id"]) if has_older else None,
+        newer=Position(rows[0]["sort_at"], rows[0]["id"], newer=True) if has_newer else None,
+    )

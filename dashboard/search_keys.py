@@ -1,4 +1,4 @@
-"""Finding dispatches by their business keys: by the beginning of one, and an address only as a whole. Owns the condition."""
+"""Finding dispatches by their business keys: by their beginning, and addresses only as a whole. Owns the condition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dispatchlog.row_content import as_stored
 
 
 def having_key(text: str, column: str = "key") -> tuple[str, Any]:
-    """SQL with one parameter, and that: the rows of `dispatch_search` that this text means; addresses stand there hashed."""
+    """SQL with one parameter, and that: the rows of `dispatch_search` that this text means; addresses are hashed."""
     if "@" in text:
         return f"{column} = ANY (%s)", as_stored(text.lower())
     return f"{column} LIKE %s", f"{literal(text.lower())}%"

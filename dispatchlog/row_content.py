@@ -67,23 +67,22 @@ class SealedRow(SealedColumn):
     Attributes:
         fields: these columns, each with what it holds where it is sealed; b"" says that it holds bytes.
         json: those of them that hold JSON, which may be written as text.
+        lane: the lane whose rows these are where addresses stand among their search keys; else "".
         found_by: those of them that hold `hashed` instead, so that a row is found by them; of what, it says each.
     """
 
     fields: Mapping[str, str | bytes | float | None] = field(default_factory=dict)
     json: tuple[str, ...] = ()
     found_by: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    lane: str = ""
 
     def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row about to be written: its content sealed, and in each of its columns what says nothing."""
         if not get_settings().seal_content:
             return dict(row)
         said = {name: row[name] for name in self.fields if name in row}
-        return {
-            **row,
-            **{name: self.nothing_of(name, said[name]) for name in said},
-            self.column: self.seal_fields(said, row[self.owner]),
-        }
+        nothing = {name: self.nothing_of(name, value) for name, value in said.items()}
+        return {**row, **nothing, self.column: self.seal_fields(said, row[self.owner])}
 
     def nothing_of(self, name: str, value: Any) -> str | bytes | float | None:
         """What a column holds whose value is sealed."""
@@ -180,9 +179,23 @@ PHARMACY_ORDERS = SealedRow(
     },
     found_by={"patient_phone": digits_of, "patient_email": str},
 )
-COURIER_MESSAGES = SealedRow("courier_messages", "sealed", ("id",), "id", "delivery message", {"recipient_email": None})
+COURIER_MESSAGES = SealedRow(
+    "courier_messages",
+    "sealed",
+    ("id",),
+    "id",
+    "delivery message",
+    {"recipient_email": None},
+    lane="courier_message",
+)
 TICKET_NOTIFICATIONS = SealedRow(
-    "ticket_notifications", "sealed", ("id",), "id", "ticket notification", {"recipient_email": None}
+    "ticket_notifications",
+    "sealed",
+    ("id",),
+    "id",
+    "ticket notification",
+    {"recipient_email": None},
+    lane="ticket_notification",
 )
 
 SEALED: tuple[SealedColumn, ...] = (

@@ -17,7 +17,7 @@ import psycopg2.extras
 from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import connect_arguments, fetch_one
 from dispatchlog.engine.lanes import Letter
-from dispatchlog.row_content import PAYLOADS, SEALED, SealedColumn, SealedRow
+from dispatchlog.row_content import PAYLOADS, SEALED, SealedColumn, SealedRow, hashed
 
 BATCH = 500
 # A row that a worker holds in this moment is left for the next round.
@@ -35,6 +35,7 @@ class Sealing:
         clears: these columns and what they hold afterwards.
         hashes: those of `reads` that hold a hash afterwards, and the hash of a value.
         seal: the sealed value of a row.
+        lane: whose search keys have addresses, which are hashed; else "".
     """
 
     column: SealedColumn
@@ -43,6 +44,7 @@ class Sealing:
     clears: Mapping[str, str | bytes | float | None]
     hashes: Sequence[tuple[str, Callable[[Any], Any]]]
     seal: Callable[[Mapping[str, Any]], bytes]
+    lane: str = ""
 
 
 def _payload(row: Mapping[str, Any]) -> bytes:
@@ -54,11 +56,19 @@ def _of_row(column: SealedRow) -> Sealing:
     return Sealing(
         column,
         f"{column.column} IS NULL",
-        tuple(column.fields),
+        (*column.fields, *(["search_keys"] if column.lane else [])),
         {name: nothing for name, nothing in column.fields.items() if name not in column.found_by},
-        tuple((name, partial(column.nothing_of, name)) for name in column.found_by),
+        (
+            *((name, partial(column.nothing_of, name)) for name in column.found_by),
+            *([("search_keys", _hashed_keys)] if column.lane else []),
+        ),
         lambda row: column.seal_fields({name: row[name] for name in column.fields}, row[column.owner]),
+        column.lane,
     )
+
+
+def _hashed_keys(keys: Sequence[str]) -> list[str]:
+    return [hashed(key) if "@" in key else key for key in keys]
 
 
 SEALINGS = (
@@ -139,6 +149,20 @@ def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> 
         ],
         page_size=len(rows),
     )
+    if sealing.lane:
+        _replace_keys(cursor, sealing.lane, rows)
+
+
+def _replace_keys(cursor: Any, lane: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same in what searches look through."""
+    addresses = [(key.lower(), row["id"]) for row in rows for key in row["search_keys"] if "@" in key]
+    for key, dispatch_id in addresses:
+        found = (lane, dispatch_id)
+        cursor.execute("DELETE FROM dispatch_search WHERE key = %s AND lane = %s AND dispatch_id = %s", (key, *found))
+        cursor.execute(
+            "INSERT INTO dispatch_search (key, lane, dispatch_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (hashed(key), *found),
+        )
 
 
 def _literal(nothing: str | bytes | float | None) -> str:

@@ -15,8 +15,8 @@ SEALED = (
 LANES = {
     "comm_job": ("recipient", "subject", "body", "provider_template", "variables", "preferences_link"),
     "hl7": ("body", "student_name", "record"),
-    "courier_message": ("recipient_email",),
-    "ticket_notification": ("recipient_email",),
+    "courier_message": ("recipient_email", "search_keys"),
+    "ticket_notification": ("recipient_email", "search_keys"),
 }
 # A visit stays as it was reported. Its content alone may be sealed, by the tables' owner: nobody else has the right.
 KEEP_VISITS = """

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from typing import Any
 
 import psycopg2
+
+from dispatchlog.row_content import SEALED, SealedRow
 
 _COLUMNS = """
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -13,6 +16,14 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum >
     AND a.atttypid::regtype::text IN ('text', 'character varying', 'jsonb', 'json', 'bytea', 'text[]')
 ORDER BY 1, 2
 """
+
+
+_ROWS = {column.table: column for column in SEALED if isinstance(column, SealedRow)}
+
+
+def opened_rows(table: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a table as they were before they were sealed."""
+    return [dict(_ROWS[table].opened(row)) if table in _ROWS else row for row in rows]
 
 
 def columns_with(database_url: str, canaries: Iterable[str]) -> dict[str, set[str]]:

@@ -119,8 +119,8 @@ def _build_gateway() -> Gateway:
 
 
 _CONTENT = """
-SELECT o.id, o.sealed, d.id AS dispatch_id, d.attempt, d.status, d.cancel_requested_at, o.payment_status, o.order_number, o.deliver_by,
-    o.patient_name, o.patient_phone, o.address, o.city, o.latitude, o.longitude, o.address_note,
+SELECT o.id, o.sealed, d.id AS dispatch_id, d.attempt, d.status, d.cancel_requested_at, o.payment_status, o.order_number,
+    o.deliver_by, o.patient_name, o.patient_phone, o.address, o.city, o.latitude, o.longitude, o.address_note,
     p.name AS pharmacy_name, p.phone AS pharmacy_phone, p.address AS pharmacy_address, p.city AS pharmacy_city,
     p.latitude AS pharmacy_latitude, p.longitude AS pharmacy_longitude,
     (SELECT sum(i.quantity) FROM pharmacy_order_items i WHERE i.order_id = o.id) AS items
