@@ -861,6 +861,7 @@ class CourierEvent(Table):
         null=True,
         constraints=[Check("effect IN ('MOVED', 'NOTED', 'BEHIND', 'UNKNOWN', 'UNMATCHED', 'SUPERSEDED')")],
     )
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "courier_events"

@@ -42,16 +42,16 @@ class SealedColumn:
     owner: str
     purpose: str
 
-    def seal(self, content: bytes, owner: UUID) -> bytes | None:
+    def seal(self, content: bytes, owner: UUID | str) -> bytes | None:
         """The content as it may be stored; it opens for this owner only. None while nothing is to be sealed."""
         return self.seal_anyway(content, owner) if get_settings().seal_content else None
 
-    def seal_anyway(self, content: bytes, owner: UUID) -> bytes:
+    def seal_anyway(self, content: bytes, owner: UUID | str) -> bytes:
         """As `seal`, whatever the settings say."""
         # One character per byte: every sequence of bytes is a text, and comes back as it was.
         return seal(content.decode("latin-1"), purpose=self.purpose, owner=str(owner), secret_key=_secret())
 
-    def open(self, sealed: bytes | memoryview, owner: UUID) -> bytes:
+    def open(self, sealed: bytes | memoryview, owner: UUID | str) -> bytes:
         """What `seal` sealed.
 
         Raises:
@@ -93,7 +93,7 @@ class SealedRow(SealedColumn):
         """What stands among the search keys of a row instead of an address."""
         return hashed(text) if get_settings().seal_content else text.lower()
 
-    def seal_fields(self, said: Mapping[str, Any], owner: UUID) -> bytes:
+    def seal_fields(self, said: Mapping[str, Any], owner: UUID | str) -> bytes:
         """Values of these columns as one."""
         told = {name: self._told(name, value) for name, value in said.items()}
         return self.seal_anyway(json.dumps(told, ensure_ascii=False, default=str).encode(), owner)
@@ -197,6 +197,10 @@ TICKET_NOTIFICATIONS = SealedRow(
     {"recipient_email": None},
     lane="ticket_notification",
 )
+# An event gets its number from the database, so it is bound to the courier's name for it.
+COURIER_EVENTS = SealedRow(
+    "courier_events", "sealed", ("id",), "event_id", "courier's event", {"body": "{}"}, json=("body",)
+)
 
 SEALED: tuple[SealedColumn, ...] = (
     PAYLOADS,
@@ -207,6 +211,7 @@ SEALED: tuple[SealedColumn, ...] = (
     PHARMACY_ORDERS,
     COURIER_MESSAGES,
     TICKET_NOTIFICATIONS,
+    COURIER_EVENTS,
 )
 
 

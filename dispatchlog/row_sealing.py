@@ -55,7 +55,7 @@ def _payload(row: Mapping[str, Any]) -> bytes:
 def _of_row(column: SealedRow) -> Sealing:
     return Sealing(
         column,
-        f"{column.column} IS NULL",
+        f"{column.column} IS NULL AND ({' OR '.join(_says_something(column))})",
         (*column.fields, *(["search_keys"] if column.lane else [])),
         {name: nothing for name, nothing in column.fields.items() if name not in column.found_by},
         (
@@ -65,6 +65,11 @@ def _of_row(column: SealedRow) -> Sealing:
         lambda row: column.seal_fields({name: row[name] for name in column.fields}, row[column.owner]),
         column.lane,
     )
+
+
+def _says_something(column: SealedRow) -> list[str]:
+    """A row that says nothing, or nothing any more, has nothing to seal."""
+    return [f"{name} IS DISTINCT FROM {_literal(nothing)}" for name, nothing in column.fields.items()]
 
 
 def _hashed_keys(keys: Sequence[str]) -> list[str]:

@@ -83,7 +83,9 @@ def test_what_was_stored_before_is_sealed_and_still_found(
     assert set(columns_with(database_url, (*ORDER, *STUDENT_S))) > {"pharmacy_orders.patient_name", "visits.record"}
     before = whole(desk)
     done = seal_rows(database_url, told=lambda *_: None)
-    assert {table: done[table] for table in TABLES} == {table: len(desk.rows(table)) for table in TABLES}
+    assert {table: done[table] for table in TABLES} == {
+        table: desk.listing(f"SELECT count(*) AS number FROM {table}")[0]["number"] for table in TABLES
+    }
     assert columns_with(database_url, (*ORDER, *STUDENT_S)).keys() == STILL_PLAIN.keys()
     assert whole(desk) == before
     with connected():

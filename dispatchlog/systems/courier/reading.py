@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import connected, fetch_dicts, fetch_one
-from dispatchlog.row_content import PHARMACY_ORDERS
+from dispatchlog.row_content import COURIER_EVENTS, PHARMACY_ORDERS
 from dispatchlog.systems.courier.changes import order_not_found
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import waiting_for
@@ -76,7 +76,7 @@ def order_state(order_id: UUID) -> OrderState:
         items=items,
         dispatch=dispatches[0] if dispatches else None,
         dispatches=dispatches,
-        events=events,
+        events=[COURIER_EVENTS.opened(event) for event in events],
         waiting_for=tuple(str(code) for code in waiting_for(order)),
     )
 
