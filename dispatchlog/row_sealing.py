@@ -47,9 +47,24 @@ class Sealing:
     lane: str = ""
 
 
+def _literal(nothing: str | bytes | float | None) -> str:
+    if nothing is None:
+        return "NULL"
+    return "''" if isinstance(nothing, bytes) else f"'{nothing}'"
+
+
 def _payload(row: Mapping[str, Any]) -> bytes:
     letter = Letter(row["recipient"], bytes(row["body"]), headers=row["headers"])
     return PAYLOADS.seal_anyway(pack(letter), row["dispatch_id"])
+
+
+def _says_something(column: SealedRow) -> list[str]:
+    """A row that says nothing, or nothing any more, has nothing to seal."""
+    return [f"{name} IS DISTINCT FROM {_literal(nothing)}" for name, nothing in column.fields.items()]
+
+
+def _hashed_keys(keys: Sequence[str]) -> list[str]:
+    return [hashed(key) if "@" in key else key for key in keys]
 
 
 def _of_row(column: SealedRow) -> Sealing:
@@ -65,15 +80,6 @@ def _of_row(column: SealedRow) -> Sealing:
         lambda row: column.seal_fields({name: row[name] for name in column.fields}, row[column.owner]),
         column.lane,
     )
-
-
-def _says_something(column: SealedRow) -> list[str]:
-    """A row that says nothing, or nothing any more, has nothing to seal."""
-    return [f"{name} IS DISTINCT FROM {_literal(nothing)}" for name, nothing in column.fields.items()]
-
-
-def _hashed_keys(keys: Sequence[str]) -> list[str]:
-    return [hashed(key) if "@" in key else key for key in keys]
 
 
 SEALINGS = (
@@ -168,9 +174,3 @@ def _replace_keys(cursor: Any, lane: str, rows: Sequence[Mapping[str, Any]]) -> 
             "INSERT INTO dispatch_search (key, lane, dispatch_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             (hashed(key), *found),
         )
-
-
-def _literal(nothing: str | bytes | float | None) -> str:
-    if nothing is None:
-        return "NULL"
-    return "''" if isinstance(nothing, bytes) else f"'{nothing}'"
