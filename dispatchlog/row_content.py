@@ -84,6 +84,15 @@ class SealedRow(SealedColumn):
         nothing = {name: self.nothing_of(name, value) for name, value in said.items()}
         return {**row, **nothing, self.column: self.seal_fields(said, row[self.owner])}
 
+    def changed(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """What to write of a stored row some of whose values become these: sealed where it is sealed, else as they are."""
+        if row[self.column] is None:
+            return dict(values)
+        opened = self.opened(row)
+        said = {name: opened[name] for name in self.fields} | dict(values)
+        nothing = {name: self.nothing_of(name, value) for name, value in values.items()}
+        return {**nothing, self.column: self.seal_fields(said, row[self.owner])}
+
     def nothing_of(self, name: str, value: Any) -> str | bytes | float | None:
         """What a column holds whose value is sealed."""
         finding = self.found_by.get(name)

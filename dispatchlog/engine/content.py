@@ -39,6 +39,10 @@ class RowSeal(Protocol):
         """A row as it was read, with what its sealed value says in the columns. Raises DispatchlogError."""
         ...
 
+    def changed(self, row: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns to write where some values of a stored row become others."""
+        ...
+
     def search_key(self, text: str) -> str:
         """What stands among the search keys of a row instead of an address."""
         ...

@@ -124,7 +124,9 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
         if row["status"] not in ("FAILED", "PENDING") or _doubtful(row):
             return _unchanged(row, "correct")
         key = lane.search_key(recipient)
-        columns = _recipient_columns(lane, row, recipient)
+        columns = {lane.recipient_column: recipient}
+        if lane.row_seal is not None:
+            columns = lane.row_seal.changed(row, columns)
         settings = ", ".join(f"{name} = %s" for name in columns)
         # A new generation: the corrected dispatch gets new bytes and a new key. One never claimed has neither yet.
         execute(
@@ -140,14 +142,6 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
         return ActionResult(row["id"], changed=True, status=row["status"])
 
     return _each(lane, [dispatch_id], "correct_recipient", actor=actor, reason=reason, act=act)[0]
-
-
-def _recipient_columns(lane: Lane, row: Row, recipient: str) -> Mapping[str, Any]:
-    """What is written of another recipient; in a lane whose rows are sealed with all that is sealed besides."""
-    if lane.row_seal is None:
-        return {lane.recipient_column: recipient}
-    written = lane.row_seal.sealing({**lane.opened(row), "sealed": None, lane.recipient_column: recipient})
-    return {name: written[name] for name in (lane.recipient_column, "sealed")}
 
 
 def log_action(

@@ -320,13 +320,12 @@ def _readdress(patient_id: UUID, channel: Channel, address: str, address_hash: b
         (patient_id, channel),
     )
     for row in waiting:
-        opened = COMM_JOBS.opened(row)
-        said = {name: opened[name] for name in COMM_JOBS.fields}
-        written = COMM_JOBS.sealing({"id": row["id"], **said, "recipient": address})
+        columns = COMM_JOBS.changed(row, {"recipient": address})
+        settings = ", ".join(f"{name} = %s" for name in columns)
         execute(
-            "UPDATE comm_jobs SET recipient = %s, sealed = %s, recipient_hash = %s,"
-            " generation = generation + least(claims, 1), updated_at = clock_timestamp() WHERE id = %s",
-            (written["recipient"], written.get("sealed"), address_hash, row["id"]),
+            f"UPDATE comm_jobs SET {settings}, recipient_hash = %s, generation = generation + least(claims, 1),"
+            " updated_at = clock_timestamp() WHERE id = %s",
+            (*columns.values(), address_hash, row["id"]),
         )
 
 
