@@ -8,10 +8,14 @@ from types import MappingProxyType
 import pytest
 
 from dashboard.courier_queries import find_orders
+from dashboard.queries import rows_by_id
+from dashboard.search_keys import having_key
+from dispatchlog.engine import operator
 from dispatchlog.engine.database import connected, fetch_all, transaction
 from dispatchlog.row_content import as_stored
 from dispatchlog.row_sealing import seal_rows, tables_with_plain_rows
 from dispatchlog.settings import Settings, get_settings
+from dispatchlog.systems import registry
 from dispatchlog.systems.courier import events, orders
 from dispatchlog.systems.courier.states import DispatchStatus
 from dispatchlog.systems.hl7 import schools
@@ -47,14 +51,19 @@ def desk(
         yield desk
 
 
-def delivered_and_visited(desk: CourierDesk) -> None:
-    """An order is booked and its patient told; a visit is reported."""
+def on_its_way(desk: CourierDesk) -> None:
+    """An order is booked and on its way, and its patient is to be told."""
     requested()
     desk.drain()
     (dispatch,) = desk.dispatches()
     with transaction("test"):
         orders.lock_order(dispatch["order_id"])
         events.note_own(dispatch, DispatchStatus.IN_TRANSIT, source="staff", event_id="t", actor="test")
+
+
+def delivered_and_visited(desk: CourierDesk) -> None:
+    """A patient was told of an order; a visit is reported."""
+    on_its_way(desk)
     desk.drain("courier_message")
     assert {row["status"] for row in desk.rows("courier_messages")} == {"SENT"}
     schools.add_school("SCH-01", "First school", actor="test")
@@ -100,6 +109,22 @@ def test_what_was_stored_before_is_sealed_and_still_found(
         (message_id,) = fetch_all("SELECT id FROM hl7_messages")[0]
     assert {key for (key,) in keys} == {as_stored(PATIENT.email)[0]}
     assert visit_of(message_id) == VISIT
+
+
+def test_a_corrected_recipient_is_sealed_shown_and_found(desk: CourierDesk, database_url: str) -> None:
+    on_its_way(desk)
+    lane = registry.lane("courier_message")
+    message = desk.rows("courier_messages")[0]
+    assert operator.correct_recipient(lane, message["id"], "Else.Where@example.org", actor="ann").changed
+    having, key = having_key("else.where@EXAMPLE.org")
+    with connected():
+        (row,) = rows_by_id(lane, [message["id"]])
+        found = fetch_all(f"SELECT dispatch_id FROM dispatch_search WHERE {having}", (key,))
+    assert (row["recipient"], found) == ("Else.Where@example.org", [(message["id"],)])
+    assert operator.find(lane, message["id"])["recipient_email"] == "Else.Where@example.org"
+    assert columns_with(database_url, ("else.where",)) == {}
+    desk.drain("courier_message")
+    assert {row["status"] for row in desk.rows("courier_messages")} == {"SENT"}
 
 
 def whole(desk: CourierDesk) -> list[object]:
