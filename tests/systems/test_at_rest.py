@@ -131,7 +131,11 @@ def whole(desk: CourierDesk) -> list[object]:
     """What the application reads of these tables; the keys that are hashed aside."""
     hidden = ("sealed", "search_keys")
     return [
-        {name: value for name, value in row.items() if name not in hidden}
+        {
+            name: bytes(value) if isinstance(value, memoryview) else value
+            for name, value in row.items()
+            if name not in hidden
+        }
         for table in TABLES[1:]
         for row in opened_rows(table, desk.listing(f"SELECT * FROM {table} ORDER BY id"))
     ]

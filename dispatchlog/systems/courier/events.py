@@ -225,6 +225,6 @@ def unannounced(events: Sequence[Mapping[str, Any]]) -> frozenset[int]:
         for event in events
         if event["source"] == "poll"
         and event["effect"] == "MOVED"
-        and (event["body"] or {}).get("tells")
+        and (COURIER_EVENTS.opened(event)["body"] or {}).get("tells")
         and event["status"] not in told
     )
