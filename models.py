@@ -609,6 +609,7 @@ class Visit(Table):
     source = CharField(max_length=128)
     trace_id = CharField(max_length=64, default="", constraints=[SQL("DEFAULT ''")])
     created_at = DateTimeTZField(index=True, constraints=NOW)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "visits"
@@ -632,6 +633,7 @@ class Hl7Message(RoutedDispatch):
     replaces_id = UUIDField(null=True)
     written_by = CharField(max_length=128, default="", constraints=[SQL("DEFAULT ''")])
     record = BinaryJSONField(null=True, index=False)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "hl7_messages"
@@ -705,6 +707,7 @@ class PharmacyOrder(Table):
     trace_id = CharField(max_length=64)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "pharmacy_orders"
@@ -884,6 +887,7 @@ class CourierEvent(Table):
         null=True,
         constraints=[Check("effect IN ('MOVED', 'NOTED', 'BEHIND', 'UNKNOWN', 'UNMATCHED', 'SUPERSEDED')")],
     )
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "courier_events"
@@ -963,6 +967,7 @@ class CourierMessage(Dispatch):
     about = CharField(max_length=32)
     recipient_role = CharField(max_length=16, constraints=[Check("recipient_role IN ('PATIENT', 'PHARMACY')")])
     recipient_email = CharField(max_length=320, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "courier_messages"
@@ -1306,6 +1311,7 @@ class TicketNotification(Dispatch):
     about = CharField(max_length=64)
     party = ForeignKeyField(CareParty, column_name="party_id", on_delete="RESTRICT")
     recipient_email = CharField(max_length=320, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "ticket_notifications"
@@ -1816,6 +1822,7 @@ class CommJob(Dispatch):
     request_key = CharField(max_length=255, null=True, unique=True)
     request_sha256 = BlobField(null=True)
     campaign_step = CharField(max_length=64, null=True)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "comm_jobs"
@@ -1978,6 +1985,7 @@ class CommInbound(Table):
     note = _text(500)
     trace_id = _text(64)
     created_at = DateTimeTZField(constraints=_CLOCK)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "comm_inbound"

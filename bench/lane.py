@@ -14,6 +14,7 @@ from dispatchlog.engine.tables import Dispatch
 from dispatchlog.gateways.fake import NullGateway
 from dispatchlog.gateways.kit_registry import HttpKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS
 
 NAME = TABLE = "bench_dispatches"
 
@@ -78,6 +79,7 @@ def bench_lane(setup: Setup, *, waits_for_sweep: bool = False) -> Lane:
         batch=setup.batch,
         slots=setup.slots,
         body_on_row=setup.gateway == "null",
+        seal=PAYLOADS,
         waits_for_sweep=waits_for_sweep,
     )
 

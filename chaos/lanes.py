@@ -21,6 +21,7 @@ from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint, Transport
 from dispatchlog.gateways.hl7_mllp import MllpGateway
 from dispatchlog.gateways.kit_registry import HttpKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.systems.hl7.endpoints import AnyEndpoint
 
 RETRY = RetryPolicy(max_attempts=4, first_delay_seconds=0.2, longest_delay_seconds=1.0)
@@ -145,6 +146,7 @@ def chaos_lanes(outside: Outside) -> dict[str, Lane]:
             batch=200 if kind is BULK else 20,
             slots=kind.slots,
             body_on_row=kind in (BULK, HL7),
+            seal=PAYLOADS,
             failed_blocks=kind is HL7,
             routes=routes if kind is HL7 else None,
             queue="chaos",

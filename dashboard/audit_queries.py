@@ -13,6 +13,7 @@ from uuid import UUID
 
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
 from dashboard.naming import keys_column
+from dashboard.search_keys import having_key
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -161,11 +162,11 @@ def _where(wanted: AuditFilter, actors: Mapping[str, str], place: Place | None) 
 
 def _dispatches(key: str) -> list[UUID]:
     """The dispatches that one of whose business keys begins like this, or whose id it is."""
-    literal = key.lower().replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    having, wanted = having_key(key)
     rows = fetch_all(
-        "SELECT DISTINCT dispatch_id FROM (SELECT dispatch_id FROM dispatch_search WHERE key LIKE %s"
+        f"SELECT DISTINCT dispatch_id FROM (SELECT dispatch_id FROM dispatch_search WHERE {having}"
         " ORDER BY key, dispatch_id LIMIT %s) s",
-        (f"{literal}%", MOST_DISPATCHES),
+        (wanted, MOST_DISPATCHES),
     )
     try:
         return [*(row[0] for row in rows), UUID(key)]

@@ -14,6 +14,7 @@ from dashboard.filters import Position
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import COMM_JOBS
 
 PAGE_ROWS = 25
 MOST_CAUSES = 100
@@ -45,10 +46,10 @@ LEFT JOIN LATERAL (SELECT j.id, j.channel FROM comm_jobs j WHERE j.fallback_of =
 ORDER BY f.at, f.id
 """
 _COLUMNS = (
-    "f.id, f.patient_id, f.purpose, f.channel, f.route, f.status, f.in_doubt, f.is_marketing, f.recipient, f.due_at,"
-    " f.expires_at, f.first_claimed_at, f.attempts, f.attempts_forgiven, f.last_error, f.last_error_code, f.bounced_at,"
-    " f.bounce_code, f.opened_at, f.clicked_at, f.replied_at, f.answered_at, f.delivered_at, f.sent_at, f.scheduled_at,"
-    " f.decision"
+    "f.id, f.patient_id, f.purpose, f.channel, f.route, f.status, f.in_doubt, f.is_marketing, f.recipient, f.sealed,"
+    " f.due_at, f.expires_at, f.first_claimed_at, f.attempts, f.attempts_forgiven, f.last_error, f.last_error_code,"
+    " f.bounced_at, f.bounce_code, f.opened_at, f.clicked_at, f.replied_at, f.answered_at, f.delivered_at, f.sent_at,"
+    " f.scheduled_at, f.decision"
 )
 
 
@@ -95,5 +96,5 @@ def _page(where: str, params: list[Any], at: str, position: Position | None) -> 
         where, params = f"{where} AND ({at}, f.id) > (%s, %s)", [*params, position.at, position.id]
     rows = f"SELECT {_COLUMNS}, {at} AS at FROM comm_jobs f WHERE {where} ORDER BY {at}, f.id LIMIT %s"
     found = fetch_dicts(_ROWS.format(rows=rows), (*params, PAGE_ROWS + 1))
-    page: list[Row] = [*found[:PAGE_ROWS]]
+    page: list[Row] = [COMM_JOBS.opened(row) for row in found[:PAGE_ROWS]]
     return page, Position(page[-1]["at"], page[-1]["id"]) if len(found) > PAGE_ROWS else None

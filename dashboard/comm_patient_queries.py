@@ -16,6 +16,7 @@ from dashboard.filters import Position
 from dashboard.queries import Page, page_of
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import COMM_INBOUND, COMM_JOBS
 
 PAGE_LINES = 30
 PAGE_PATIENTS = 50
@@ -51,7 +52,7 @@ BRANCHES = {
     "answers": Branch(
         "i",
         "comm_inbound",
-        "t.id, t.channel, t.body, t.intent, t.confidence, t.language, t.action, t.waits_for_person, t.processed,"
+        "t.id, t.channel, t.body, t.sealed, t.intent, t.confidence, t.language, t.action, t.waits_for_person, t.processed,"
         " t.processed_by, t.processed_at, t.note, t.related_job_id",
         "t.created_at",
     ),
@@ -105,7 +106,8 @@ def lines_of(patient_id: UUID, kinds: Sequence[str], *, after: Place | None) -> 
     found: list[Row] = []
     for kind in kinds:
         only = UNTOLD if kind == "people" and len(kinds) > 1 else BRANCHES[kind].only
-        found += [{**row, "kind": kind} for row in _branch(patient_id, BRANCHES[kind], only, after)]
+        rows = _branch(patient_id, BRANCHES[kind], only, after)
+        found += [{**(COMM_INBOUND.opened(row) if kind == "answers" else row), "kind": kind} for row in rows]
     found.sort(key=lambda row: (row["at"], row["key"]), reverse=True)
     page = found[:PAGE_LINES]
     return page, Place(page[-1]["at"], page[-1]["key"]) if len(found) > PAGE_LINES else None
@@ -139,8 +141,8 @@ def planned(patient_id: UUID) -> list[Row]:
 
 def texts_of(ids: Sequence[UUID]) -> list[Row]:
     """The stored texts of some messages, with what was written into them."""
-    rows = fetch_dicts("SELECT id, body, variables FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),))
-    return [*rows]
+    rows = fetch_dicts("SELECT id, body, variables, sealed FROM comm_jobs WHERE id = ANY (%s::uuid[])", (list(ids),))
+    return [COMM_JOBS.opened(row) for row in rows]
 
 
 def appointments_of(patient_id: UUID) -> list[Row]:

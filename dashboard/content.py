@@ -20,6 +20,7 @@ from dashboard.dispatch_queries import stored_body
 from dashboard.masking import mask_text, names_masker
 from dispatchlog.engine.errors import CannotCompose
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.sealing import CannotUnsealError
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,11 @@ def content_of(lane: Lane, row: Row, *, revealed: bool = False) -> Content | Non
     is not written yet a preview, which is always masked, for its links would work. None where nothing was or can be
     written.
     """
-    found = _bytes_of(lane, row)
+    try:
+        found = _bytes_of(lane, row)
+    except CannotUnsealError:
+        log.error("CONTENT_NOT_READ", lane=lane.name, dispatch_id=str(row["id"]))
+        return Content("", withheld=True)
     if found is not None:
         return _taken_apart(*found, mask_patients_links) if revealed else _masked(lane, row, *found)
     found = _preview(lane, row)

@@ -15,11 +15,13 @@ from dashboard.filters import Position
 from dashboard.masking import mask, mask_name, mask_text
 from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import PHARMACY_ORDERS
 
 PAGE_ORDERS = 500
 
 _ORDERS = """
-SELECT o.id, o.order_number, o.patient_name, o.patient_email, o.patient_phone, o.currency, o.total_minor, o.payment_status,
+SELECT o.id, o.order_number, o.patient_name, o.patient_email, o.patient_phone, o.sealed, o.currency, o.total_minor,
+    o.payment_status,
     o.paid_at, o.is_ready_for_dispatch, o.ready_at, o.deliver_by, o.dispatch_id, o.dispatch_status, o.trace_id,
     o.created_at,
     p.code AS pharmacy_code, b.status AS booking_status, coalesce(b.in_doubt, false) AS booking_in_doubt
@@ -121,7 +123,8 @@ def _described(rows: Sequence[Row], *, with_events: bool) -> list[dict[str, Any]
     return [{**_order(row), "dispatches": of_order.get(row["id"], [])} for row in rows]
 
 
-def _order(row: Row) -> dict[str, Any]:
+def _order(read: Row) -> dict[str, Any]:
+    row = PHARMACY_ORDERS.opened(read)
     return {
         "order_id": str(row["id"]),
         "order_number": row["order_number"],

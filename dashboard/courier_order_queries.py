@@ -9,12 +9,13 @@ from uuid import UUID
 
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import COURIER_MESSAGES
 
 MOST_ROWS = 200
 
 _MESSAGES = """
 SELECT m.id, 'courier_message' AS lane, m.status, m.in_doubt, m.kind, m.about, m.recipient_role, m.recipient_email,
-    m.created_at, m.sent_at, m.updated_at, m.last_error_code, m.last_error, m.courier_dispatch_id, d.attempt
+    m.sealed, m.created_at, m.sent_at, m.updated_at, m.last_error_code, m.last_error, m.courier_dispatch_id, d.attempt
 FROM courier_messages m JOIN courier_dispatches d ON d.id = m.courier_dispatch_id
 WHERE m.order_id = %s ORDER BY m.created_at DESC, m.id DESC LIMIT %s
 """
@@ -44,7 +45,7 @@ def find_order(order_id: UUID) -> Row | None:
 
 def messages_of(order_id: UUID) -> list[Row]:
     """The messages about the order, the newest first."""
-    return [*fetch_dicts(_MESSAGES, (order_id, MOST_ROWS))]
+    return [COURIER_MESSAGES.opened(row) for row in fetch_dicts(_MESSAGES, (order_id, MOST_ROWS))]
 
 
 def code_sent_at(dispatch_id: UUID) -> datetime | None:

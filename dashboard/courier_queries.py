@@ -17,6 +17,7 @@ from dashboard.courier_wording import ORDER_STATES
 from dashboard.queries import COUNT_LIMIT, PAGE_ROWS, Count, Page, Query, page_of
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import PHARMACY_ORDERS, as_stored, digits_of
 
 # Of a search that more orders match the newest of these are looked through.
 SEARCH_LIMIT = 200
@@ -49,7 +50,7 @@ _MARKABLE = tuple(
 )
 
 _SHOWN = """
-SELECT o.id, o.order_number, o.patient_name, o.payment_status, o.paid_at, o.is_ready_for_dispatch, o.ready_at,
+SELECT o.id, o.order_number, o.patient_name, o.sealed, o.payment_status, o.paid_at, o.is_ready_for_dispatch, o.ready_at,
     o.deliver_by, o.dispatch_id, o.dispatch_status, o.created_at, o.created_at AS sort_at, o.trace_id,
     p.code AS pharmacy_code, p.name AS pharmacy_name,
     d.attempt, d.courier, d.courier_reference, d.raw_status, d.eta_at, d.requested_at, d.booked_at, d.assigned_at,
@@ -78,7 +79,12 @@ def list_orders(wanted: OrdersFilter) -> Page:
     found = fetch_dicts(
         f"{_SHOWN} WHERE o.id IN (SELECT id FROM ({sql}) k) ORDER BY o.created_at {way}, o.id {way}", params
     )
-    return page_of(found, wanted.position)
+    return page_of([_listed(row) for row in found], wanted.position)
+
+
+def _listed(row: Row) -> Row:
+    """With the patient's name, and nothing else of what was sealed."""
+    return {**row, "patient_name": PHARMACY_ORDERS.opened(row)["patient_name"], "sealed": None}
 
 
 def list_query(wanted: OrdersFilter, ids: Sequence[UUID] | None, *, limit: int) -> Query:
@@ -103,14 +109,16 @@ def markable_orders(wanted: OrdersFilter, *, limit: int) -> list[Row]:
     if ids == []:
         return []
     sql, params = markable_query(wanted, ids, limit=limit)
-    return [
-        *fetch_dicts(f"{_SHOWN} WHERE o.id IN (SELECT id FROM ({sql}) k) ORDER BY o.created_at DESC, o.id DESC", params)
-    ]
+    found = fetch_dicts(
+        f"{_SHOWN} WHERE o.id IN (SELECT id FROM ({sql}) k) ORDER BY o.created_at DESC, o.id DESC", params
+    )
+    return [_listed(row) for row in found]
 
 
 def orders_by_id(ids: Sequence[UUID]) -> list[Row]:
     """These orders as a list shows them, the newest first; unknown ids are left out."""
-    return [*fetch_dicts(f"{_SHOWN} WHERE o.id = ANY (%s::uuid[]) {_NEWEST_FIRST}", (list(ids),))]
+    found = fetch_dicts(f"{_SHOWN} WHERE o.id = ANY (%s::uuid[]) {_NEWEST_FIRST}", (list(ids),))
+    return [_listed(row) for row in found]
 
 
 def count_by_state(wanted: OrdersFilter) -> dict[str, Count]:
@@ -148,14 +156,16 @@ def find_orders(text: str) -> list[UUID]:
     params: list[Any] = [f"{literal}%", SEARCH_LIMIT, text, SEARCH_LIMIT]
     if "@" in text:
         parts.append(
-            "(SELECT id FROM pharmacy_orders WHERE lower(patient_email) = %s ORDER BY created_at DESC LIMIT %s)"
+            "(SELECT id FROM pharmacy_orders WHERE lower(patient_email) = ANY (%s) ORDER BY created_at DESC LIMIT %s)"
         )
-        params += [text.lower(), SEARCH_LIMIT]
+        params += [as_stored(text.lower()), SEARCH_LIMIT]
     if numbers := telephone_numbers(text):
         parts.append(
             f"(SELECT id FROM pharmacy_orders WHERE {_TELEPHONE} = ANY (%s) ORDER BY created_at DESC LIMIT %s)"
         )
-        params += [numbers, SEARCH_LIMIT]
+        # Of a hash the index has what it has of a number: its digits.
+        stored = [digits_of(form) for number in numbers for form in as_stored(number)]
+        params += [stored, SEARCH_LIMIT]
     if (identity := as_uuid(text)) is not None:
         parts.append("(SELECT id FROM pharmacy_orders WHERE id = %s)")
         parts.append("(SELECT order_id FROM courier_dispatches WHERE id = %s)")

@@ -21,7 +21,7 @@ from dashboard.explain import Circumstances, explain
 from dashboard.health import broker_health
 from dashboard.lanes import visible_lane
 from dashboard.list_walk import walk_from
-from dashboard.naming import named
+from dashboard.naming import named, readable
 from dashboard.sessions import BACKGROUND_HEADER
 from dashboard.story import cancellation, confirmation, tell
 from dashboard.wording import NEEDS_RECIPIENT, verb_of
@@ -131,7 +131,7 @@ def content_is_revealed(dispatch_id: UUID) -> bool:
 
 def recipient_of(lane: Lane, row: Row) -> str | None:
     """The recipient on the row, where the lane has one there."""
-    found: str | None = row[lane.addressee_column] if lane.addressee_column else None
+    found: str | None = readable(lane, row)[lane.addressee_column] if lane.addressee_column else None
     return found
 
 

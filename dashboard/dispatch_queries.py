@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +11,11 @@ from uuid import UUID
 
 from dashboard.days import microseconds_of
 from dashboard.references import LONGEST_HEAD, Reference, reference_of
+from dispatchlog.engine.content import COLUMNS, opened
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.row_content import PAYLOADS
+from dispatchlog.sealing import CannotUnsealError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,7 @@ def timeline(dispatch_id: UUID) -> list[Event]:
 
 def references(dispatch_id: UUID) -> dict[int, Reference]:
     """What the provider's own log calls each generation of the dispatch, where its stored bytes say so."""
-    rows = fetch_all(
-        "SELECT generation, content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads WHERE dispatch_id = %s"
-        " AND body IS NOT NULL ORDER BY generation DESC LIMIT 200",
-        (LONGEST_HEAD, dispatch_id),
-    )
-    found = {row[0]: reference_of(row[1], bytes(row[2])) for row in rows}
-    return {generation: reference for generation, reference in found.items() if reference is not None}
+    return references_of([dispatch_id])[dispatch_id]
 
 
 def attempts_of(ids: Sequence[UUID]) -> dict[UUID, list[Event]]:
@@ -86,36 +83,59 @@ def attempts_of(ids: Sequence[UUID]) -> dict[UUID, list[Event]]:
 
 def references_of(ids: Sequence[UUID]) -> dict[UUID, dict[int, Reference]]:
     """`references` of several dispatches."""
-    rows = fetch_all(
-        "SELECT dispatch_id, generation, content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads"
-        " WHERE dispatch_id = ANY (%s::uuid[]) AND body IS NOT NULL ORDER BY dispatch_id, generation DESC LIMIT 500",
-        (LONGEST_HEAD, list(ids)),
+    rows = fetch_dicts(
+        f"SELECT dispatch_id, generation, content_type, {COLUMNS} FROM dispatch_payloads"
+        " WHERE dispatch_id = ANY (%s::uuid[]) ORDER BY dispatch_id, generation DESC LIMIT 500",
+        (list(ids),),
     )
     found: dict[UUID, dict[int, Reference]] = {dispatch_id: {} for dispatch_id in ids}
-    for dispatch_id, generation, content_type, head in rows:
-        if (reference := reference_of(content_type, bytes(head))) is not None:
-            found[dispatch_id][generation] = reference
+    for row in rows:
+        letter = _readable(row)
+        reference = reference_of(row["content_type"], letter[2][:LONGEST_HEAD]) if letter is not None else None
+        if reference is not None:
+            found[row["dispatch_id"]][row["generation"]] = reference
     return found
 
 
+def _readable(row: Row) -> tuple[str, Mapping[str, str], bytes] | None:
+    """The stored letter; None where it was deleted, or the keys do not fit: the page's other content is still of use."""
+    try:
+        return opened(row, PAYLOADS)
+    except CannotUnsealError:
+        return None
+
+
 def stored_content(dispatch_id: UUID) -> Row | None:
-    """What was stored before the newest generation's first send, without its body; None before the first try."""
+    """What was stored before the newest generation's first send, without its body; None before the first try.
+
+    `recipient` is "" and `size_bytes` None where it was deleted, or cannot be read (`unreadable`).
+    """
     rows = fetch_dicts(
-        "SELECT generation, recipient, content_type, encode(sha256, 'hex') AS sha256, octet_length(body) AS size_bytes,"
-        " created_at FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation DESC LIMIT 1",
+        f"SELECT dispatch_id, generation, content_type, encode(sha256, 'hex') AS sha256, created_at, {COLUMNS}"
+        " FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation DESC LIMIT 1",
         (dispatch_id,),
     )
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    letter = _readable(rows[0])
+    recipient, size = (rows[0]["recipient"], None) if letter is None else (letter[0], len(letter[2]))
+    kept = {name: rows[0][name] for name in ("generation", "content_type", "sha256", "created_at")}
+    unreadable = letter is None and rows[0]["sealed"] is not None
+    return {**kept, "recipient": recipient, "size_bytes": size, "unreadable": unreadable}
 
 
 def stored_body(dispatch_id: UUID, *, most: int) -> tuple[str, bytes] | None:
-    """Type and bytes (`most` at the most) of the newest stored content; None where none is stored, or it was deleted."""
-    rows = fetch_all(
-        "SELECT content_type, substring(body FROM 1 FOR %s) FROM dispatch_payloads"
-        " WHERE dispatch_id = %s AND body IS NOT NULL ORDER BY generation DESC LIMIT 1",
-        (most, dispatch_id),
+    """Type and bytes (`most` at the most) of the newest stored content; None where none is stored, or it was deleted.
+
+    Raises CannotUnsealError where it cannot be read.
+    """
+    rows = fetch_dicts(
+        f"SELECT dispatch_id, content_type, {COLUMNS} FROM dispatch_payloads WHERE dispatch_id = %s"
+        " AND (body IS NOT NULL OR sealed IS NOT NULL) ORDER BY generation DESC LIMIT 1",
+        (dispatch_id,),
     )
-    return (rows[0][0], bytes(rows[0][1])) if rows else None
+    letter = opened(rows[0], PAYLOADS) if rows else None
+    return None if letter is None else (rows[0]["content_type"], letter[2][:most])
 
 
 def siblings(lane: Lane, row: Row) -> dict[str, int]:

@@ -16,6 +16,7 @@ from uuid import UUID
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.days import instant_of, microseconds_of
 from dashboard.lanes import visible_lanes
+from dashboard.naming import readable
 from dashboard.queries import COUNT_LIMIT, Count
 from dispatchlog.engine.database import database, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -151,7 +152,7 @@ def _whole(page: Sequence[Row], lanes: Sequence[Lane]) -> list[Row]:
         ids = [found["id"] for found in page if found["lane"] == lane.name]
         if ids:
             whole = fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = ANY (%s::uuid[])", (ids,))
-            rows |= {row["id"]: {**row, "lane": lane.name} for row in whole}
+            rows |= {row["id"]: {**readable(lane, row), "lane": lane.name} for row in whole}
     noted = escalations_of([*rows.values()])
     return [{**rows[found["id"]], "escalation": noted.get(found["id"])} for found in page if found["id"] in rows]
 

@@ -19,6 +19,7 @@ from dashboard.csv_file import BYTE_ORDER_MARK, csv_text
 from dashboard.filter_words import in_words
 from dashboard.filters import ListFilter
 from dashboard.masking import mask, mask_text
+from dashboard.naming import with_recipients
 from dashboard.presentation import business_keys
 from dashboard.queries import export_query
 from dashboard.wording import IN_DOUBT
@@ -146,7 +147,7 @@ class Export(ListFile):
             while True:
                 sql, params = export_query(self._wanted, lane, before=before, limit=PAGE_ROWS)
                 with connected():
-                    rows = fetch_dicts(sql, params) if sql else []
+                    rows = with_recipients(fetch_dicts(sql, params), [lane]) if sql else []
                 if rows:
                     yield [{name: value(row) for name, value in _FIELDS.items()} for row in rows]
                     before = rows[-1]["id"]

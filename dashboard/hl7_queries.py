@@ -16,6 +16,7 @@ from dashboard.queries import COUNT_LIMIT, MATCH_LIMIT, PAGE_ROWS, Count, Page, 
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.errors import DispatchNotFound
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import HL7_MESSAGES
 from dispatchlog.systems.hl7.schools import School
 
 # How far back a retry by hand is looked for among those of all lanes.
@@ -24,7 +25,7 @@ LATEST_RETRIES = 2_000
 _COLUMNS = (
     "m.id, 'hl7' AS lane, m.status, m.in_doubt, m.due_at, m.expires_at, m.first_claimed_at, m.attempts,"
     " m.attempts_forgiven, m.last_error, m.last_error_code, m.created_at, m.sent_at, m.updated_at, m.route,"
-    " m.message_type, m.control_id, m.student_number, m.student_name, m.replaces_id, m.search_keys"
+    " m.message_type, m.control_id, m.student_number, m.student_name, m.sealed, m.replaces_id, m.search_keys"
 )
 
 
@@ -39,7 +40,13 @@ class LastRetry:
 def list_messages(wanted: MessageFilter) -> Page:
     """One page of the messages that the filter lets through, the newest first."""
     sql, params = list_query(wanted)
-    return page_of(fetch_dicts(sql, params), wanted.position)
+    return page_of([_listed(row) for row in fetch_dicts(sql, params)], wanted.position)
+
+
+def _listed(row: Row) -> Row:
+    """With the student's name, and nothing else of what was sealed."""
+    said = HL7_MESSAGES.opened(row)
+    return {name: said[name] for name in row if name != HL7_MESSAGES.column}
 
 
 def list_query(wanted: MessageFilter) -> Query:
@@ -105,7 +112,7 @@ def find_message(message_id: UUID) -> Row:
     )
     if not rows:
         raise DispatchNotFound(f"no dispatch {message_id} in HL7 messages")
-    return rows[0]
+    return HL7_MESSAGES.opened(rows[0])
 
 
 def replacements(message_id: UUID) -> list[Row]:

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from dashboard.filters import Position
 from dashboard.order_wording import DETAILS, ORDER_STATES
+from dashboard.search_keys import literal
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
 from dispatchlog.settings import Settings
@@ -163,7 +164,7 @@ def _matching(text: str, settings: Settings) -> list[UUID]:
         f" WHERE s.key LIKE %s AND s.lane = 'kit_registration' LIMIT {SEARCH_LIMIT})"
         f" UNION SELECT o.id FROM {settings.orders_table} o WHERE o.order_number = ANY (%s)"
         f" UNION SELECT k.order_id FROM {settings.order_kits_table} k WHERE k.kit_id = ANY (%s)",
-        (f"{_literal(text.lower())}%", spellings, spellings),
+        (f"{literal(text.lower())}%", spellings, spellings),
     )
     return [*{row[0] for row in rows}, *_as_uuid(text)]
 
@@ -173,10 +174,6 @@ def _as_uuid(text: str) -> list[UUID]:
         return [UUID(text)]
     except ValueError:
         return []
-
-
-def _literal(text: str) -> str:
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def _described(ids: Sequence[UUID], settings: Settings) -> list[Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from dispatchlog.engine.database import fetch_all
+from dispatchlog.engine.database import fetch_all, fetch_dicts
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach.states import Channel
 
 
@@ -36,5 +37,7 @@ def address_of_job(job_id: UUID | None, channel: Channel) -> str | None:
     """Where the message went in which the link stood, if it went by this channel."""
     if job_id is None:
         return None
-    rows = fetch_all("SELECT recipient FROM comm_jobs WHERE id = %s AND channel = %s", (job_id, str(channel)))
-    return rows[0][0] or None if rows else None
+    rows = fetch_dicts(
+        "SELECT id, recipient, sealed FROM comm_jobs WHERE id = %s AND channel = %s", (job_id, str(channel))
+    )
+    return COMM_JOBS.opened(rows[0])["recipient"] or None if rows else None

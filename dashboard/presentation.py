@@ -14,6 +14,7 @@ from dashboard.cause_wording import cause_words
 from dashboard.courier_wording import courier_title, order_state
 from dashboard.lanes import visible_lanes
 from dashboard.masking import mask, mask_name, mask_text, mask_values
+from dispatchlog.row_content import HASHED
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -124,7 +125,7 @@ def _plain(value: Any) -> str:
 
 def business_keys(keys: list[str] | None) -> list[str]:
     """The keys a person would call it by: no addresses, no internal ids."""
-    return [key for key in keys or [] if "@" not in key and not _is_internal(key)][:3]
+    return [key for key in keys or [] if "@" not in key and not key.startswith(HASHED) and not _is_internal(key)][:3]
 
 
 def _is_internal(key: str) -> bool:

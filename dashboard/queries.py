@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from dashboard.filters import CHANGED, LEFT, NO_DEADLINE, OVER, SPANS, WAITING, ListFilter, Position
-from dashboard.naming import keys_column
+from dashboard.naming import keys_column, recipient_columns, with_recipients
+from dashboard.search_keys import having_key
 from dashboard.wording import IN_DOUBT, STATES
 from dispatchlog.engine.database import fetch_all, fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -63,24 +64,21 @@ class Count:
 def list_dispatches(wanted: ListFilter, lanes: Sequence[Lane]) -> Page:
     """One page of the dispatches of `lanes` that the filter lets through."""
     sql, params = list_query(wanted, lanes, limit=PAGE_ROWS + 1)
-    return page_of(fetch_dicts(sql, params) if sql else [], wanted.position)
+    found = with_recipients(fetch_dicts(sql, params), lanes) if sql else []
+    return page_of(found, wanted.position)
 
 
 def matching_rows(wanted: ListFilter, lanes: Sequence[Lane], *, limit: int) -> list[Row]:
     """The first `limit` dispatches that the filter lets through, in the list's order, from its beginning."""
     sql, params = list_query(wanted, lanes, limit=limit, whole=True)
-    return [*fetch_dicts(sql, params)] if sql else []
+    return with_recipients(fetch_dicts(sql, params), lanes) if sql else []
 
 
 def rows_by_id(lane: Lane, ids: Sequence[UUID]) -> list[Row]:
     """These dispatches as they stand, in no order, as a list shows them; unknown ids are left out."""
     columns = _columns(lane, "t.updated_at")
-    return [
-        *fetch_dicts(
-            f"SELECT {columns} FROM {lane.table} t WHERE t.id = ANY (%s::uuid[])",
-            (lane.name, list(ids)),
-        )
-    ]
+    sql = f"SELECT {columns} FROM {lane.table} t WHERE t.id = ANY (%s::uuid[])"
+    return with_recipients(fetch_dicts(sql, (lane.name, list(ids))), [lane])
 
 
 def count_by_state(wanted: ListFilter, lanes: Sequence[Lane]) -> dict[str, Count]:
@@ -257,12 +255,11 @@ def _counted(wanted: ListFilter, lane: Lane, state: str, limit: int) -> Query:
 
 
 def _columns(lane: Lane, key: str) -> str:
-    recipient = f"t.{lane.addressee_column}" if lane.addressee_column else "NULL"
     route = "t.route" if lane.routes is not None else "NULL"
     return (
         "%s::text AS lane, t.id, t.status::text, t.in_doubt, t.attempts, t.attempts_forgiven, t.claims, t.generation,"
         " t.due_at, t.expires_at, t.created_at, t.updated_at, t.sent_at, t.first_claimed_at, t.last_error_code::text,"
-        f" t.last_error, {keys_column(lane, 't')} AS search_keys, {recipient}::text AS recipient,"
+        f" t.last_error, {keys_column(lane, 't')} AS search_keys, {recipient_columns(lane, 't')},"
         f" {route}::text AS route, {key} AS sort_at"
     )
 
@@ -326,25 +323,21 @@ def _found(wanted: ListFilter, lanes: Sequence[Lane]) -> Query:
     if not wanted.text or not lanes:
         return "", []
     identity = _as_uuid(wanted.text)
+    having, key = having_key(wanted.text, "s.key")
     hits, values = [], []
     for lane in lanes:
         hits.append(
             f"{_source(wanted, lane)} AS MATERIALIZED (SELECT t.* FROM {lane.table} t WHERE t.id = ANY (ARRAY("
-            "SELECT s.dispatch_id FROM dispatch_search s WHERE s.key LIKE %s AND s.lane = %s"
+            f"SELECT s.dispatch_id FROM dispatch_search s WHERE {having} AND s.lane = %s"
             f" ORDER BY s.key, s.dispatch_id LIMIT {SEARCH_LIMIT}) || %s::uuid[]))"
         )
-        values += [f"{_literal(wanted.text.lower())}%", lane.name, [identity] if identity else []]
+        values += [key, lane.name, [identity] if identity else []]
     return f"WITH {', '.join(hits)} ", values
 
 
 def _source(wanted: ListFilter, lane: Lane) -> str:
     """What the branches of a lane read: its table, or what the search has found of it."""
     return f"found_{lane.table}" if wanted.text else lane.table
-
-
-def _literal(text: str) -> str:
-    """LIKE takes these characters to mean any."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def _as_uuid(text: str) -> UUID | None:
@@ -354,7 +347,7 @@ def _as_uuid(text: str) -> UUID | None:
         return None
 
 
-def page_of(found: list[dict[str, Any]], position: Position | None) -> Page:
+def page_of(found: Sequence[Row], position: Position | None) -> Page:
     """Rows come in walking order with one more than a page, which only proves that there are more."""
     more = len(found) > PAGE_ROWS
     rows: list[Row] = [*found[:PAGE_ROWS]]

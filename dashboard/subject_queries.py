@@ -12,6 +12,7 @@ from uuid import UUID
 
 from dashboard.dispatch_queries import Event, attempts_of
 from dashboard.naming import keys_column, named
+from dashboard.search_keys import having_key
 from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
 
@@ -66,10 +67,10 @@ def timelines(ids: Sequence[UUID]) -> dict[UUID, list[Event]]:
 def find_subjects(text: str, lanes: Sequence[Lane]) -> list[Subject]:
     """The subjects with a dispatch that has a key beginning like `text`, or its id; at most MOST_SUBJECTS."""
     ids: dict[str, list[Any]] = {}
-    literal = text.lower().replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    having, key = having_key(text)
     for lane_name, dispatch_id in fetch_all(
-        "SELECT lane, dispatch_id FROM dispatch_search WHERE key LIKE %s ORDER BY key, lane, dispatch_id LIMIT %s",
-        (f"{literal}%", _MATCHES),
+        f"SELECT lane, dispatch_id FROM dispatch_search WHERE {having} ORDER BY key, lane, dispatch_id LIMIT %s",
+        (key, _MATCHES),
     ):
         ids.setdefault(lane_name, []).append(dispatch_id)
     found: dict[str, Subject] = {}

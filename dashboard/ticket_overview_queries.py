@@ -8,13 +8,14 @@ from uuid import UUID
 
 from dispatchlog.engine.database import fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import TICKET_NOTIFICATIONS
 from dispatchlog.systems.tickets.identity import overseeing
 from dispatchlog.systems.tickets.overview import Overseer
 
 MOST_NOTIFICATIONS = 100
 
 _NOTIFICATIONS = """
-SELECT id, 'ticket_notification' AS lane, kind, recipient_email, status, in_doubt, created_at, updated_at, sent_at
+SELECT id, 'ticket_notification' AS lane, kind, recipient_email, sealed, status, in_doubt, created_at, updated_at, sent_at
 FROM ticket_notifications WHERE ticket_id = %s ORDER BY created_at DESC, id DESC LIMIT %s
 """
 _ACCESS = """
@@ -25,7 +26,7 @@ WHERE ticket_id = %s AND user_id = %s AND expires_at > clock_timestamp()
 
 def notifications_of(ticket_id: UUID) -> Sequence[Row]:
     """The mails about the ticket, the newest first."""
-    return fetch_dicts(_NOTIFICATIONS, (ticket_id, MOST_NOTIFICATIONS))
+    return [TICKET_NOTIFICATIONS.opened(row) for row in fetch_dicts(_NOTIFICATIONS, (ticket_id, MOST_NOTIFICATIONS))]
 
 
 def access_until(who: Overseer, ticket_id: UUID) -> datetime | None:

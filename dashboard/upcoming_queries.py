@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dashboard.filters import Position
-from dashboard.naming import keys_column
+from dashboard.naming import keys_column, recipient_columns, with_recipients
 from dashboard.queries import COUNT_LIMIT, PAGE_ROWS, Count
 from dispatchlog.engine.database import fetch_dicts, fetch_one
 from dispatchlog.engine.lanes import Lane, Row
@@ -30,7 +30,6 @@ def list_upcoming(lanes: Sequence[Lane], *, until: timedelta, after: Position | 
     branches: list[str] = []
     params: list[Any] = []
     for lane in lanes:
-        recipient = f"t.{lane.addressee_column}" if lane.addressee_column else "NULL"
         where = "t.status = 'PENDING' AND t.due_at <= now() + %s"
         values: list[Any] = [until]
         if after is not None:
@@ -39,14 +38,14 @@ def list_upcoming(lanes: Sequence[Lane], *, until: timedelta, after: Position | 
         branches.append(
             f"(SELECT %s::text AS lane, t.id, t.status::text, t.in_doubt, t.due_at, t.expires_at, t.attempts, t.claims,"
             f" t.generation, t.last_error_code::text, {keys_column(lane, 't')} AS search_keys,"
-            f" {recipient}::text AS recipient"
+            f" {recipient_columns(lane, 't')}"
             f" FROM {lane.table} t WHERE {where} ORDER BY t.due_at, t.id LIMIT %s)"
         )
         params += [lane.name, *values, PAGE_ROWS + 1]
     found = fetch_dicts(
         f"SELECT * FROM ({' UNION ALL '.join(branches)}) w ORDER BY due_at, id LIMIT %s", [*params, PAGE_ROWS + 1]
     )
-    page: list[Row] = [*found[:PAGE_ROWS]]
+    page = with_recipients(found[:PAGE_ROWS], lanes)
     return Upcoming(page, Position(page[-1]["due_at"], page[-1]["id"]) if len(found) > PAGE_ROWS else None)
 
 

@@ -27,6 +27,7 @@ from dispatchlog.figures_cli import figures
 from dispatchlog.keys_cli import keys
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
+from dispatchlog.sealing_cli import seal_command
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.tickets_cli import tickets
 
@@ -756,6 +757,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
 
 main.add_command(figures)
 main.add_command(keys)
+main.add_command(seal_command)
 main.add_command(tickets)
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from dispatchlog.keys.beginning import earlier_secret_key
 from dispatchlog.keys.errors import CannotUnsealError
 from dispatchlog.keys.standing import Standing, key_lines
 from dispatchlog.local.running import advice
-from dispatchlog.settings import Settings
+from dispatchlog.row_sealing import tables_with_plain_rows
+from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 
 # What this product puts at the top level of site-packages; another package may not.
@@ -79,7 +80,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _row_level_security, _keys, _processes):
+            for check in (_server, _clock, _pooler, _schema, _row_level_security, _keys, _content, _processes):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -180,6 +181,17 @@ def _row_level_security() -> Iterator[Check]:
         yield Check("tickets", "failed", f"row-level security can be bypassed: {'; '.join(ways[:4])}", what_next)
     else:
         yield Check("tickets", "ok", "row-level security binds the application's role")
+
+
+def _content() -> Iterator[Check]:
+    """Whether everything that rows say of patients is sealed."""
+    plain = tables_with_plain_rows()
+    if not get_settings().seal_content:
+        yield Check("content", "warning", "what is written is not sealed", "set DISPATCHLOG_SEAL_CONTENT=1, restart")
+    elif plain:
+        yield Check("content", "warning", f"not all rows are sealed: {', '.join(plain)}", "dispatchlog seal")
+    else:
+        yield Check("content", "ok", "what rows say of patients is sealed")
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     # What it was before, the latest first, with commas between them: it still opens and verifies what it closed and signed.
     old_secret_keys: SecretStr = SecretStr("")
+    # Whether what rows say of patients is sealed as it is written. Off only while an older release still runs beside this.
+    seal_content: bool = True
     application_role: str = "dispatchlog_app"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

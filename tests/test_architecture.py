@@ -20,6 +20,7 @@ import psycopg2
 import pytest
 
 from dispatchlog.engine.errors import UnknownLane
+from dispatchlog.row_content import SEALED
 from dispatchlog.systems import registry
 from dispatchlog.worker import queues_of
 
@@ -312,3 +313,32 @@ def test_no_lane_calls_its_slots_more_than_it_needs() -> None:
     for lane in registry.lanes():
         assert 1 <= lane.slots <= 8
         assert 1 <= lane.batch <= 1000
+
+
+def test_every_lane_seals_what_it_sends() -> None:
+    assert [lane.name for lane in registry.lanes() if lane.seal is None] == []
+
+
+def test_every_sealed_column_is_in_the_list_of_them(database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'sealed'"
+        )
+        assert {row[0] for row in cursor.fetchall()} == {column.table for column in SEALED}
+        for column in SEALED:
+            cursor.execute(
+                "SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_index i JOIN pg_attribute a"
+                " ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE i.indisprimary"
+                " AND i.indrelid = %s::regclass",
+                (column.table,),
+            )
+            assert cursor.fetchone() == (list(column.key),)
+    assert len({column.purpose for column in SEALED}) == len(SEALED), "a value of one table opens in no other"
+
+
+def test_the_application_cannot_change_what_was_sent_or_reported(database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET ROLE dispatchlog_app")
+        for table in ("dispatch_payloads", "hl7_messages", "visits", "comm_inbound", "courier_events"):
+            cursor.execute("SELECT has_column_privilege(%s, 'sealed', 'UPDATE')", (table,))
+            assert cursor.fetchone() == (False,), table

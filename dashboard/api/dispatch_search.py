@@ -16,6 +16,7 @@ from uuid import UUID
 from dashboard.api.errors import ApiError
 from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.row_content import as_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _query(question: Question, lane: Lane, after: Sequence[Any] | None) -> tuple
     where = ["true"]
     if question.key:
         where.append(
-            "t.id IN (SELECT s.dispatch_id FROM dispatch_search s WHERE s.key = %(key)s AND s.lane = %(lane)s)"
+            "t.id IN (SELECT s.dispatch_id FROM dispatch_search s WHERE s.key = ANY (%(key)s) AND s.lane = %(lane)s)"
         )
     if question.status:
         where.append("t.status = %(status)s")
@@ -76,7 +77,7 @@ def _query(question: Question, lane: Lane, after: Sequence[Any] | None) -> tuple
     order = ", ".join(f"{column} DESC" for column in columns.split(", "))
     sql = f"SELECT t.* FROM {lane.table} t WHERE {' AND '.join(where)} ORDER BY {order} LIMIT %(limit)s"
     return sql, {
-        "key": question.key.lower(),
+        "key": as_stored(question.key.lower()),
         "lane": lane.name,
         "status": question.status,
         "after": tuple(after or ()),

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from dashboard.masking import mask, mask_text
+from dashboard.naming import readable
 from dispatchlog.engine.lanes import Lane, Row
+from dispatchlog.row_content import HASHED
 from dispatchlog.systems.kit_orders import OrderState
 from dispatchlog.tracing import current_trace_id
 
@@ -201,9 +203,9 @@ def dispatch_fields(lane: Lane, row: Row) -> dict[str, Any]:
     return {
         **row,
         "lane": lane.name,
-        "recipient": mask(row[lane.recipient_column]) or None if lane.recipient_column else None,
+        "recipient": mask(readable(lane, row)[lane.recipient_column]) or None if lane.recipient_column else None,
         # Recipients are among the search keys, so that support can find them; here they are left out.
-        "keys": [key for key in row["search_keys"] if "@" not in key and not key.startswith("+")],
+        "keys": [key for key in row["search_keys"] if "@" not in key and not key.startswith(("+", HASHED))],
         "last_error": mask_text(row["last_error"]) or None,
         "dispatch_trace_id": row["trace_id"],
         "trace_id": current_trace_id(),

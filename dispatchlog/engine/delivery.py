@@ -308,7 +308,7 @@ class _Batch:
 
     def _mark_once(self, row: Row) -> bool:
         with transaction(f"worker:{self.worker_id}"):
-            refusal = self.lane.may_leave(row) if self.lane.may_leave is not None else None
+            refusal = self.lane.may_leave(self.lane.opened(row)) if self.lane.may_leave is not None else None
             if refusal is None:
                 return ledger.mark_sending(self.lane, row, worker_id=self.worker_id)
         with transaction(f"worker:{self.worker_id}", refusal.reason):

@@ -79,6 +79,12 @@ class CannotCompose(DispatchlogError):
     code = "CANNOT_COMPOSE"
 
 
+class CannotOpen(DispatchlogError):
+    """What is stored of a dispatch is sealed and cannot be read here."""
+
+    code = "CANNOT_OPEN"
+
+
 class IllegalMove(DispatchlogError):
     """The row is not in a state from which this move starts; nothing was changed."""
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from dispatchlog.engine.content import RowSeal, Seal
 from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.persons import Persons
 from dispatchlog.engine.retry import RetryPolicy
@@ -104,6 +105,9 @@ class Lane:
             they are masked wherever the content is shown, unless somebody who may asks to see them. For columns and
             fields of JSON `persons_in_fields` reads them.
         audience: the permission without which nobody's pages show anything of this lane.
+        seal: keeps what was composed from whoever has a copy of the database; None: it is stored as it is. The product's
+            lanes have one.
+        row_seal: the same for columns of its rows; all of the functions here get rows that were `opened`.
     """
 
     name: str
@@ -136,6 +140,8 @@ class Lane:
     caution: Callable[[Row], str] | None = None
     persons: Persons | None = None
     audience: str = "read"
+    seal: Seal | None = None
+    row_seal: RowSeal | None = None
 
     @cached_property
     def table(self) -> str:
@@ -145,6 +151,18 @@ class Lane:
     @cached_property
     def gateway(self) -> Gateway:
         return self.build_gateway()
+
+    def opened(self, row: Row) -> Row:
+        """A row as it was read, with what was sealed in its columns; `compose` and its like get such a row.
+
+        Raises:
+            DispatchlogError: it cannot be opened.
+        """
+        return row if self.row_seal is None else self.row_seal.opened(row)
+
+    def search_key(self, address: str) -> str:
+        """What stands among a row's search keys for an address."""
+        return address.lower() if self.row_seal is None else self.row_seal.search_key(address)
 
     @property
     def addressee_column(self) -> str:

@@ -46,6 +46,8 @@ def enqueue(lane: Lane, rows: Iterable[Mapping[str, Any]]) -> list[UUID]:
     """
     require_transaction()
     prepared = [_with_id(row) for row in rows]
+    if lane.row_seal is not None:
+        prepared = [lane.row_seal.sealing(row) for row in prepared]
     if not prepared:
         return []
     for key in sorted({row["ordering_key"] for row in prepared if row.get("ordering_key")}):
@@ -190,7 +192,7 @@ def record(lane: Lane, token: UUID, results: Sequence[Result], *, worker_id: int
     moved = every if recorded.rowcount == len(every) else {row[0] for row in recorded.fetchall()}
     sent = [r.row for r in results if r.verdict.status is Status.SENT and r.row["id"] in moved]
     if sent and lane.after_sent is not None:
-        lane.after_sent(sent)
+        lane.after_sent([lane.opened(row) for row in sent])
     unproved = [r.row["id"] for r in results if r.row["id"] not in moved or r.verdict.status is not Status.SENT]
     if unproved:
         prove_sent(lane, unproved)
@@ -271,7 +273,7 @@ def prove_sent(lane: Lane, ids: Sequence[UUID]) -> list[Row]:
     execute(f"SELECT id FROM {lane.table} WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE", (list(ids),))
     rows: list[Row] = [*fetch_dicts(_PROVE.format(table=lane.table), {"ids": list(ids)})]
     if rows and lane.after_sent is not None:
-        lane.after_sent(rows)
+        lane.after_sent([lane.opened(row) for row in rows])
     return rows
 
 
@@ -288,7 +290,7 @@ def confirm_sent(lane: Lane, dispatch_id: UUID) -> bool:
         (dispatch_id,),
     )
     if rows and lane.after_sent is not None:
-        lane.after_sent(rows)
+        lane.after_sent([lane.opened(row) for row in rows])
     return bool(rows)
 
 

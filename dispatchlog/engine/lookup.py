@@ -93,15 +93,15 @@ def _is_anothers(lane: Lane, row: Row, provider_message_id: str | None) -> bool:
 def ask(lane: Lane, row: Row) -> LookUp:
     """The provider's answer about one row; whatever goes wrong in asking is UNSURE. No transaction is open meanwhile."""
     gateway = lane.gateway
-    parcel = stored_parcel(row)
-    if parcel is None:
-        with connected():
-            parcels, _ = prepare(lane, [row])
-        parcel = parcels.get(row["id"])
-    if parcel is None:
-        return LookUp(LookUpAnswer.UNSURE)
     since = (row["sending_at"] or row["claimed_at"]) - timedelta(minutes=5)
     try:
+        parcel = stored_parcel(lane, row)
+        if parcel is None:
+            with connected():
+                parcels, _ = prepare(lane, [row])
+            parcel = parcels.get(row["id"])
+        if parcel is None:
+            return LookUp(LookUpAnswer.UNSURE)
         return gateway.look_up(parcel, since=since, deadline=Deadline(gateway.deadline_seconds))
     except DispatchlogError as error:
         log.warning("LOOK_UP_FAILED", lane=lane.name, dispatch_id=str(row["id"]), code=error.code)

@@ -39,16 +39,17 @@ Act = Callable[[Lane, Row], ActionResult]
 
 
 def find(lane: Lane, dispatch_id: UUID) -> Row:
-    """The row as it stands.
+    """The row as it stands, opened.
 
     Raises:
         DispatchNotFound: the lane has no such dispatch.
+        DispatchlogError: it cannot be opened.
     """
     with connected():
         rows = fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = %s", (dispatch_id,))
     if not rows:
         raise DispatchNotFound(f"no dispatch {dispatch_id} in {lane.title.lower()}")
-    return rows[0]
+    return lane.opened(rows[0])
 
 
 def key_still_known(lane: Lane, row: Row) -> bool:
@@ -122,16 +123,21 @@ def correct_recipient(lane: Lane, dispatch_id: UUID, recipient: str, *, actor: s
     def act(lane: Lane, row: Row) -> ActionResult:
         if row["status"] not in ("FAILED", "PENDING") or _doubtful(row):
             return _unchanged(row, "correct")
+        key = lane.search_key(recipient)
+        columns = {lane.recipient_column: recipient}
+        if lane.row_seal is not None:
+            columns = lane.row_seal.changed(row, columns)
+        settings = ", ".join(f"{name} = %s" for name in columns)
         # A new generation: the corrected dispatch gets new bytes and a new key. One never claimed has neither yet.
         execute(
-            f"UPDATE {lane.table} SET {lane.recipient_column} = %s, generation = generation + least(claims, 1),"
+            f"UPDATE {lane.table} SET {settings}, generation = generation + least(claims, 1),"
             " updated_at = clock_timestamp(),"
             " search_keys = CASE WHEN %s = ANY (search_keys) THEN search_keys ELSE search_keys || %s END WHERE id = %s",
-            (recipient, recipient.lower(), [recipient.lower()], row["id"]),
+            (*columns.values(), key, [key], row["id"]),
         )
         execute(
             "INSERT INTO dispatch_search (key, lane, dispatch_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (recipient.lower(), lane.name, row["id"]),
+            (key, lane.name, row["id"]),
         )
         return ActionResult(row["id"], changed=True, status=row["status"])
 

@@ -295,7 +295,11 @@ class DispatchAttempt(Table):
 
 
 class DispatchPayload(Table):
-    """The exact bytes of one generation of a dispatch, written before the first send. `body` is null once purged."""
+    """The exact bytes of one generation of a dispatch, written before the first send.
+
+    `sealed` holds recipient, headers and bytes (`dispatchlog.engine.content`); rows of older releases, and of lanes without
+    a seal, have them in plain columns. `body` and `sealed` are both null once purged.
+    """
 
     dispatch_id = UUIDField()
     generation = IntegerField()
@@ -306,6 +310,7 @@ class DispatchPayload(Table):
     sha256 = BlobField()
     body = BlobField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
+    sealed = BlobField(null=True)
 
     class Meta:
         table_name = "dispatch_payloads"

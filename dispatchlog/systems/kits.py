@@ -19,6 +19,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.kit_registry import HttpKitRegistry, LocalKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.form_links import sign_form_token
 from dispatchlog.systems.kit_names import kits_of_orders, name_of
@@ -37,6 +38,7 @@ def kit_registration_lane() -> Lane:
         name="kit_registration",
         title="Kit registrations",
         model=KitRegistration,
+        seal=PAYLOADS,
         build_gateway=_build_registry,
         compose=_compose_registration,
         retry=RetryPolicy(max_attempts=8, first_delay_seconds=5, longest_delay_seconds=900),
@@ -55,6 +57,7 @@ def health_information_lane() -> Lane:
         name="health_information",
         title="Health-information forms",
         model=HealthInformationDispatchLog,
+        seal=PAYLOADS,
         build_gateway=_build_mail,
         compose=_compose_form,
         retry=RetryPolicy(

@@ -10,6 +10,7 @@ from uuid import UUID
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
 from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import HL7_MESSAGES
 from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.records import Visit
 from dispatchlog.systems.hl7.visits import record_visit
@@ -63,7 +64,8 @@ def message(state: str = "PENDING", *, school: str = "SCH-01", visit: Visit = VI
 def found(message_id: UUID) -> Row:
     """The message as it stands."""
     with connected():
-        return fetch_dicts("SELECT *, 'hl7' AS lane FROM hl7_messages WHERE id = %s", (message_id,))[0]
+        found = fetch_dicts("SELECT *, 'hl7' AS lane FROM hl7_messages WHERE id = %s", (message_id,))
+    return dict(HL7_MESSAGES.opened(found[0]))
 
 
 def acknowledgement(code: str, control_id: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dispatchlog.engine.database import connected, fetch_dicts
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach import templates
 from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 from dispatchlog.systems.outreach.states import Channel, Purpose
@@ -258,7 +259,7 @@ def test_a_test_goes_to_a_test_patient_of_ones_own(admin: Visitor) -> None:
     assert admin.post(f"{PATH}/{one.id}/test", address="me@example.org").status_code == 303
     with connected():
         people = fetch_dicts("SELECT source FROM patients")
-        jobs = fetch_dicts("SELECT recipient, status, asks, template_id FROM comm_jobs")
+        jobs = [COMM_JOBS.opened(row) for row in fetch_dicts("SELECT * FROM comm_jobs")]
         sent = fetch_dicts("SELECT actor, user_id IS NOT NULL AS known FROM comm_audit_log WHERE action = 'send'")
     assert [row["source"] for row in people] == ["test"]
     assert {(row["recipient"], row["status"], row["template_id"]) for row in jobs} == {

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from dashboard import create_app, outreach_webhooks
 from dispatchlog.engine.database import connected, database, fetch_dicts
 from dispatchlog.gateways import provider_signatures
+from dispatchlog.row_content import COMM_INBOUND
 from dispatchlog.settings import Settings
 from tests.dashboard.api_support import forget_process_state
 from tests.outreach.provider_signing import (
@@ -107,7 +108,9 @@ def events() -> list[dict[str, Any]]:
 
 def answers() -> list[dict[str, Any]]:
     with connected():
-        return fetch_dicts("SELECT * FROM comm_inbound ORDER BY created_at, id")
+        return [
+            dict(COMM_INBOUND.opened(row)) for row in fetch_dicts("SELECT * FROM comm_inbound ORDER BY created_at, id")
+        ]
 
 
 def code(answer: TestResponse) -> tuple[int, str]:

@@ -11,11 +11,13 @@ import psycopg2
 from peewee import TextField
 
 from dispatchlog.engine import ledger
+from dispatchlog.engine.content import opened
 from dispatchlog.engine.database import connect_arguments, connected, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.tables import Dispatch, lane_table
+from dispatchlog.row_content import PAYLOADS
 
 APPLICATION_ROLE = "dispatchlog_app"
 INSTALL = """
@@ -119,7 +121,15 @@ def attempts(dispatch_id: UUID) -> list[dict[str, Any]]:
 
 def payloads(dispatch_id: UUID) -> list[dict[str, Any]]:
     with connected():
-        return fetch_dicts("SELECT * FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation", (dispatch_id,))
+        found = fetch_dicts(
+            "SELECT * FROM dispatch_payloads WHERE dispatch_id = %s ORDER BY generation", (dispatch_id,)
+        )
+    return [_opened(row) for row in found]
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    recipient, headers, body = opened(row, PAYLOADS) or (row["recipient"], row["headers"], None)
+    return {**row, "recipient": recipient, "headers": headers, "body": body}
 
 
 def column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:

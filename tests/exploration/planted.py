@@ -260,6 +260,6 @@ BUGS: dict[str, Planted] = {
         "A resend is composed anew instead of sending what is stored.",
         IDEMPOTENT,
         _one(kills=1),
-        functions=((payloads, "_stored", lambda rows: {}), (payloads, "_store", lambda lane, rows, letters: {})),
+        functions=((payloads, "_stored", lambda lane, rows: {}), (payloads, "_store", lambda lane, rows, letters: {})),
     ),
 }

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import connected, execute, fetch_dicts, transaction
 from dispatchlog.engine.lanes import Lane
+from dispatchlog.row_content import COMM_INBOUND, COMM_JOBS
 from dispatchlog.systems.outreach import contacts, patients
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, PatientInput, ProviderInput
 from dispatchlog.systems.outreach.states import Channel, Purpose
@@ -157,10 +158,11 @@ def job(
 def read(lane: Lane, job_id: UUID) -> dict[str, Any]:
     """A row of the lane as it stands."""
     with connected():
-        return fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = %s", (job_id,))[0]
+        return dict(lane.opened(fetch_dicts(f"SELECT * FROM {lane.table} WHERE id = %s", (job_id,))[0]))
 
 
 def rows(sql: str, *params: Any) -> list[dict[str, Any]]:
-    """What a query finds."""
+    """What a query finds; messages to and from patients opened, where it selects `id` and `sealed`."""
     with connected():
-        return fetch_dicts(sql, params)
+        found = fetch_dicts(sql, params)
+    return [dict((COMM_INBOUND if "from_address" in row else COMM_JOBS).opened(row)) for row in found]

@@ -17,6 +17,7 @@ from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway
+from dispatchlog.row_content import COMM_JOBS, PAYLOADS
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach import gate
@@ -54,6 +55,8 @@ class Desk:
             in_turn=False,
             may_leave=gate.may_leave,
             audience="outreach",
+            seal=PAYLOADS,
+            row_seal=COMM_JOBS,
         )
 
     def compose(self, row: Row) -> Letter:

@@ -89,7 +89,7 @@ def test_the_hour_is_told_as_the_clock_of_the_place_shows_it() -> None:
     patient = builders.patient(timezone="America/New_York")
     noon = SOON.replace(hour=12, minute=0, second=0)
     take("appointment.scheduled", appointment(patient, uuid4(), starts_at=noon.isoformat(), timezone="Asia/Kolkata"))
-    body = builders.rows("SELECT body FROM comm_jobs ORDER BY seq LIMIT 1")[0]["body"]
+    body = builders.rows("SELECT id, sealed, body FROM comm_jobs ORDER BY seq LIMIT 1")[0]["body"]
     assert "17:30" in body or "5:30" in body
     assert body.startswith("Jo, you are expected")
     assert body.endswith(", Room 2.")

@@ -190,7 +190,7 @@ def test_a_stop_holds_for_where_the_message_really_goes(desk: Desk) -> None:
     job_id = builders.job(desk.lane, patient_id)
     stop("+12025550177")
     with connected():
-        execute("UPDATE comm_jobs SET recipient = '+12025550177' WHERE id = %s", (job_id,))
+        execute("UPDATE comm_jobs SET recipient = '+12025550177', sealed = NULL WHERE id = %s", (job_id,))
     desk.drain()
     assert ends(desk, job_id) == ("CANCELLED", "STOPPED")
 

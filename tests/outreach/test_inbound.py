@@ -354,7 +354,7 @@ def test_those_who_store_the_same_messages_do_so_in_one_order(application: Setti
         store_messages(given, source="native", trace_id="t", write=write)
     assert [inbound.insertion(each)[1][8] for each in written] == [["a", "b"]] * 2
     store_messages(messages, source="native", trace_id="t")
-    assert [row["body"] for row in rows("SELECT body FROM comm_inbound ORDER BY created_at")] == ["one", "two"]
+    assert [row["body"] for row in rows("SELECT * FROM comm_inbound ORDER BY created_at")] == ["one", "two"]
 
 
 def test_one_message_that_cannot_be_processed_holds_up_no_other(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,9 @@ def test_a_text_is_chosen_unless_a_test_of_the_campaign_has_drawn_one() -> None:
     patient_id = reader(held_out=True)
     made = ask(patient_id, purpose=REFILL, variables={})
     [choice] = choices(made.job_id)
-    [job] = builders.rows("SELECT body, ab_variant, template_id FROM comm_jobs WHERE id = %s", made.job_id)
+    [job] = builders.rows(
+        "SELECT id, sealed, recipient, body, ab_variant, template_id FROM comm_jobs WHERE id = %s", made.job_id
+    )
     assert (choice["kind"], choice["context"]) == ("content", f"{job['template_id']}:1")
     assert choice["arm"] == job["ab_variant"]
     assert f"It is time, {job['ab_variant']}." in job["body"]

@@ -142,5 +142,5 @@ def test_a_patients_answer_comes_back(there_and_back: Round) -> None:
     builders.job(registry.lane("comm_job"), builders.patient(), Channel.SMS, is_urgent=True)
     there_and_back.drain()
     until(lambda: builders.rows("SELECT * FROM comm_inbound"), what="the answer")
-    (answer,) = builders.rows("SELECT provider, from_address, body FROM comm_inbound")
-    assert answer == {"provider": "twilio", "from_address": builders.PHONE, "body": "SÍ"}
+    (answer,) = builders.rows("SELECT * FROM comm_inbound")
+    assert (answer["provider"], answer["from_address"], answer["body"]) == ("twilio", builders.PHONE, "SÍ")

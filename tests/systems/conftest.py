@@ -39,7 +39,8 @@ class Desk:
 
     def rows(self, lane: str) -> list[dict[str, object]]:
         with connected():
-            return fetch_dicts(f"SELECT * FROM {registry.lane(lane).table} ORDER BY seq")
+            found = fetch_dicts(f"SELECT * FROM {registry.lane(lane).table} ORDER BY seq")
+        return [dict(registry.lane(lane).opened(row)) for row in found]
 
 
 @pytest.fixture(scope="session")

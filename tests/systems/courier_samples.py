@@ -24,6 +24,7 @@ from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import couriers, orders, pharmacies
 from dispatchlog.systems.courier.inputs import ItemInput, OrderInput, PatientInput, PaymentInput, PharmacyInput, Place
+from tests.at_rest import opened_rows
 
 PHARMACY = PharmacyInput(
     code="PH-IKEJA",
@@ -71,7 +72,7 @@ class CourierDesk:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         with connected():
-            return fetch_dicts(f"SELECT * FROM {table} ORDER BY created_at, id")
+            return opened_rows(table, fetch_dicts(f"SELECT * FROM {table} ORDER BY created_at, id"))
 
     def dispatches(self) -> list[dict[str, Any]]:
         return self.rows("courier_dispatches")

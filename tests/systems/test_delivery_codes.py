@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from dashboard.courier_order_queries import deeds_on
+from dispatchlog.engine.content import unpack
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, transaction
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import Permanent
@@ -22,6 +23,7 @@ from dispatchlog.engine.gateway import Parcel, Receipt
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.gateways.fake import FakeGateway
 from dispatchlog.gateways.filled import FillingGateway
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.courier import codes, events, orders
@@ -139,7 +141,10 @@ def test_the_code_is_stored_nowhere(desk: CourierDesk, mail_server: Any, capfd: 
     with connected():
         tables = [name for (name,) in fetch_all(_READABLE)]
         everything = "\n".join(text for table in tables for (text,) in fetch_all(f"SELECT t::text FROM {table} t"))
-        bodies = b"\n".join(bytes(body) for (body,) in fetch_all("SELECT body FROM dispatch_payloads"))
+        bodies = b"\n".join(
+            unpack(PAYLOADS.open(sealed, owner))[2]
+            for owner, sealed in fetch_all("SELECT dispatch_id, sealed FROM dispatch_payloads")
+        )
     printed = capfd.readouterr()
     assert b"{code}" in bodies
     found = {*SIX.findall(everything), *SIX.findall(bodies.decode()), *SIX.findall(printed.out + printed.err)}

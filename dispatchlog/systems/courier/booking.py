@@ -19,6 +19,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.persons import persons_in_fields
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import PAYLOADS, PHARMACY_ORDERS
 from dispatchlog.systems.courier import couriers
 from dispatchlog.systems.courier.accepted import instant, receipt_of, web_address
 from dispatchlog.systems.courier.cancellation_lane import enqueue_cancellation
@@ -43,6 +44,7 @@ def courier_booking_lane() -> Lane:
         name=LANE,
         title="Courier bookings",
         model=CourierBooking,
+        seal=PAYLOADS,
         build_gateway=_build_gateway,
         compose=_compose,
         # About twenty minutes: then support sees it and books by other means, or tries again.
@@ -117,8 +119,8 @@ def _build_gateway() -> Gateway:
 
 
 _CONTENT = """
-SELECT d.id AS dispatch_id, d.attempt, d.status, d.cancel_requested_at, o.payment_status, o.order_number, o.deliver_by,
-    o.patient_name, o.patient_phone, o.address, o.city, o.latitude, o.longitude, o.address_note,
+SELECT o.id, o.sealed, d.id AS dispatch_id, d.attempt, d.status, d.cancel_requested_at, o.payment_status, o.order_number,
+    o.deliver_by, o.patient_name, o.patient_phone, o.address, o.city, o.latitude, o.longitude, o.address_note,
     p.name AS pharmacy_name, p.phone AS pharmacy_phone, p.address AS pharmacy_address, p.city AS pharmacy_city,
     p.latitude AS pharmacy_latitude, p.longitude AS pharmacy_longitude,
     (SELECT sum(i.quantity) FROM pharmacy_order_items i WHERE i.order_id = o.id) AS items
@@ -129,7 +131,7 @@ WHERE d.id = %s
 
 def _compose(row: Row) -> Letter:
     with connected():
-        found = fetch_dicts(_CONTENT, (row["courier_dispatch_id"],))[0]
+        found = PHARMACY_ORDERS.opened(fetch_dicts(_CONTENT, (row["courier_dispatch_id"],))[0])
     if code := _objection(found):
         raise CannotCompose(_OBJECTIONS[code], code=code)
     document = {

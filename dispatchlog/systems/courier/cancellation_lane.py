@@ -13,6 +13,7 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.persons import persons_in_fields
 from dispatchlog.engine.retry import RetryPolicy
+from dispatchlog.row_content import PAYLOADS
 from dispatchlog.systems.courier.changes import lock_order, subject_of
 from dispatchlog.systems.courier.courier_gateway import COURIER, CourierGateway
 from dispatchlog.systems.courier.moves import move
@@ -28,6 +29,7 @@ def courier_cancellation_lane() -> Lane:
         name=LANE,
         title="Courier cancellations",
         model=CourierCancellation,
+        seal=PAYLOADS,
         build_gateway=_build_gateway,
         compose=_compose,
         # A driver is on the way meanwhile: after a quarter of an hour somebody has to ring up.

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import connected, execute, fetch_dicts, fetch_one, require_transaction
+from dispatchlog.row_content import PHARMACY_ORDERS
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.states import shown
 
@@ -31,7 +32,7 @@ def lock_order(order_id: UUID) -> OrderRow:
     rows = fetch_dicts("SELECT * FROM pharmacy_orders WHERE id = %s FOR NO KEY UPDATE", (order_id,))
     if not rows:
         raise order_not_found(order_id)
-    return rows[0]
+    return PHARMACY_ORDERS.opened(rows[0])
 
 
 def order_not_found(order_id: UUID) -> CourierError:
@@ -76,7 +77,7 @@ def note_change(order_id: UUID, what: str, **columns: Any) -> OrderRow:
     )
     if not rows:
         raise order_not_found(order_id)
-    order = rows[0]
+    order = PHARMACY_ORDERS.opened(rows[0])
     execute(
         "INSERT INTO order_changes (order_id, version, what, payload, trace_id) VALUES (%s, %s, %s, %s, %s)",
         (order_id, order["version"], what, json.dumps(payload_of(order, what)), order["trace_id"]),

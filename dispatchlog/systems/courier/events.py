@@ -14,6 +14,7 @@ from uuid import UUID
 from dispatchlog.engine.database import after_commit, connected, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.gateways.courier import Report
+from dispatchlog.row_content import COURIER_EVENTS
 from dispatchlog.storable import hashed, key, line, storable
 from dispatchlog.systems.courier import applying, orders, waking
 from dispatchlog.systems.courier.changes import order_of_dispatch
@@ -24,7 +25,8 @@ from dispatchlog.systems.courier.states import DispatchStatus
 if TYPE_CHECKING:
     from dispatchlog.systems.courier.orders import OrderRow
 
-# Courier, source, trace id, event id, the courier's reference, its word, the status, when it happened, and the body.
+# Courier, source, trace id, event id, the courier's reference, its word, the status, when it happened, the body, and what
+# is sealed.
 EventRow = tuple[Any, ...]
 
 _OURS = ("booking:", "cancel:", "withdrawn:", "otp:", "without-code:", HAND)
@@ -36,9 +38,10 @@ _LIMITS = {"tracking_url": 2048, "driver_name": 255, "driver_phone": 32, "failur
 
 # One statement in autocommit: what is answered with yes is on the disk. The same event twice in one webhook counts once.
 _STORE = """
-INSERT INTO courier_events (courier, source, trace_id, event_id, courier_reference, raw_status, status, occurred_at, body)
+INSERT INTO courier_events (courier, source, trace_id, event_id, courier_reference, raw_status, status, occurred_at, body,
+    sealed)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
-    %s::jsonb[])
+    %s::jsonb[], %s::bytea[])
 ON CONFLICT (courier, event_id) DO NOTHING RETURNING event_id
 """
 _STORE_OWN = """
@@ -88,16 +91,19 @@ def _row(courier: str, source: str, trace_id: str, report: Report, *, tells: boo
     if report.eta_at is not None:
         said["eta_at"] = report.eta_at.isoformat()
     body = {"report": said, "said": report.body, **({"tells": True} if tells else {})}
+    event_id = _event_id(report.event_id)
+    written = COURIER_EVENTS.sealing({"event_id": event_id, "body": json.dumps(storable(body), default=str)})
     return (
         courier,
         source,
         trace_id[:64],
-        _event_id(report.event_id),
+        event_id,
         line(report.courier_reference, most=_LONGEST),
         line(report.raw_status, most=_LONGEST),
         str(report.status) if known else None,
         report.occurred_at,
-        json.dumps(storable(body), default=str),
+        written["body"],
+        written.get("sealed"),
     )
 
 
@@ -219,6 +225,6 @@ def unannounced(events: Sequence[Mapping[str, Any]]) -> frozenset[int]:
         for event in events
         if event["source"] == "poll"
         and event["effect"] == "MOVED"
-        and (event["body"] or {}).get("tells")
+        and (COURIER_EVENTS.opened(event)["body"] or {}).get("tells")
         and event["status"] not in told
     )

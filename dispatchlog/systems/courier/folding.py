@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from dispatchlog.row_content import COURIER_EVENTS
 from dispatchlog.systems.courier.states import ENDED, RANK, REACHED_AT, REPEATABLE, DispatchStatus, further
 
 HAND = "hand:"
@@ -62,7 +63,7 @@ class Outcome:
 
 def heard(row: Mapping[str, Any]) -> Heard:
     """An event's row as what was heard."""
-    said = dict((row["body"] or {}).get("report") or {})
+    said = dict((COURIER_EVENTS.opened(row)["body"] or {}).get("report") or {})
     if said.get("eta_at"):
         said["eta_at"] = datetime.fromisoformat(said["eta_at"])
     return Heard(

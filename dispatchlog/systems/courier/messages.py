@@ -19,6 +19,7 @@ from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.filled import FillingGateway
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import COURIER_MESSAGES, PAYLOADS, PHARMACY_ORDERS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.courier.changes import subject_of
 from dispatchlog.systems.courier.code_rules import code_of
@@ -57,7 +58,7 @@ _SENTENCE = {
 
 _SUBJECT = """
 SELECT d.id, d.order_id, d.status, d.code_counter, d.code_expires_at, d.tracking_url, o.order_number, o.patient_email,
-    o.trace_id, p.name AS pharmacy_name, p.phone AS pharmacy_phone, p.email AS pharmacy_email
+    o.sealed, o.trace_id, p.name AS pharmacy_name, p.phone AS pharmacy_phone, p.email AS pharmacy_email
 FROM courier_dispatches d JOIN pharmacy_orders o ON o.id = d.order_id JOIN pharmacies p ON p.id = o.pharmacy_id
 WHERE d.id = %s
 """
@@ -69,6 +70,8 @@ def courier_message_lane() -> Lane:
         name=LANE,
         title="Delivery messages",
         model=CourierMessage,
+        seal=PAYLOADS,
+        row_seal=COURIER_MESSAGES,
         build_gateway=_build_mail,
         compose=_compose,
         retry=RetryPolicy(max_attempts=6, first_delay_seconds=10, longest_delay_seconds=300),
@@ -128,7 +131,7 @@ def _enqueue(subject: Row, *, kind: str, about: str, role: str, expires_at: date
                     subject["order_number"],
                     str(subject["order_id"]),
                     str(subject["id"]),
-                    recipient.lower(),
+                    lane.search_key(recipient),
                 ],
                 "trace_id": subject["trace_id"],
             }
@@ -143,7 +146,8 @@ def _subject(dispatch_id: UUID) -> Row:
         rows = fetch_dicts(_SUBJECT, (dispatch_id,))
     if not rows:
         raise CannotCompose("the courier's dispatch is no longer there", code="DISPATCH_NOT_FOUND")
-    return rows[0]
+    order = {name: rows[0][name] for name in ("patient_email", "sealed")}
+    return {**rows[0], **PHARMACY_ORDERS.opened({"id": rows[0]["order_id"], **order}), "id": rows[0]["id"]}
 
 
 def _compose(row: Row) -> Letter:

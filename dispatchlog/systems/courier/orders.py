@@ -20,6 +20,7 @@ import psycopg2
 from dispatchlog.broker import get_waker
 from dispatchlog.engine import operator
 from dispatchlog.engine.database import connected, execute, fetch_all, transaction
+from dispatchlog.row_content import PHARMACY_ORDERS
 from dispatchlog.systems.courier.booking import booking_of, courier_booking_lane, request_dispatch
 from dispatchlog.systems.courier.changes import OrderRow, lock_order, note_change, now
 from dispatchlog.systems.courier.checks import PAID, PAYMENT_RANK, REFUNDED, check_order, check_payment
@@ -223,7 +224,7 @@ def _take_back(order: OrderRow, actor: str) -> OrderRow:
 
 
 def _columns(order: OrderInput) -> dict[str, Any]:
-    return {
+    columns = {
         "order_number": order.order_number,
         "patient_id": order.patient.patient_id,
         "patient_name": order.patient.name,
@@ -238,7 +239,10 @@ def _columns(order: OrderInput) -> dict[str, Any]:
         "total_minor": order.total_minor,
         "deliver_by": order.deliver_by,
         "document_sha256": psycopg2.Binary(_fingerprint(order)),
+        "sealed": None,
     }
+    written = PHARMACY_ORDERS.sealing({"id": order.order_id, **columns})
+    return {name: written[name] for name in columns}
 
 
 def _fingerprint(order: OrderInput) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import connected, fetch_dicts, fetch_one
+from dispatchlog.row_content import COURIER_EVENTS, PHARMACY_ORDERS
 from dispatchlog.systems.courier.changes import order_not_found
 from dispatchlog.systems.courier.inputs import CourierError
 from dispatchlog.systems.courier.orders import waiting_for
@@ -58,7 +59,7 @@ def order_state(order_id: UUID) -> OrderState:
         orders = fetch_dicts("SELECT * FROM pharmacy_orders WHERE id = %s", (order_id,))
         if not orders:
             raise order_not_found(order_id)
-        order = orders[0]
+        order = PHARMACY_ORDERS.opened(orders[0])
         pharmacy = fetch_dicts(_PHARMACY, (order["pharmacy_id"],))[0]
         items = fetch_dicts(
             "SELECT number, name, quantity FROM pharmacy_order_items WHERE order_id = %s ORDER BY number", (order_id,)
@@ -75,7 +76,7 @@ def order_state(order_id: UUID) -> OrderState:
         items=items,
         dispatch=dispatches[0] if dispatches else None,
         dispatches=dispatches,
-        events=events,
+        events=[COURIER_EVENTS.opened(event) for event in events],
         waiting_for=tuple(str(code) for code in waiting_for(order)),
     )
 
@@ -97,7 +98,7 @@ def order_page(*, page: int, page_size: int, status: str | None = None) -> Order
     where = "" if status is None else "WHERE dispatch_status = %(status)s"
     values = {"status": status, "size": page_size, "skipped": (page - 1) * page_size, "most": MOST}
     with connected():
-        orders = fetch_dicts(_PAGE.format(where=where), values)
+        orders = [PHARMACY_ORDERS.opened(row) for row in fetch_dicts(_PAGE.format(where=where), values)]
         (total,) = fetch_one(
             f"SELECT count(*) FROM (SELECT FROM pharmacy_orders {where} LIMIT %(most)s + 1) counted", values
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
+from dispatchlog.row_content import HL7_MESSAGES, PAYLOADS
 from dispatchlog.systems.hl7.endpoints import AnyEndpoint, routes
 from dispatchlog.systems.hl7.names import parse
 from models import Hl7Message
@@ -21,6 +22,8 @@ def hl7_lane() -> Lane:
         name=LANE,
         title="HL7 messages",
         model=Hl7Message,
+        seal=PAYLOADS,
+        row_seal=HL7_MESSAGES,
         build_gateway=_any_endpoint,
         compose=compose,
         # An endpoint's own policy replaces it: 5 retries after 30 s, 1, 2, 4 and 8 min.

@@ -17,6 +17,7 @@ from dispatchlog.engine.database import connected, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError, DispatchNotFound
 from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.operator import ReasonRequired
+from dispatchlog.row_content import HL7_MESSAGES, VISITS
 from dispatchlog.systems.hl7 import stored_visit
 from dispatchlog.systems.hl7.checks import check_visit
 from dispatchlog.systems.hl7.lane import LANE, hl7_lane
@@ -53,15 +54,25 @@ def visit_of(message_id: UUID) -> Visit:
     """
     with connected():
         rows = fetch_dicts(
-            "SELECT coalesce(m.record, v.record) AS record FROM hl7_messages m LEFT JOIN visits v ON v.id = m.visit_id"
-            " WHERE m.id = %s",
+            "SELECT m.id, m.record, m.sealed, v.id AS visit_id, v.record AS visit_record, v.sealed AS visit_sealed"
+            " FROM hl7_messages m LEFT JOIN visits v ON v.id = m.visit_id WHERE m.id = %s",
             (message_id,),
         )
     if not rows:
         raise DispatchNotFound(f"no dispatch {message_id} in HL7 messages")
-    if rows[0]["record"] is None:
+    record = _record(rows[0])
+    if record is None:
         raise RewriteError("it was made of no stored visit, so there is nothing to edit", code=NO_VISIT)
-    return stored_visit.from_json(rows[0]["record"])
+    return stored_visit.from_json(record)
+
+
+def _record(row: Row) -> Any:
+    rewritten = HL7_MESSAGES.opened(row)["record"]
+    if rewritten is not None:
+        return rewritten
+    return VISITS.opened({"id": row["visit_id"], "record": row["visit_record"], "sealed": row["visit_sealed"]})[
+        "record"
+    ]
 
 
 def check_rewritable(row: Row) -> None:

@@ -15,6 +15,7 @@ from dispatchlog.broker import get_waker
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import execute, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import VISITS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.hl7 import stored_visit
 from dispatchlog.systems.hl7.builder import build
@@ -87,9 +88,12 @@ def _insert_visit(
     trace_id: str,
 ) -> bool:
     fingerprint = stored_visit.fingerprint(record)
+    content = {"student_name": full_name(visit.student), "record": json.dumps(record, ensure_ascii=False)}
+    written = VISITS.sealing({"id": visit.id, **content})
     inserted = execute(
         "INSERT INTO visits (id, school_id, number, kind, visited_at, student_number, student_name, record,"
-        " record_sha256, warnings, source, trace_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s, %s)"
+        " record_sha256, warnings, source, trace_id, sealed)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s, %s, %s)"
         " ON CONFLICT (id) DO NOTHING",
         (
             visit.id,
@@ -98,12 +102,13 @@ def _insert_visit(
             str(visit.kind),
             visit.visited_at,
             visit.student.id,
-            full_name(visit.student),
-            json.dumps(record, ensure_ascii=False),
+            written["student_name"],
+            written["record"],
             psycopg2.Binary(fingerprint),
             list(warnings),
             source[:128],
             trace_id,
+            written.get("sealed"),
         ),
     )
     if inserted.rowcount:
@@ -140,7 +145,7 @@ def enqueue_message(
         "school_id": endpoint["school_id"],
         "message_type": message_type,
         "control_id": control_id,
-        "body": psycopg2.Binary(build(visit, message_type, identity, control_id=control_id, created_at=now)),
+        "body": build(visit, message_type, identity, control_id=control_id, created_at=now),
         "student_number": student.id,
         "student_name": full_name(student),
         "replaces_id": replaces_id,

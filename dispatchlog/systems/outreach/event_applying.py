@@ -29,6 +29,7 @@ from dispatchlog.engine.database import (
 )
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach import consents
 from dispatchlog.systems.outreach.hearing import COLUMNS, Event, accepted, event_of, fold
@@ -195,7 +196,7 @@ def _withdraw(job_id: UUID, event_ids: Sequence[int]) -> int:
     with transaction(ACTOR):
         execute(_TAKE_TURNS, (f"outreach opt-out:{job_id}",))
         job = fetch_dicts(
-            "SELECT patient_id, channel, recipient, recipient_hash FROM comm_jobs WHERE id = %s", (job_id,)
+            "SELECT id, patient_id, channel, recipient, recipient_hash, sealed FROM comm_jobs WHERE id = %s", (job_id,)
         )[0]
         # An address is locked before a patient, so what concerns the address comes first.
         for event in sorted(_events_of({job_id: event_ids})[job_id], key=_concerns_patient):
@@ -221,7 +222,7 @@ def _note_withdrawal(job_id: UUID, job: Mapping[str, Any], event: Event) -> None
     else:
         consents.stop(
             channel,
-            job["recipient"],
+            COMM_JOBS.opened(job)["recipient"],
             source=said.source,
             asker=asker,
             patient_id=job["patient_id"],

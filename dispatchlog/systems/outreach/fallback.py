@@ -17,6 +17,7 @@ from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dic
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Row
 from dispatchlog.engine.ledger import as_uuids
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError, Scheduled, ScheduleInput
@@ -196,7 +197,7 @@ def _request(row: Row) -> ScheduleInput:
     return ScheduleInput(
         patient_id=row["patient_id"],
         purpose=Purpose(row["purpose"]),
-        variables=row["variables"],
+        variables=COMM_JOBS.opened(row)["variables"],
         campaign_id=row["campaign_id"],
         campaign_step=row["campaign_step"],
         ab_variant=row["ab_variant"] if row["campaign_id"] else None,
@@ -234,5 +235,10 @@ def _note_opt_out(row: Row) -> None:
         consents.note_marketing(patient_id, channel, given=False, source="carrier", asker=ASKER, evidence=evidence)
     else:
         consents.stop(
-            channel, row["recipient"], source="carrier", asker=ASKER, patient_id=patient_id, evidence=evidence
+            channel,
+            COMM_JOBS.opened(row)["recipient"],
+            source="carrier",
+            asker=ASKER,
+            patient_id=patient_id,
+            evidence=evidence,
         )

@@ -23,6 +23,7 @@ from dispatchlog.engine.database import (
 )
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import COMM_INBOUND, as_stored
 from dispatchlog.systems.outreach import audit, checks, consents, inbound_actions, waking
 from dispatchlog.systems.outreach.contacts import address_hash, normalise
 from dispatchlog.systems.outreach.inbound_context import Context, coming, context_of, reading_of
@@ -32,7 +33,8 @@ from dispatchlog.systems.outreach.states import AuditAction, Channel, Intent
 
 log = structlog.get_logger(__name__)
 
-# Id, channel, from, to, body, intent, provider, its message id, event key, source, when it was sent, and the trace id.
+# Id, channel, from, to, body, intent, provider, its message id, event key, source, when it was sent, the trace id, and what
+# is sealed.
 InboundRow = tuple[Any, ...]
 
 LONGEST_BODY = 8_000
@@ -41,13 +43,14 @@ _OPT_OUT_WORDS = MappingProxyType({"STOP": str(Intent.STOP), "START": str(Intent
 # One statement in autocommit: what is answered with yes is on the disk. The same message twice in one webhook counts once.
 # Rows are written in the order of their keys, and keep the order in which they came in their instants.
 _COLUMNS = """
-    id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key, source, sent_at, trace_id
+    id, channel, from_address, to_address, body, intent, provider, provider_message_id, event_key, source, sent_at,
+    trace_id, sealed
 """.strip()
 _STORE = f"""
 INSERT INTO comm_inbound ({_COLUMNS}, created_at)
 SELECT {_COLUMNS}, statement_timestamp() + place * interval '1 microsecond'
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::int[]) AS said ({_COLUMNS}, place)
+    %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bytea[], %s::int[]) AS said ({_COLUMNS}, place)
 ON CONFLICT (provider, event_key) DO NOTHING RETURNING event_key
 """
 
@@ -56,7 +59,7 @@ SELECT id, created_at FROM comm_inbound
 WHERE parsed_at IS NULL AND (intent = 'stop' OR NOT %s) AND (created_at, id) > (%s, %s) ORDER BY created_at, id LIMIT %s
 """
 _OLDER = """
-SELECT id FROM comm_inbound WHERE channel = %(channel)s AND from_address = %(from_address)s AND parsed_at IS NULL
+SELECT id FROM comm_inbound WHERE channel = %(channel)s AND from_address = ANY (%(from)s) AND parsed_at IS NULL
     AND (created_at, id) < (%(created_at)s, %(id)s) ORDER BY created_at, id
 """
 _TAKE = "SELECT * FROM comm_inbound WHERE id = %s AND parsed_at IS NULL FOR UPDATE SKIP LOCKED"
@@ -135,12 +138,18 @@ def _write_here(rows: Sequence[InboundRow]) -> int:
 
 
 def _row(message: Message, source: str, trace_id: str) -> InboundRow:
+    said = {
+        "id": new_id(),
+        "from_address": _address(message.channel, message.from_address),
+        "body": _text(message.body)[:LONGEST_BODY],
+    }
+    written = COMM_INBOUND.sealing(said)
     return (
-        new_id(),
+        written["id"],
         str(message.channel),
-        _address(message.channel, message.from_address),
+        written["from_address"],
         _address(message.channel, message.to_address),
-        _text(message.body)[:LONGEST_BODY],
+        written["body"],
         _OPT_OUT_WORDS.get(message.opt_out.strip().upper()),
         _text(message.provider)[:16],
         _text(message.provider_message_id)[:255],
@@ -148,6 +157,7 @@ def _row(message: Message, source: str, trace_id: str) -> InboundRow:
         source,
         message.sent_at,
         _text(trace_id)[:64],
+        written.get("sealed"),
     )
 
 
@@ -217,22 +227,23 @@ def settle(
         action = _settled(row, intent, context, appointment_id, asker)
         execute(_SETTLE, (intent or str(Intent.OTHER), action, asker.actor[:128], words, inbound_id))
         _audit(row["patient_id"] or context.patient_id, asker, inbound_id, intent or "nothing", action)
-        return fetch_dicts("SELECT * FROM comm_inbound WHERE id = %s", (inbound_id,))[0]
+        return COMM_INBOUND.opened(fetch_dicts("SELECT * FROM comm_inbound WHERE id = %s", (inbound_id,))[0])
 
 
 def waiting(*, limit: int = 100, after: UUID | None = None) -> Sequence[Mapping[str, Any]]:
     """What waits for a person, oldest first; `after` is the last of the page before."""
     with connected():
-        return fetch_dicts(_WAITING, {"after": after, "limit": limit})
+        return [COMM_INBOUND.opened(row) for row in fetch_dicts(_WAITING, {"after": after, "limit": limit})]
 
 
 def of_patient(patient_id: UUID, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
     """A patient's messages, newest first."""
     with connected():
-        return fetch_dicts(
+        found = fetch_dicts(
             "SELECT * FROM comm_inbound WHERE patient_id = %s ORDER BY created_at DESC, id DESC LIMIT %s",
             (patient_id, limit),
         )
+        return [COMM_INBOUND.opened(row) for row in found]
 
 
 def _process_safely(inbound_id: UUID) -> int:
@@ -251,7 +262,7 @@ def _process(inbound_id: UUID) -> bool:
         rows = fetch_dicts(_TAKE, (inbound_id,))
         if not rows:
             return False
-        row = rows[0]
+        row = COMM_INBOUND.opened(rows[0])
         channel = Channel(row["channel"])
         # The provider's own word was kept as the intent; ours is not known yet.
         law = (row["intent"] or "").upper()
@@ -276,7 +287,7 @@ def _take_turns(channel: Channel, address: str) -> None:
 
 def _is_older_in_hand(row: Mapping[str, Any]) -> bool:
     """Whether another worker has an older message of this address in hand; one that failed, nobody has."""
-    names = {name: row[name] for name in ("channel", "from_address", "created_at", "id")}
+    names = {name: row[name] for name in ("channel", "created_at", "id")} | {"from": as_stored(row["from_address"])}
     older = len(fetch_all(_OLDER, names))
     return older > 0 and len(fetch_all(f"{_OLDER} FOR UPDATE SKIP LOCKED", names)) < older
 
@@ -307,7 +318,7 @@ def _waiting_row(inbound_id: UUID) -> Mapping[str, Any]:
         raise OutreachError(f"there is no message {inbound_id}", code="INBOUND_NOT_FOUND", field="inbound_id")
     if rows[0]["processed"] or rows[0]["parsed_at"] is None:
         raise OutreachError("this message is settled, or still to be read", code="ALREADY_PROCESSED")
-    return rows[0]
+    return COMM_INBOUND.opened(rows[0])
 
 
 def _settled(

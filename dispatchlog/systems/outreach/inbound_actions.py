@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import execute, fetch_all
+from dispatchlog.row_content import as_stored
 from dispatchlog.systems.outreach import appointments, consents
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.folding import fold
@@ -154,9 +155,9 @@ def _help(message: Received, context: Context, *, language: str, asker: Asker) -
 def _was_helped(message: Received) -> bool:
     return bool(
         fetch_all(
-            "SELECT FROM comm_inbound WHERE channel = %s AND from_address = %s AND created_at > now() - %s"
+            "SELECT FROM comm_inbound WHERE channel = %s AND from_address = ANY (%s) AND created_at > now() - %s"
             " AND action = %s AND id <> %s LIMIT 1",
-            (str(message.channel), message.address, HELP_AGAIN_AFTER, HELPED, message.id),
+            (str(message.channel), as_stored(message.address), HELP_AGAIN_AFTER, HELPED, message.id),
         )
     )
 

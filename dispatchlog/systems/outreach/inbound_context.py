@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import fetch_dicts
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach.contacts import address_hash
 from dispatchlog.systems.outreach.patients import patients_at_hash
 from dispatchlog.systems.outreach.reply_parser import CONFIRMATION, Reading, read_reply
@@ -23,8 +24,8 @@ WITH asked AS (
     SELECT id FROM comm_jobs WHERE patient_id = ANY (%(patients)s::uuid[]) AND status IN ('QUEUED', 'FAILED')
         AND channel = %(channel)s AND recipient_hash = %(hash)s AND sending_at IS NOT NULL
 )
-SELECT j.id, j.patient_id, j.channel, j.appointment_id, j.body, j.language, j.purpose, j.answered_at, j.asks, j.sent_at,
-    a.starts_at, a.timezone, a.status AS appointment_status,
+SELECT j.id, j.patient_id, j.channel, j.appointment_id, j.body, j.sealed, j.language, j.purpose, j.answered_at, j.asks,
+    j.sent_at, a.starts_at, a.timezone, a.status AS appointment_status,
     coalesce(a.starts_at > now() AND a.status IN ('scheduled', 'confirmed', 'reschedule_requested')
         AND a.starts_at = coalesce((j.decision ->> 'appointment_starts_at')::timestamptz, a.starts_at), false) AS is_ahead
 FROM asked JOIN comm_jobs j USING (id) LEFT JOIN comm_appointments a ON a.id = j.appointment_id
@@ -72,7 +73,8 @@ def context_of(channel: Channel, address: str) -> Context:
     """What is known about a normalised address."""
     found = address_hash(channel, address)
     patients = tuple(patients_at_hash(channel, found))
-    jobs = fetch_dicts(_ASKED, {"channel": str(channel), "hash": found, "patients": list(patients)})
+    rows = fetch_dicts(_ASKED, {"channel": str(channel), "hash": found, "patients": list(patients)})
+    jobs = [COMM_JOBS.opened(row) for row in rows]
     asking = [job for job in jobs if job["asks"] == CONFIRMATION and job["is_ahead"]]
     still_open = [job for job in asking if job["answered_at"] is None]
     return Context(patients, jobs[0] if jobs else None, _newest_of_each(still_open or asking))

@@ -9,15 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from dispatchlog.engine.database import fetch_all, fetch_dicts
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.optimiser.learning import fatigue
 
 _COLUMNS = (
     "j.id, j.patient_id, j.template_id, j.template_version, j.campaign_id, j.appointment_id, j.purpose, j.channel,"
-    " j.language, j.recipient, j.subject, j.scheduled_at, j.due_at, j.sent_at, j.delivered_at, j.opened_at, j.clicked_at,"
-    " j.replied_at, j.bounced_at, j.bounce_code, j.unsubscribed_at, j.provider, j.provider_message_id, j.is_urgent,"
-    " j.ab_variant, j.fallback_of, j.decision, j.in_doubt, j.attempts AS retry_count, j.last_error AS error_message,"
-    " j.last_error_code AS error_code, j.trace_id, j.created_at, j.updated_at,"
+    " j.language, j.recipient, j.subject, j.sealed, j.scheduled_at, j.due_at, j.sent_at, j.delivered_at, j.opened_at,"
+    " j.clicked_at, j.replied_at, j.bounced_at, j.bounce_code, j.unsubscribed_at, j.provider, j.provider_message_id,"
+    " j.is_urgent, j.ab_variant, j.fallback_of, j.decision, j.in_doubt, j.attempts AS retry_count,"
+    " j.last_error AS error_message, j.last_error_code AS error_code, j.trace_id, j.created_at, j.updated_at,"
     " comm_job_word(j.status, j.replied_at, j.clicked_at, j.opened_at, j.bounced_at, j.delivered_at) AS status"
 )
 
@@ -43,7 +44,7 @@ def job(job_id: UUID) -> Mapping[str, Any]:
     rows = fetch_dicts(f"SELECT {_COLUMNS} FROM comm_jobs j WHERE j.id = %s", (job_id,))
     if not rows:
         raise OutreachError("there is no such message", code="JOB_NOT_FOUND", field="job_id")
-    return rows[0]
+    return _opened(rows[0])
 
 
 def jobs_of(patient_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Mapping[str, Any]]:
@@ -53,7 +54,7 @@ def jobs_of(patient_id: UUID, *, limit: int, before: tuple[datetime, UUID] | Non
         f"SELECT {_COLUMNS} FROM comm_jobs j WHERE j.patient_id = %s{where}"
         " ORDER BY j.scheduled_at DESC, j.id DESC LIMIT %s"
     )
-    return [*fetch_dicts(sql, (patient_id, *values, limit))]
+    return [_opened(row) for row in fetch_dicts(sql, (patient_id, *values, limit))]
 
 
 def activity(patient_id: UUID) -> Activity:
@@ -68,3 +69,9 @@ def activity(patient_id: UUID) -> Activity:
         {"id": patient_id},
     )
     return Activity(sent, opened, replied, fatigue(unanswered))
+
+
+def _opened(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With where it goes and its subject, and nothing else of what was sealed."""
+    said = COMM_JOBS.opened(row)
+    return {name: said[name] for name in row if name != COMM_JOBS.column}

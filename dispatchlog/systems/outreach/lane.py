@@ -15,6 +15,7 @@ from dispatchlog.gateways.sendgrid import SendGridGateway
 from dispatchlog.gateways.smtp import SmtpGateway
 from dispatchlog.gateways.twilio import TwilioGateway
 from dispatchlog.gateways.whatsapp_cloud import WhatsAppCloudGateway
+from dispatchlog.row_content import COMM_JOBS, PAYLOADS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach.gate import may_leave
 from dispatchlog.systems.outreach.letters import (
@@ -42,6 +43,8 @@ def comm_job_lane() -> Lane:
         name=LANE,
         title="Messages to patients",
         model=CommJob,
+        seal=PAYLOADS,
+        row_seal=COMM_JOBS,
         build_gateway=AnyProvider,
         compose=compose,
         retry=RETRY,

@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from dispatchlog.engine.database import fetch_one
 from dispatchlog.engine.lanes import Letter, Row
 from dispatchlog.gateways.outreach_letters import Parts, compose_sendgrid, compose_twilio, compose_whatsapp
+from dispatchlog.row_content import as_stored
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems.mail import compose_mail, envelope_address, recipient_address, render_mail
 
@@ -23,7 +24,7 @@ _WAY_OUT = {
 }
 # Free text may go to whoever wrote within 24 hours (business messaging policy of WhatsApp); this much before they end.
 _CONVERSATION = """
-SELECT EXISTS (SELECT FROM comm_inbound WHERE patient_id = %s AND channel = 'whatsapp' AND from_address = %s
+SELECT EXISTS (SELECT FROM comm_inbound WHERE patient_id = %s AND channel = 'whatsapp' AND from_address = ANY (%s)
     AND coalesce(sent_at, created_at) > now() - interval '23 hours 50 minutes')
 """
 
@@ -126,4 +127,4 @@ def _one_click(preferences_link: str) -> dict[str, str]:
 
 
 def _in_conversation(row: Row) -> bool:
-    return bool(fetch_one(_CONVERSATION, (row["patient_id"], row["recipient"]))[0])
+    return bool(fetch_one(_CONVERSATION, (row["patient_id"], as_stored(row["recipient"])))[0])

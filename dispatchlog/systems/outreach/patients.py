@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, require_transaction, transaction
 from dispatchlog.engine.errors import NaiveInstant
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach import audit, checks, contacts, portal
 from dispatchlog.systems.outreach.inputs import Asker, OrganizationInput, OutreachError, PatientInput, ProviderInput
 from dispatchlog.systems.outreach.states import AuditAction, Channel
@@ -307,14 +308,25 @@ def refresh_addresses(patient_id: UUID) -> None:
             (patient_id, channel, new),
         )
         # A new generation of what was claimed before, so that its bytes are made anew.
-        execute(
-            "UPDATE comm_jobs SET recipient = %s, recipient_hash = %s, generation = generation + least(claims, 1),"
-            " updated_at = clock_timestamp() WHERE patient_id = %s AND status = 'PENDING' AND channel = %s"
-            " AND first_claimed_at IS NULL",
-            (address, new, patient_id, channel),
-        )
+        _readdress(patient_id, channel, address, new)
         if old is not None:
             portal.revoke_messages(patient_id, channel, bytes(old))
+
+
+def _readdress(patient_id: UUID, channel: Channel, address: str, address_hash: bytes) -> None:
+    waiting = fetch_dicts(
+        f"SELECT id, sealed, {', '.join(COMM_JOBS.fields)} FROM comm_jobs WHERE patient_id = %s AND status = 'PENDING'"
+        " AND channel = %s AND first_claimed_at IS NULL ORDER BY id FOR UPDATE",
+        (patient_id, channel),
+    )
+    for row in waiting:
+        columns = COMM_JOBS.changed(row, {"recipient": address})
+        settings = ", ".join(f"{name} = %s" for name in columns)
+        execute(
+            f"UPDATE comm_jobs SET {settings}, recipient_hash = %s, generation = generation + least(claims, 1),"
+            " updated_at = clock_timestamp() WHERE id = %s",
+            (*columns.values(), address_hash, row["id"]),
+        )
 
 
 def find_patients(text: str, *, limit: int = 50) -> Sequence[PatientRecord]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dispatchlog.engine.database import fetch_one
+from dispatchlog.row_content import as_stored
 from dispatchlog.systems.outreach.states import Channel
 
 # The words and codes with which `provider_words` takes a yes back; `comm_events_withdrawals` is the index of these alone.
 _WITHDRAWS = """e.applied_at IS NULL AND (e.raw_status IN ('spamreport', 'unsubscribe', 'group_unsubscribe')
     OR e.code IN ('21610', 'SPAM_REPORTING_ADDRESS', 'UNSUBSCRIBED_ADDRESS', '131050'))"""
 _UNREAD = """
-SELECT EXISTS (SELECT FROM comm_inbound WHERE channel = %s AND from_address = %s AND parsed_at IS NULL)
+SELECT EXISTS (SELECT FROM comm_inbound WHERE channel = %s AND from_address = ANY (%s) AND parsed_at IS NULL)
 """
 _UNAPPLIED = f"""
 SELECT EXISTS (SELECT FROM comm_events e CROSS JOIN LATERAL (
@@ -24,7 +25,7 @@ SELECT EXISTS (SELECT FROM comm_events e CROSS JOIN LATERAL (
 
 def is_answer_unread(channel: Channel, address: str) -> bool:
     """Whether a message from this address is stored and not read."""
-    return bool(fetch_one(_UNREAD, (str(channel), address))[0])
+    return bool(fetch_one(_UNREAD, (str(channel), as_stored(address)))[0])
 
 
 def is_withdrawal_unapplied(channel: Channel, address: str, address_hash: bytes) -> bool:

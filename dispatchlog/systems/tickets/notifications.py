@@ -15,6 +15,7 @@ from dispatchlog.engine.gateway import Gateway
 from dispatchlog.engine.lanes import Lane, Letter, Row
 from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.row_content import PAYLOADS, TICKET_NOTIFICATIONS
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.mail_letter import mail_letter
 from dispatchlog.systems.tickets.states import TYPE_WORDS
@@ -43,6 +44,8 @@ def ticket_notification_lane() -> Lane:
         name=LANE,
         title="Ticket notifications",
         model=TicketNotification,
+        seal=PAYLOADS,
+        row_seal=TICKET_NOTIFICATIONS,
         build_gateway=_build_mail,
         compose=_compose,
         retry=RetryPolicy(max_attempts=6, first_delay_seconds=10, longest_delay_seconds=300),
@@ -109,7 +112,7 @@ def _enqueue(
                 "recipient_email": email or None,
                 "expires_at": expires_at,
                 "subject_id": subject_of(ticket["id"]),
-                "search_keys": [*keys, email.lower()] if email else keys,
+                "search_keys": [*keys, lane.search_key(email)] if email else keys,
                 "trace_id": ticket["trace_id"],
             }
         ],

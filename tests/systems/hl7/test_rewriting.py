@@ -12,6 +12,7 @@ from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dic
 from dispatchlog.engine.errors import DispatchNotFound
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.engine.tables import new_id
+from dispatchlog.row_content import HL7_MESSAGES
 from dispatchlog.systems.hl7 import rewriting, schools
 from dispatchlog.systems.hl7.checks import VisitError
 from dispatchlog.systems.hl7.names import parse
@@ -60,7 +61,7 @@ def put_in(state: str) -> UUID:
 
 def stored(message_id: UUID) -> dict[str, Any]:
     with connected():
-        return fetch_dicts("SELECT * FROM hl7_messages WHERE id = %s", (message_id,))[0]
+        return dict(HL7_MESSAGES.opened(fetch_dicts("SELECT * FROM hl7_messages WHERE id = %s", (message_id,))[0]))
 
 
 def right(message_id: UUID) -> Visit:
