@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.sealing import derive_key, seal, unseal
+from dispatchlog.sealing import find_key, seal_bytes, unseal_bytes
 from dispatchlog.settings import get_settings
 
 _HASHED_FOR = "patient look-up"
@@ -48,8 +48,7 @@ class SealedColumn:
 
     def seal_anyway(self, content: bytes, owner: UUID | str) -> bytes:
         """As `seal`, whatever the settings say."""
-        # One character per byte: every sequence of bytes is a text, and comes back as it was.
-        return seal(content.decode("latin-1"), purpose=self.purpose, owner=str(owner), secret_key=_secret())
+        return seal_bytes(content, purpose=self.purpose, owner=str(owner))
 
     def open(self, sealed: bytes | memoryview, owner: UUID | str) -> bytes:
         """What `seal` sealed.
@@ -57,7 +56,7 @@ class SealedColumn:
         Raises:
             CannotUnsealError: it was sealed for another row, or under another secret key.
         """
-        return unseal(bytes(sealed), purpose=self.purpose, owner=str(owner), secret_key=_secret()).encode("latin-1")
+        return unseal_bytes(bytes(sealed), purpose=self.purpose, owner=str(owner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +226,9 @@ SEALED: tuple[SealedColumn, ...] = (
 def hashed(text: str) -> str:
     """What an address or a name is found by where it may not stand itself: the same for every case and border of spaces."""
     word = f"search:{text.strip().casefold()}".encode()
-    return HASHED + hmac.new(derive_key(_secret(), _HASHED_FOR), word, hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+    return HASHED + hmac.new(find_key(_HASHED_FOR), word, hashlib.sha256).hexdigest()[:_HASH_DIGITS]
 
 
 def as_stored(text: str) -> list[str]:
     """How a column that is searched may hold this: hashed, or as older releases wrote it."""
     return [hashed(text), text]
-
-
-def _secret() -> str:
-    return get_settings().secret_key.get_secret_value()

@@ -1,6 +1,7 @@
 """The one list of sealed columns: rotation and status go by it. Owns no row; knows no key.
 
-A further sealed column is one line here, and an UPDATE grant on it in its migration.
+A further sealed column is one line here, and an UPDATE grant on it in its migration. What rows say of patients opens by
+`dispatchlog.row_content`, whose list a test compares with this one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ SEALED_COLUMNS: tuple[SealedColumn, ...] = (
     SealedColumn("patient_comm_prefs", "sms_number", "patient_id", CONTACTS),
     SealedColumn("patient_comm_prefs", "whatsapp_number", "patient_id", CONTACTS),
     SealedColumn("comm_portal_tokens", "content_sealed", "id", PORTAL_TEXTS),
+    SealedColumn("dispatch_payloads", "sealed", "dispatch_id", "dispatch payload"),
+    SealedColumn("comm_jobs", "sealed", "id", "message to patient"),
+    SealedColumn("comm_inbound", "sealed", "id", "message from patient"),
+    SealedColumn("hl7_messages", "sealed", "id", "HL7 message"),
+    SealedColumn("visits", "sealed", "id", "clinic's visit"),
+    SealedColumn("pharmacy_orders", "sealed", "id", "pharmacy order"),
+    SealedColumn("courier_messages", "sealed", "id", "delivery message"),
+    SealedColumn("ticket_notifications", "sealed", "id", "ticket notification"),
+    SealedColumn("courier_events", "sealed", "event_id", "courier's event"),
 )
 
 # Keyed hashes, by which things are found again or codes recognised: they hold for ever under the key of 'find'.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dispatchlog import row_content
 from dispatchlog.engine.database import connected, fetch_all
 from dispatchlog.keys.columns import HASHED_COLUMNS, SEALED_COLUMNS, by_table
 from tests.keys.owning import rotate
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.usefixtures("application")
 # Bytes that are neither sealed nor hashed under a key: what they are instead.
 NEITHER = {
     "data_keys": "the keys themselves, wrapped",
-    "dispatch_payloads": "what was sent, and its plain hash",
+    "dispatch_payloads.sha256": "a plain hash of what was sent",
+    "dispatch_payloads.body": "what was sent, as releases before wrote it",
     "hl7_messages.body": "the message as it was sent",
     "visits.record_sha256": "a plain hash, by which a report is told from another one",
     "pharmacy_orders.document_sha256": "likewise",
@@ -43,12 +45,19 @@ def test_every_column_of_bytes_is_sealed_hashed_or_known_to_be_neither() -> None
     assert (sealed | hashed) - byte_columns() == set()
 
 
+def test_what_rows_say_of_patients_is_on_the_list() -> None:
+    rows = {(each.table, each.column, each.owner, each.purpose) for each in row_content.SEALED}
+    listed = {(each.table, each.column, each.owner, each.purpose) for each in SEALED_COLUMNS}
+    assert rows <= listed
+
+
 def test_what_the_doors_seal_is_what_the_list_says() -> None:
     sealed = seal_everything()
     said = sealed.read()
-    assert said.keys() == {column.name for column in SEALED_COLUMNS}
+    rows = {f"{each.table}.{each.column}" for each in row_content.SEALED}
+    assert said.keys() | rows == {column.name for column in SEALED_COLUMNS}
     done = rotate()
-    assert (done.resealed, done.unreadable) == (len(SEALED_COLUMNS), 0)
+    assert (done.resealed, done.unreadable) == (len(said), 0)
     assert sealed.read() == said
 
 

@@ -11,6 +11,8 @@ from dispatchlog.systems.outreach.inbound import Message, process_all, store_mes
 from dispatchlog.systems.outreach.states import Channel
 from tests.at_rest import columns_with
 from tests.engine.lane import payloads
+from tests.keys.owning import rotate
+from tests.keys.samples import headers
 from tests.outreach import builders
 from tests.outreach.builders import EMAIL, PHONE
 from tests.outreach.conftest import Desk
@@ -69,6 +71,14 @@ def test_what_was_stored_before_is_sealed_by_and_by(
     assert columns_with(database_url, CANARIES).keys() == STILL_PLAIN.keys()
     assert everything() == before
     assert sum(seal_rows(database_url, told=lambda *_: None).values()) == 0, "and not a second time"
+
+
+def test_what_is_sealed_is_sealed_anew_under_another_key(desk: Desk) -> None:
+    written_and_answered(desk)
+    before, first = everything(), headers()
+    assert rotate().unreadable == 0
+    assert everything() == before
+    assert headers().isdisjoint(first)
 
 
 def everything() -> list[object]:

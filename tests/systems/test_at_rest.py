@@ -22,6 +22,8 @@ from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.hl7.rewriting import visit_of
 from dispatchlog.systems.hl7.visits import record_visit
 from tests.at_rest import columns_with, opened_rows
+from tests.keys.owning import rotate
+from tests.keys.samples import headers
 from tests.systems.conftest import mail_server
 from tests.systems.courier_samples import PATIENT, CourierDesk, courier_desk, requested
 from tests.systems.hl7.visits import STUDENT, VISIT
@@ -73,6 +75,14 @@ def delivered_and_visited(desk: CourierDesk) -> None:
 def test_a_copy_of_the_database_says_nobody_s_name_or_address(desk: CourierDesk, database_url: str) -> None:
     delivered_and_visited(desk)
     assert columns_with(database_url, (*ORDER, *STUDENT_S)).keys() == STILL_PLAIN.keys()
+
+
+def test_rows_are_sealed_anew_under_another_key_also_those_that_are_final(desk: CourierDesk) -> None:
+    delivered_and_visited(desk)
+    before, first = whole(desk), headers()
+    assert rotate().unreadable == 0
+    assert whole(desk) == before
+    assert headers().isdisjoint(first)
 
 
 @pytest.mark.parametrize("search", [PATIENT.email, PATIENT.email.upper(), PATIENT.phone, "+234 801 555 0123"])
