@@ -1,0 +1,80 @@
+"""The commands `dispatchlog audit`: seal, verify, anchor and export what happened. Owns words, not rules."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from dispatchlog.settings import get_settings
+
+WHO = "cli"
+_MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def audit() -> None:
+    """The audit chain: what happened, sealed so that nobody changes it unseen."""
+
+
+@audit.command("seal")
+def seal_command() -> None:
+    """Seal now what the scheduler would seal within seconds."""
+    from dispatchlog.audit.horizon import Horizon
+    from dispatchlog.audit.sealing import head, seal_all
+    from dispatchlog.cli import on_database
+
+    @on_database
+    def run() -> None:
+        rows, newest = seal_all(Horizon(), who=WHO), head()
+        click.echo(f"{rows} rows sealed; the chain ends with seal {newest.number if newest else 0}")
+
+    run()
+
+
+@audit.command("verify")
+@click.option("--since", type=_MOMENT, help="From the first seal of this day or moment (UTC); else the whole chain.")
+@click.option("--anchor", "file", type=_FILE, help="The anchor file; else DISPATCHLOG_AUDIT_ANCHOR.")
+def verify_command(since: datetime | None, file: Path | None) -> None:
+    """Recompute the chain; exit code 1 where it does not hold, and the first wrong batch is named."""
+    from dispatchlog.audit.verifying import Report, verify
+    from dispatchlog.cli import on_database
+
+    @on_database
+    def run() -> None:
+        def told(so_far: Report, last: int) -> None:
+            click.echo(f"seal {so_far.first_number + so_far.seals - 1} of {last}, {so_far.rows} rows", err=True)
+
+        anchor_file = file or get_settings().audit_anchor
+        when = since.replace(tzinfo=UTC) if since else None
+        report = verify(who=WHO, since=when, anchor_file=anchor_file, told=told)
+        for finding in report.findings:
+            click.echo(f"{finding.code}: {finding.words}")
+        if report.cut:
+            click.echo("more is wrong; only the first ones are told")
+        pruned = f", {report.pruned} batches taken away by retention" if report.pruned else ""
+        anchors = f", {report.anchors} anchors compared" if anchor_file else ", no anchor file to compare with"
+        click.echo(f"{report.seals} seals, {report.rows} rows{pruned}{anchors}")
+        if not report.is_good:
+            sys.exit(1)
+        click.echo("the chain holds")
+
+    run()
+
+
+@audit.command("anchor")
+@click.argument("file", type=_FILE)
+def anchor_command(file: Path) -> None:
+    """Append the head of the chain to FILE, which should lie on another machine or where nothing can be taken back."""
+    from dispatchlog.audit.anchors import write_anchor
+    from dispatchlog.cli import on_database
+
+    @on_database
+    def run() -> None:
+        anchor = write_anchor(file, who=WHO)
+        click.echo(f"seal {anchor.number} is anchored in {file}" if anchor else "nothing is sealed yet")
+
+    run()
