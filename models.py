@@ -2316,6 +2316,7 @@ class AuditCheck(Table):
     first_number = BigIntegerField()
     last_number = BigIntegerField()
     row_count = BigIntegerField()
+    anchors = IntegerField()
     findings = BinaryJSONField(index=False, constraints=[SQL("DEFAULT '[]'")])
     checked_by = CharField(max_length=128)
 

@@ -89,6 +89,7 @@ CREATE TABLE audit_checks (
     first_number bigint NOT NULL,
     last_number bigint NOT NULL,
     row_count bigint NOT NULL,
+    anchors integer NOT NULL,
     findings jsonb NOT NULL DEFAULT '[]',
     checked_by varchar(128) NOT NULL
 );

@@ -1,7 +1,7 @@
 """Makes the seals, a batch at a time, beside the writers. Owns the writing of `audit_seals`.
 
-Several at once make one chain: whoever has the lock seals, the others find nothing to do. A seal is there with its whole batch
-or not at all, so one who is killed leaves a shorter chain, and the next goes on.
+Several at once make one chain: whoever has the lock seals, the others find nothing to do. A seal is there with its whole
+batch or not at all, so one who is killed leaves a shorter chain, and the next goes on.
 """
 
 from __future__ import annotations

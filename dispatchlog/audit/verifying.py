@@ -1,4 +1,4 @@
-"""Whether the chain holds: every seal, every row below it, and what the anchors know. Owns `audit_checks`; changes nothing else.
+"""Whether the chain holds: every seal, every row below it, and what the anchors know. Owns `audit_checks`.
 
 It goes through the chain a seal at a time, so it needs no memory for it, and writers go on meanwhile.
 """
@@ -69,12 +69,13 @@ def verify(
             _compare(report, anchor_file, last)
     with transaction(f"audit:{who}"):
         execute(
-            "INSERT INTO audit_checks (first_number, last_number, row_count, findings, checked_by)"
-            " VALUES (%s, %s, %s, %s, %s)",
+            "INSERT INTO audit_checks (first_number, last_number, row_count, anchors, findings, checked_by)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
             (
                 report.first_number,
                 report.last_number,
                 report.rows,
+                report.anchors,
                 json.dumps([finding.as_json() for finding in report.findings]),
                 who[:128],
             ),
