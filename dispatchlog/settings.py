@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     live_streams: int = Field(32, ge=0, le=256)
     metrics_token: SecretStr = SecretStr("")
 
-    # Where the head of the audit chain is written to: a file on another machine's share, or where nothing can be taken back.
+    # Where the audit chain's head is written to: a file on another machine's share, or where nothing can be taken back.
     audit_anchor: Path | None = None
 
     # Who is told of alerts, and from when on there is one; 0 turns a kind off.

@@ -1,7 +1,7 @@
-"""The audit chain: what people, services and the program did is sealed in batches, and every look at patients' data is kept.
+"""The audit chain: what people, services and the program did is sealed in batches, and looks at patients' data are kept.
 
-A row's line is what `row_to_json` makes of the columns listed here, in UTC. The list of a source never changes: a column that
-comes later is not part of it, or belongs to a new `encoding` of later seals.
+A row's line is what `row_to_json` makes of the columns listed here, in UTC. The list of a source never changes: a column
+that comes later is not part of it, or belongs to a new `encoding` of later seals.
 """
 
 # Table -> its number, and what of a row is sealed (docs/audit.md says the same).

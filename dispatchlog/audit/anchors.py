@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dispatchlog.audit.chain import moment
 from dispatchlog.audit.sealing import head
-from dispatchlog.engine.database import execute, fetch_all, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, transaction
 from dispatchlog.engine.errors import DispatchlogError
 
 
@@ -58,7 +58,10 @@ def write_anchor(file: Path, *, who: str) -> Anchor | None:
 def write_anchor_if_new(file: Path, *, who: str) -> Anchor | None:
     """The same where the newest seal is not the newest anchor's."""
     newest = head()
-    known = fetch_all("SELECT chained FROM audit_anchors WHERE file = %s ORDER BY id DESC LIMIT 1", (str(file)[-255:],))
+    with connected():
+        known = fetch_all(
+            "SELECT chained FROM audit_anchors WHERE file = %s ORDER BY id DESC LIMIT 1", (str(file)[-255:],)
+        )
     if newest is None or (known and bytes(known[0][0]) == newest.chained):
         return None
     return write_anchor(file, who=who)

@@ -1,8 +1,8 @@
 """Up to which row each source may be sealed: nobody may yet commit a smaller number. Owns the waiting for writers.
 
 Numbers are given out when a row is written, and a long transaction commits a small one late. So the newest row is noted
-with everybody who writes at that moment; once all of them have ended, nothing below it can come any more. What they keep waiting
-stays noted from one look to the next: writers that come meanwhile are not waited for.
+with everybody who writes at that moment; once all of them have ended, nothing below it can come any more. What they keep
+waiting stays noted from one look to the next: writers that come meanwhile are not waited for.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dispatchlog.alerts import ANCHOR_OLD, AUDIT_BROKEN, look
 from dispatchlog.audit import duties
 from dispatchlog.audit.standing import standing, unsealed_seconds
 from dispatchlog.cli import main
+from dispatchlog.engine.database import connected
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 from scheduler import timetable
@@ -20,7 +21,8 @@ from .conftest import WHO, Owner, check, seal
 
 
 def alerts(settings: Settings) -> dict[str, str]:
-    found = look(settings, registry.lanes(), {}, up_seconds=0.0).conditions
+    with connected():
+        found = look(settings, registry.lanes(), {}, up_seconds=0.0).conditions
     return {each.kind: each.summary for each in found if each.kind in (AUDIT_BROKEN, ANCHOR_OLD)}
 
 
