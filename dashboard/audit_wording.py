@@ -32,6 +32,7 @@ _ACTIONS = MappingProxyType(
         "set_password": "Reset a password",
         "reset_second_factor": "Reset a second factor",
         "export_audit": "Exported who did what",
+        "export_audit_rows": "Exported the audit chain",
         "export": "Began to export dispatches",
         "export_ended": "The export ended",
         "bulk_retry": "Asked to try many again",
@@ -121,7 +122,7 @@ KINDS = (
     ),
     Kind("kind-emergencies", "Emergency access to tickets", ("emergency_access", "emergency_read")),
     Kind("kind-people-reported", "Who takes part in tickets", ("put_party", "put_person", "person_token")),
-    Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit")),
+    Kind("kind-exports", "Exports", ("export", "export_ended", "export_audit", "export_audit_rows")),
     Kind("kind-pauses", "Pausing", ("pause", "resume")),
     Kind("kind-schools", "Schools and their endpoints", ("school_add", "hl7_endpoint_change", "hl7_endpoint_test")),
     Kind(

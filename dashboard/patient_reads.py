@@ -33,6 +33,7 @@ SHOWING: Final = frozenset({200, 201, 400, 409, 422})
 # A page that reads itself again is one look for so long.
 ONE_LOOK_SECONDS: Final = 600.0
 _MOST_REMEMBERED = 10_000
+# Filters that are chosen from a list.
 _CHOICES: Final = frozenset(
     [
         "status",

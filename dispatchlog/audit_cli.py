@@ -12,6 +12,7 @@ from dispatchlog.settings import get_settings
 
 WHO = "cli"
 _MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -76,5 +77,38 @@ def anchor_command(file: Path) -> None:
     def run() -> None:
         anchor = write_anchor(file, who=WHO)
         click.echo(f"seal {anchor.number} is anchored in {file}" if anchor else "nothing is sealed yet")
+
+    run()
+
+
+@audit.command("export")
+@click.argument("file", type=_FILE)
+@click.option("--from", "first", type=_DAY, required=True, help="The first day (UTC) of sealing.")
+@click.option("--to", "last", type=_DAY, required=True, help="The last day; it is included.")
+@click.option("--with-identifiers", "identifiers", is_flag=True, help="Every row as it was sealed; needs --reason.")
+@click.option("--reason", default="", help="Why; it is kept.")
+def export_command(file: Path, first: datetime, last: datetime, *, identifiers: bool, reason: str) -> None:
+    """Write what was sealed to FILE (JSON lines, gzipped for .gz) for an auditor to recompute, as the tables' owner."""
+    from dispatchlog.audit.exporting import export
+    from dispatchlog.cli import on_database
+
+    if first > last:
+        raise click.UsageError("--from is after --to")
+
+    @on_database
+    def run() -> None:
+        done = export(
+            get_settings().effective_owner_url,
+            file,
+            first=first.date(),
+            last=last.date(),
+            actor=WHO,
+            identifiers=identifiers,
+            reason=reason,
+        )
+        click.echo(f"{done.seals} seals and {done.rows} rows in {file}, SHA-256 of all but its last line {done.sha256}")
+        if done.wrong:
+            click.echo(f"these seals do not hold: {', '.join(map(str, done.wrong[:20]))}")
+            sys.exit(1)
 
     run()

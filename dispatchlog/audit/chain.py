@@ -54,7 +54,8 @@ COLUMNS: Final = "number, source, after_id, last_id, row_count, encoding, salt, 
 
 def seal_of(row: tuple[Any, ...]) -> Seal:
     """The seal of a row of `COLUMNS`."""
-    return Seal(*(bytes(value) if isinstance(value, memoryview) else value for value in row))
+    plain: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+    return Seal(*plain)
 
 
 def chain_keys() -> tuple[bytes, ...]:

@@ -39,13 +39,20 @@ def standing() -> Standing:
         checks = fetch_all("SELECT at, row_count, checked_by FROM audit_checks ORDER BY id DESC LIMIT 1")
         anchors = fetch_all("SELECT at, number FROM audit_anchors ORDER BY id DESC LIMIT 1")
         pruned = fetch_one("SELECT coalesce(max(through), 0) FROM audit_prunings")[0]
+        number, sealed_at = seals[0] if seals else (0, None)
+        verified_at, verified_rows, verified_by = checks[0] if checks else (None, 0, "")
+        anchored_at, anchored_number = anchors[0] if anchors else (None, 0)
         return Standing(
-            *(seals[0] if seals else (0, None)),
-            unsealed_seconds(),
-            *(checks[0] if checks else (None, 0, "")),
-            *(anchors[0] if anchors else (None, 0)),
-            pruned,
-            first_finding(),
+            seals=number,
+            sealed_at=sealed_at,
+            unsealed_seconds=unsealed_seconds(),
+            verified_at=verified_at,
+            verified_rows=verified_rows,
+            verified_by=verified_by,
+            anchored_at=anchored_at,
+            anchored_number=anchored_number,
+            pruned_through=pruned,
+            broken=first_finding(),
         )
 
 

@@ -13,6 +13,11 @@ from dispatchlog.settings import Settings, get_settings
 
 from .conftest import WHO, Owner, check, codes, seal
 
+SWAP = (
+    "UPDATE dispatch_transitions a SET dispatch_id = b.dispatch_id, at = b.at FROM dispatch_transitions b"
+    " WHERE (a.id, b.id) IN ((14, 15), (15, 14))"
+)
+
 
 def seals_of(source: str) -> list[int]:
     with connected():
@@ -42,8 +47,7 @@ def test_nothing_is_sealed_twice(chained: Owner) -> None:
         ("UPDATE dispatch_transitions SET reason = NULL WHERE id = 15", findings.EDITED),
         ("DELETE FROM dispatch_transitions WHERE id = 15", findings.DELETED),
         (
-            "UPDATE dispatch_transitions a SET dispatch_id = b.dispatch_id, at = b.at FROM dispatch_transitions b"
-            " WHERE (a.id, b.id) IN ((14, 15), (15, 14))",
+            SWAP,
             findings.EDITED,
         ),
     ],
@@ -57,12 +61,14 @@ def test_a_changed_row_is_found_in_its_batch(chained: Owner, change: str, code: 
 
 def test_a_row_put_between_sealed_ones_is_found(chained: Owner) -> None:
     chained.tamper("dispatch_transitions", "DELETE FROM dispatch_transitions WHERE id = 15")
-    again = "INSERT INTO dispatch_transitions (id, lane, dispatch_id, to_status, actor, database_user) OVERRIDING SYSTEM VALUE"
-    values = "VALUES (%s, 'parcel', gen_random_uuid(), 'PENDING', 'bob', 'x')"
-    chained.run(f"{again} {values}", (15,))
+    again = (
+        "INSERT INTO dispatch_transitions (id, lane, dispatch_id, to_status, actor, database_user)"
+        " OVERRIDING SYSTEM VALUE VALUES (%s, 'parcel', gen_random_uuid(), 'PENDING', 'bob', 'x')"
+    )
+    chained.run(again, (15,))
     second, *_ = codes(check())
     assert second == (findings.EDITED, seals_of("dispatch_transitions")[1])
-    chained.run(f"{again} {values}", (-7,))
+    chained.run(again, (-7,))
     assert codes(check())[0] == (findings.INSERTED, seals_of("dispatch_transitions")[0])
 
 
