@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,21 @@ def test_from_a_shell_packed(written: Owner, tmp_path: Path, monkeypatch: pytest
     refused = CliRunner().invoke(main, ["audit", "export", str(file), "--from", day, "--to", day, "--with-identifiers"])
     assert refused.exit_code == 1
     assert "AUDIT_EXPORT" in refused.stderr
+
+
+def test_the_program_in_the_guide_does_it(written: Owner, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    program = guide.partition("```python\n")[2].partition("```")[0]
+    file = tmp_path / "audit.jsonl"
+    for how in ({}, {"identifiers": True, "reason": WHY}):
+        export_today(written, file, **how)
+        assert run(program, file) == (0, "7 batches hold\n")
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("rief", "lief"), encoding="utf-8")
+    assert run(program, file)[0] == 1
+
+
+def run(program: str, file: Path) -> tuple[int, str]:
+    with file.open("rb") as given:
+        done = subprocess.run([sys.executable, "-c", program], stdin=given, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout

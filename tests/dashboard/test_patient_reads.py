@@ -109,7 +109,7 @@ def test_every_operation_of_the_register_hands_on_what_it_answers(name: str, mon
     monkeypatch.setattr("dashboard.api.routes.keep_answer", lambda what, *, actor, why, path: kept.append((what, why)))
     monkeypatch.setattr(Route, "_authorise", lambda self: ("", "service:tests", None, frozenset({"x"})))
     monkeypatch.setattr("dashboard.api.routes.request", _Request())
-    monkeypatch.setattr("dashboard.api.routes._json", lambda text: Response(text))
+    monkeypatch.setattr("dashboard.api.routes._json", Response)
     stub = Route(
         route.method,
         route.rule,
