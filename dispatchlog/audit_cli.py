@@ -112,3 +112,32 @@ def export_command(file: Path, first: datetime, last: datetime, *, identifiers: 
             sys.exit(1)
 
     run()
+
+
+@audit.command("looks")
+@click.option("--subject", default="", help="The id of a patient, ticket, order or dispatch.")
+@click.option("--actor", default="", help="An account's address, or service:NAME.")
+@click.option("--since", type=_MOMENT, help="Not before this day or moment (UTC).")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="So many at the most.")
+def looks_command(subject: str, actor: str, since: datetime | None, limit: int) -> None:
+    """Say who looked at patients' data, the newest first."""
+    from dispatchlog.audit.looks import looks
+    from dispatchlog.cli import on_database, show_table
+
+    @on_database
+    def run() -> None:
+        when = since.replace(tzinfo=UTC) if since else None
+        found = looks(subject=subject, actor=actor, since=when, limit=limit)
+        show_table(
+            (f"{row['at']:%Y-%m-%dT%H:%M:%SZ}", row["actor"], row["what"], row["subject"] or _asked(row), row["why"])
+            for row in found
+        )
+
+    run()
+
+
+def _asked(row: dict[str, object]) -> str:
+    """A list's filter in one cell; what was searched for is not known."""
+    filtered = row["filter"]
+    assert isinstance(filtered, dict)  # noqa: S101  (for the type checker: so is the column)
+    return ",".join(f"{name}={'…' if value is True else value}" for name, value in filtered.items()) or "-"

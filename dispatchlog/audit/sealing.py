@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 # The most rows of one seal: what an edit is narrowed down to, and what retention takes at a time.
 BATCH_ROWS = 10_000
 # How long one turn goes on; what is left is the next one's.
-TURN_SECONDS = 20.0
+TURN_SECONDS = 5.0
 # Sealing and pruning take turns by this.
 _TURN = "SELECT pg_try_advisory_xact_lock(7240129, 2)"
 _HEAD = f"SELECT {COLUMNS} FROM audit_seals ORDER BY number DESC LIMIT 1"

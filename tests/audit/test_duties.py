@@ -108,3 +108,21 @@ def test_an_anchor_that_cannot_be_written_is_said(chained: Owner, run: CliRunner
     answer = run.invoke(main, ["audit", "anchor", str(tmp_path / "no" / "folder")])
     assert answer.exit_code == 1
     assert "AUDIT_ANCHOR" in answer.stderr
+
+
+def test_who_looked_is_said_in_a_shell(owner: Owner, run: CliRunner) -> None:
+    for actor, subject, asked in (
+        ("ann", "p-1", "{}"),
+        ("bob", "p-1", "{}"),
+        ("ann", "", '{"status": "FAILED", "q": true}'),
+    ):
+        owner.run(
+            "INSERT INTO patient_reads (actor, what, subject, why, filter)"
+            " VALUES (%s, 'dispatch.show', %s, 'permission read', %s)",
+            (actor, subject, asked),
+        )
+    of_patient = run.invoke(main, ["audit", "looks", "--subject", "p-1"]).output.splitlines()
+    assert [line.split()[1] for line in of_patient] == ["bob", "ann"]
+    by_ann = run.invoke(main, ["audit", "looks", "--actor", "ann", "--limit", "1"]).output
+    assert by_ann.split()[1:] == ["ann", "dispatch.show", "q=…,status=FAILED", "permission", "read"]
+    assert run.invoke(main, ["audit", "looks", "--since", "2999-01-01"]).output == ""
