@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.sealing import derive_key
 from dispatchlog.settings import get_settings
 
@@ -58,9 +59,22 @@ def seal_of(row: tuple[Any, ...]) -> Seal:
     return Seal(*plain)
 
 
+class NoChainKeyError(DispatchlogError):
+    """There is no secret key to derive the chain's from; under none anybody could make seals."""
+
+    code = "NO_SECRET_KEY"
+
+
 def chain_keys() -> tuple[bytes, ...]:
-    """The keys under which a seal may have been made; the first makes new ones. The one place that knows of them."""
-    return (derive_key(get_settings().secret_key.get_secret_value(), _PURPOSE),)
+    """The keys under which a seal may have been made; the first makes new ones. The one place that knows of them.
+
+    Raises:
+        NoChainKeyError: DISPATCHLOG_SECRET_KEY is not set.
+    """
+    secret = get_settings().secret_key.get_secret_value()
+    if not secret:
+        raise NoChainKeyError("the audit chain needs DISPATCHLOG_SECRET_KEY, the same that the dashboard has")
+    return (derive_key(secret, _PURPOSE),)
 
 
 def moment(at: datetime) -> str:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from dispatchlog.alerts import ANCHOR_OLD, AUDIT_BROKEN, look
 from dispatchlog.audit import duties
+from dispatchlog.audit.chain import NoChainKeyError, chain_keys
 from dispatchlog.audit.standing import standing, unsealed_seconds
 from dispatchlog.cli import main
 from dispatchlog.engine.database import connected
@@ -126,3 +127,25 @@ def test_who_looked_is_said_in_a_shell(owner: Owner, run: CliRunner) -> None:
     by_ann = run.invoke(main, ["audit", "looks", "--actor", "ann", "--limit", "1"]).output
     assert by_ann.split()[1:] == ["ann", "dispatch.show", "q=…,status=FAILED", "permission", "read"]
     assert run.invoke(main, ["audit", "looks", "--since", "2999-01-01"]).output == ""
+
+
+def test_without_a_secret_key_nothing_is_sealed(
+    owner: Owner, settings_env: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everybody would know the key."""
+    owner.write_moves(1)
+    monkeypatch.setenv("DISPATCHLOG_SECRET_KEY", "")
+    get_settings.cache_clear()
+    duties.seal(who=WHO)
+    assert standing().seals == 0
+    with pytest.raises(NoChainKeyError):
+        seal()
+
+
+def test_the_keys_place_is_said_in_the_guide(settings_env: Settings) -> None:
+    """An auditor who is given the secret key derives the chain's by the guide alone."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    given = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"dispatchlog audit chain")
+    assert chain_keys()[0] == given.derive(settings_env.secret_key.get_secret_value().encode())
