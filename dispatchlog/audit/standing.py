@@ -8,10 +8,10 @@ from typing import Any
 
 from dispatchlog.engine.database import connected, fetch_all, fetch_dicts, fetch_one
 
-# What was wrong stays wrong until a check that looks at as much, and at the anchors too, finds it right.
+# What was wrong stays wrong until a check that looks at as much, and at anchors where that did, finds it right.
 _BROKEN = """
 SELECT b.at, b.findings FROM audit_checks b WHERE b.findings <> '[]' AND NOT EXISTS (SELECT FROM audit_checks g
-    WHERE g.id > b.id AND g.findings = '[]' AND g.first_number <= b.first_number AND g.anchors >= b.anchors)
+    WHERE g.id > b.id AND g.findings = '[]' AND g.first_number <= b.first_number AND (g.anchors > 0 OR b.anchors = 0))
 ORDER BY b.id LIMIT 1
 """
 

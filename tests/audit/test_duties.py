@@ -62,6 +62,22 @@ def test_a_broken_chain_alerts_until_as_much_is_found_right(chained: Owner, sett
     assert alerts(settings_env) == {}
 
 
+def test_what_an_anchor_told_is_not_settled_without_one(chained: Owner, settings_env: Settings, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    duties.anchor(old, who=WHO)
+    chained.tamper("audit_seals", "DELETE FROM audit_seals WHERE number = 5")
+    chained.tamper("dispatch_transitions", "DELETE FROM dispatch_transitions WHERE id > 30")
+    duties.verify_last_day(old, who=WHO)
+    assert "knows seal 5" in alerts(settings_env)[AUDIT_BROKEN]
+    check()
+    assert AUDIT_BROKEN in alerts(settings_env), "without the anchors everything fits"
+    chained.write_moves(1)
+    seal()
+    duties.anchor(new, who=WHO)
+    check(anchor_file=new)
+    assert alerts(settings_env) == {}
+
+
 def test_an_anchor_that_stays_behind_alerts(chained: Owner, settings_env: Settings, tmp_path: Path) -> None:
     anchored = settings_env.model_copy(update={"audit_anchor": tmp_path / "no" / "such" / "folder"})
     assert alerts(anchored) == {}, "not before its time"
