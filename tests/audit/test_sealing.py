@@ -111,6 +111,8 @@ def test_with_many_writers_every_row_is_sealed_once(owner: Owner) -> None:
             for turn in range(30):
                 for _ in range(number):
                     cursor.execute(MOVE, (str(uuid4()), f"writer {number}"))
+                if number > 2:
+                    cursor.execute("SELECT pg_sleep(0.02)")  # the others' larger ids are committed meanwhile
                 if turn % 5 == number % 5:
                     connection.rollback()
                 else:
