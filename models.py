@@ -1249,6 +1249,7 @@ class EmergencyAccess(Table):
     reason = TextField(constraints=[Check("length(btrim(reason)) >= 10")])
     opened_at = DateTimeTZField(constraints=_CLOCK)
     expires_at = DateTimeTZField()
+    number = AlwaysBigIdentityField(unique=True)
 
     class Meta:
         table_name = "emergency_accesses"
@@ -2286,6 +2287,93 @@ LANE_TABLES: tuple[type[Dispatch], ...] = (
     TicketNotification,
     CommJob,
 )
+
+
+class PatientRead(Table):
+    """A page or an answer that showed patients' data: to whom, what, and on what ground; append-only."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    at = DateTimeTZField(constraints=_CLOCK)
+    actor = CharField(max_length=128)
+    user_id = IntegerField(null=True)
+    what = CharField(max_length=64)
+    subject = _text(200)
+    why = CharField(max_length=200)
+    filter = BinaryJSONField(default=dict, constraints=_EMPTY_OBJECT, index=False)
+    trace_id = _text(64)
+    ip_address = CharField(max_length=45, null=True)
+    database_user = CharField(max_length=64, constraints=[SQL("DEFAULT session_user")])
+
+    class Meta:
+        table_name = "patient_reads"
+        indexes = ((("at", "id"), False), (("actor", "id"), False), (("subject", "id"), False))
+
+
+class AuditSeal(Table):
+    """A batch of one source's rows, sealed: each seal holds the one before it; append-only."""
+
+    number = BigIntegerField(primary_key=True)
+    source = CharField(max_length=64)
+    after_id = BigIntegerField()
+    last_id = BigIntegerField()
+    row_count = IntegerField(constraints=[Check("row_count > 0")])
+    encoding = SmallIntegerField()
+    salt = BlobField()
+    digest = BlobField()
+    previous = BlobField()
+    chained = BlobField()
+    sealed_at = DateTimeTZField(index=True)
+
+    class Meta:
+        table_name = "audit_seals"
+        indexes = ((("source", "last_id"), True),)
+
+
+class AuditAnchor(Table):
+    """That the head of the chain was written to a file elsewhere; append-only."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    number = BigIntegerField(index=True)
+    chained = BlobField()
+    at = DateTimeTZField(constraints=_CLOCK)
+    file = CharField(max_length=255)
+
+    class Meta:
+        table_name = "audit_anchors"
+
+
+class AuditCheck(Table):
+    """That the chain was verified, and what was found; append-only."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    at = DateTimeTZField(constraints=_CLOCK)
+    first_number = BigIntegerField()
+    last_number = BigIntegerField()
+    row_count = BigIntegerField()
+    anchors = IntegerField()
+    findings = BinaryJSONField(index=False, constraints=[SQL("DEFAULT '[]'")])
+    checked_by = CharField(max_length=128)
+
+    class Meta:
+        table_name = "audit_checks"
+
+
+class AuditPruning(Table):
+    """That rows of whole sealed batches were taken away by retention; append-only, and sealed itself."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    at = DateTimeTZField(constraints=_CLOCK)
+    through = BigIntegerField()
+    before = DateTimeTZField()
+    row_count = BigIntegerField()
+    sources = ArrayField(TextField, index=False)
+    reason = TextField()
+    database_user = CharField(max_length=64, constraints=[SQL("DEFAULT session_user")])
+
+    class Meta:
+        table_name = "audit_prunings"
+
+
 ALL_TABLES: tuple[type[Table], ...] = (
     *ENGINE_TABLES,
     Practitioner,
@@ -2363,4 +2451,9 @@ ALL_TABLES: tuple[type[Table], ...] = (
     DispatchAlertCheck,
     DispatchCount,
     DispatchCounted,
+    PatientRead,
+    AuditSeal,
+    AuditAnchor,
+    AuditCheck,
+    AuditPruning,
 )

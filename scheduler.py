@@ -25,6 +25,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from dispatchlog import bulk
 from dispatchlog.alert_watch import AlertWatch
+from dispatchlog.audit import duties
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
@@ -158,6 +159,10 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             report_counts.refresh,
             "pages of large campaigns need not count a million lines",
             recorded=False,
+        ),
+        *(
+            Job(name, seconds, run, why, recorded=seconds == duties.VERIFY_SECONDS)
+            for name, seconds, run, why in duties.jobs_of(settings.audit_anchor, who=WHO)
         ),
     )
 

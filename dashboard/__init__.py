@@ -16,6 +16,7 @@ from dashboard.guide import KEYS
 from dashboard.headers import install_headers, is_https
 from dashboard.navigation import OFFICE, PATIENTS, WORK, pages_by_key, visible
 from dashboard.pages import register_pages
+from dashboard.patient_reads import install_reads
 from dashboard.preferences import keys_are_on, theme
 from dashboard.presentation import install_presentation
 from dashboard.proxies import install_proxies
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     csrf.init_app(app)
     app.before_request(check_access)
     app.teardown_request(close_connection)
+    install_reads(app)
     register_pages(app)
     _register_patient_pages(app, csrf)
     _register_api(app, csrf)

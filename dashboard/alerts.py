@@ -12,6 +12,8 @@ from dashboard.context import settings
 from dashboard.lanes import hidden_subjects, visible_lanes
 from dashboard.masking import mask
 from dispatchlog.alerts import (
+    ANCHOR_OLD,
+    AUDIT_BROKEN,
     BREAKER,
     COURIER_APART,
     CREDENTIALS,
@@ -46,6 +48,8 @@ TITLES = {
     PROVIDER_SILENT: "Provider tells nothing",
     WEBHOOKS_REFUSED: "Webhooks refused",
     UNTAKEN: "Webhooks wait",
+    AUDIT_BROKEN: "Audit chain broken",
+    ANCHOR_OLD: "Audit chain not anchored",
 }
 NEXT_STEPS = {
     QUEUE_AGE: "Open the oldest one: its page says what holds it.",
@@ -60,6 +64,8 @@ NEXT_STEPS = {
     PROVIDER_SILENT: "Messages still leave, but their fate is unknown. Check the webhook's address at the provider.",
     WEBHOOKS_REFUSED: "Compare the secret here with the provider's. If they are the same, a stranger sends them.",
     UNTAKEN: "Nothing is lost. Look whether a worker runs, then at its log.",
+    AUDIT_BROKEN: "Keep everything as it is and tell whoever answers for security; dispatchlog audit verify says more.",
+    ANCHOR_OLD: "Look whether the scheduler can write to the anchor file; its log says why it could not.",
 }
 # One row per alert with what became of its notices; alerts are numbered as they started.
 _ALERTS = """
@@ -143,6 +149,12 @@ def thresholds(known: Settings) -> list[Threshold]:
         ),
         (WEBHOOKS_REFUSED, known.alert_webhooks_refused, f"{known.alert_webhooks_refused} in a row"),
         (UNTAKEN, known.alert_untaken_seconds, f"stored and not looked at for {_minutes(known.alert_untaken_seconds)}"),
+        (AUDIT_BROKEN, True, "as soon as a check finds a sealed batch that is not what was sealed"),
+        (
+            ANCHOR_OLD,
+            known.audit_anchor is not None and known.alert_anchor_seconds,
+            f"the chain's head newer than its anchor for {_minutes(known.alert_anchor_seconds)}",
+        ),
     ]
     return [Threshold(TITLES[kind], words if on else "") for kind, on, words in found]
 

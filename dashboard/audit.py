@@ -26,6 +26,7 @@ from dashboard.lanes import visible_lanes
 from dashboard.masking import mask_text
 from dashboard.presentation import business_keys
 from dashboard.wording import actor
+from dispatchlog.audit.standing import standing
 from dispatchlog.engine.lanes import Lane, Row
 from dispatchlog.engine.operator import log_action
 
@@ -57,6 +58,7 @@ def show() -> str:
         is_known=lambda row: row["dispatch_id"] in keys,
         about=lambda row: about(row["detail"], emails, actor=row["actor"]),
         may_export=may(EXPORT),
+        chain=standing(),
     )
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from dashboard.health import BrokerHealth, broker_health, processes
+from dispatchlog.audit.standing import unsealed_seconds
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.engine.holds import open_holds, targets
 from dispatchlog.engine.lanes import Lane, gateway_names
@@ -46,6 +47,11 @@ def with_database() -> Iterator[Metric]:
         "figures_behind_seconds",
         "How old the oldest change of a message is that the figures have not added up yet.",
         behind_seconds(),
+    )
+    yield _one(
+        "audit_unsealed_seconds",
+        "How old the oldest row of an audit source is that no seal covers yet.",
+        unsealed_seconds(),
     )
     yield from _queues(lanes)
     yield from _around(lanes, broker_health())

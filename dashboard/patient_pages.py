@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import PUBLIC, needs
@@ -156,7 +156,9 @@ def _came_to(link: PortalLink) -> CameTo | None:
 def _found(token: str, kind: str) -> PortalLink | Response:
     """The same for whoever wants to stop messages, whom nobody keeps waiting."""
     try:
-        return portal.open_link(token, kind=kind, asker=patient_asker())
+        link = portal.open_link(token, kind=kind, asker=patient_asker())
+        g.read_subject = str(link.patient_id)
+        return link
     except OutreachError as error:
         if error.code != "LINK_UNKNOWN":
             return _gone(410)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, redirect, render_template, request, session, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from dashboard.access import READ, needs
@@ -80,6 +80,7 @@ def show() -> str:
     rows = dispatches_of(subject_id, visible_lanes()) if subject_id else []
     if not rows:
         abort(404)
+    g.read_subject = subject_id
     return render_template(
         "story.html",
         subject_id=subject_id,

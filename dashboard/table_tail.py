@@ -11,14 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from dispatchlog.engine.table_writers import TABLE_WRITERS
+
 # More holes than this are not looked for one by one: everything is to be read anew.
 MOST_HOLES = 500
-
-_WRITERS = """
-SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
-    AND relation = %s::regclass AND pid <> pg_backend_pid()
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 
 
 class Numbered(Protocol):
@@ -63,7 +59,7 @@ class Source(Generic[Row]):
 
     def writers(self, cursor: Any) -> set[str]:
         """Everybody who may yet commit a row."""
-        cursor.execute(_WRITERS, (self.table,))
+        cursor.execute(TABLE_WRITERS, (self.table,))
         return {row[0] for row in cursor.fetchall()}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dispatchlog.audit import standing as chain
 from dispatchlog.engine.breaker import BreakerState
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.holds import holds_on, open_holds
@@ -32,6 +33,8 @@ DELIVERED_BEFORE: Final = "delivered_before"
 PROVIDER_SILENT: Final = "provider_silent"
 WEBHOOKS_REFUSED: Final = "webhooks_refused"
 UNTAKEN: Final = "webhooks_untaken"
+AUDIT_BROKEN: Final = "audit_broken"
+ANCHOR_OLD: Final = "audit_anchor_old"
 
 # What a gateway says of an endpoint that does not take our key.
 REFUSED_CREDENTIALS: Final = "ENDPOINT_REFUSED_CREDENTIALS"
@@ -95,12 +98,13 @@ def look(settings: Settings, lanes: Sequence[Lane], breakers: Mapping[str, Break
     """What is as it should not be now; a threshold of 0 turns its kind off, and ends its alerts."""
     found: list[Condition] = []
     kinds = {QUEUE_AGE, FAILURES, DOUBTS, CREDENTIALS, COURIER_APART, DELIVERED_BEFORE, PROVIDER_SILENT, UNTAKEN}
+    kinds |= {AUDIT_BROKEN, ANCHOR_OLD}
     for lane in lanes:
         found += [*_queue_age(lane, settings), *_failures(lane, settings), *_doubts(lane, settings)]
         found += _credentials(lane) if lane.is_routed else []
     found += [Condition(COURIER_APART, courier, words) for courier, words in disagreements.apart()]
     found += [Condition(DELIVERED_BEFORE, number, words) for number, words in disagreements.delivered_before()]
-    found += [*_silent(settings), *_untaken(settings)]
+    found += [*_silent(settings), *_untaken(settings), *_audit(settings)]
     refused = Refusals(settings.effective_redis_url).in_a_row()
     if refused is not None:
         kinds.add(WEBHOOKS_REFUSED)
@@ -266,6 +270,17 @@ def _untaken(settings: Settings) -> list[Condition]:
         for what, seconds in silence.waiting_seconds().items()
         if allowed and seconds > allowed
     ]
+
+
+def _audit(settings: Settings) -> list[Condition]:
+    """A chain that does not hold, until a check that looks at as much finds it right; an anchor that stays behind."""
+    found = []
+    if (wrong := chain.first_finding()) is not None:
+        found.append(Condition(AUDIT_BROKEN, "", f"What happened was changed afterwards: {wrong['words']}."))
+    allowed = settings.alert_anchor_seconds
+    if settings.audit_anchor is not None and allowed and (behind := chain.unanchored_seconds()) > allowed:
+        found.append(Condition(ANCHOR_OLD, "", f"The audit chain was not anchored for {_minutes(behind)}."))
+    return found
 
 
 def _write(seen: Look, settings: Settings) -> None:

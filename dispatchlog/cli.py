@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dispatchlog.audit_cli import audit
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.figures_cli import figures
 from dispatchlog.keys_cli import keys
@@ -755,6 +756,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(audit)
 main.add_command(figures)
 main.add_command(keys)
 main.add_command(seal_command)

@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     live_streams: int = Field(32, ge=0, le=256)
     metrics_token: SecretStr = SecretStr("")
 
+    # Where the audit chain's head is written to: a file on another machine's share, or where nothing can be taken back.
+    audit_anchor: Path | None = None
+
     # Who is told of alerts, and from when on there is one; 0 turns a kind off.
     alert_mail_to: str = ""
     alert_webhook_url: str = ""
@@ -151,6 +154,8 @@ class Settings(BaseSettings):
     # Webhooks in a row whose signature does not fit, and for how long what providers and patients told may wait.
     alert_webhooks_refused: int = Field(10, ge=0)
     alert_untaken_seconds: int = Field(300, ge=0)
+    # For how long the head of the audit chain may be newer than its anchor.
+    alert_anchor_seconds: int = Field(3_600, ge=0)
 
     mailbox_dir: Path | None = None
 

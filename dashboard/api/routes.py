@@ -18,6 +18,7 @@ from dashboard.access import TICKETS
 from dashboard.acting import acting_identity
 from dashboard.api.errors import ERRORS, ApiError
 from dashboard.api.signed_in import acting_person_with, is_signed_in
+from dashboard.patient_reads import keep_answer
 from dashboard.person_tokens import read_person_token
 from dispatchlog.order_documents import Document, read_document
 from dispatchlog.service_tokens import ServiceToken, verify
@@ -96,6 +97,7 @@ class Route:
         _refuse_unknown_parameters(self.parameters)
         document = self._read() if self.document else None
         answer = self.view(Call(source, actor, document, request.args, person, scopes), **path)
+        keep_answer(self.name, actor=actor, why=self._ground(person, scopes), path=path)
         response = _json(answer.model_dump_json(by_alias=True))
         if self.creates is not None and self.creates(answer):
             response.status_code = 201
@@ -111,6 +113,12 @@ class Route:
             return person, person, None, frozenset()
         token = _token(self.scope)
         return token.name, f"service:{token.name}", None, frozenset(token.scopes)
+
+    def _ground(self, person: Identity | None, scopes: frozenset[str]) -> str:
+        """On what ground the caller was let in."""
+        if person is not None:
+            return f"{person.kind} of tickets"
+        return f"scope {self.scope}" if scopes else f"permission {self.permission}"
 
     def _read(self) -> Document:
         assert self.document is not None  # noqa: S101  (for the type checker: handle asked)

@@ -11,13 +11,8 @@ from collections.abc import Mapping
 
 from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.deadline import boottime
+from dispatchlog.engine.table_writers import writers_of
 
-# Everybody who may yet commit a move: a writer holds this lock from before its first id until its end.
-TRANSITION_WRITERS = """
-SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'
-    AND relation = 'dispatch_transitions'::regclass AND pid <> pg_backend_pid()
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 # So many at a time, for one transaction.
 MOST_AT_ONCE = 500_000
 # How many ids after them are counted when somebody asks. More than that are left after a burst, or while no scheduler runs.
@@ -86,10 +81,10 @@ def keep_counts(*, started_by: str) -> int:
 def _writers_ended() -> bool:
     """Wait until everybody who writes now, and so may have a smaller id than the newest one seen, has ended."""
     gives_up = boottime() + PATIENCE_SECONDS
-    waited_for = {row[0] for row in fetch_all(TRANSITION_WRITERS)}
+    waited_for = writers_of("dispatch_transitions")
     while waited_for:
         if boottime() > gives_up:
             return False
         time.sleep(0.02)
-        waited_for &= {row[0] for row in fetch_all(TRANSITION_WRITERS)}
+        waited_for &= writers_of("dispatch_transitions")
     return True

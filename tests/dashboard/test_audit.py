@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,10 @@ from dashboard import audit_queries
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
 from dashboard.csv_file import safe_cell as cell
 from dispatchlog import people
+from dispatchlog.audit.anchors import write_anchor
+from dispatchlog.audit.horizon import Horizon
+from dispatchlog.audit.sealing import seal_all
+from dispatchlog.audit.verifying import verify
 from dispatchlog.engine import database as engine_database
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one
 from dispatchlog.engine.operator import log_action
@@ -302,3 +307,33 @@ def plan_of(wanted: AuditFilter, actors: dict[str, str]) -> str:
     finally:
         audit_queries.fetch_dicts = fetch
     return "\n".join(plans)
+
+
+def test_the_page_says_how_the_chain_stands(auditor: Visitor, tmp_path: Path) -> None:
+    assert "Not yet" in auditor.get("/audit").text
+    log_action(SUPPORT, "pause")
+    seal_all(Horizon(), who="scheduler:here")
+    write_anchor(tmp_path / "anchors", who="scheduler:here")
+    verify(who="scheduler:here")
+    facts = re.sub(
+        r"<[^>]+>|\s+", " ", auditor.get("/audit").text.partition('class="facts-line"')[2].partition("</dl>")[0]
+    )
+    assert re.search(
+        r"Last sealed .* seal 2 .*Last verified .* [1-9] rows, by .*Last anchor elsewhere .* seal 2 ", facts
+    ), facts
+    assert "does not hold" not in auditor.get("/audit").text
+
+
+def test_the_page_says_that_the_chain_is_broken(auditor: Visitor) -> None:
+    log_action(SUPPORT, "pause")
+    seal_all(Horizon(), who="scheduler:here")
+    with connected():
+        execute("SET ROLE NONE")
+        execute("ALTER TABLE operator_actions DISABLE TRIGGER keep_rows")
+        execute("DELETE FROM operator_actions WHERE action = 'pause'")
+        execute("ALTER TABLE operator_actions ENABLE ALWAYS TRIGGER keep_rows")
+        execute("SET ROLE dispatchlog_app")
+    verify(who="scheduler:here")
+    page = auditor.get("/audit").text
+    assert "The audit chain does not hold" in page
+    assert "sealed rows are gone" in page

@@ -1,0 +1,109 @@
+"""What a seal is and how it is keyed. Owns the rule of the chain; reads and writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.sealing import derive_key
+from dispatchlog.settings import get_settings
+
+# What is sealed: a table, and the column by which its rows are numbered.
+SOURCES: Final = {
+    "dispatch_transitions": "id",
+    "operator_actions": "id",
+    "comm_audit_log": "id",
+    "order_changes": "id",
+    "ticket_changes": "id",
+    "ticket_timeline": "id",
+    "emergency_accesses": "number",
+    "patient_reads": "id",
+    "audit_prunings": "id",
+}
+# Which columns, and how they are written: that of migration 0029.
+ENCODING: Final = 1
+# Before the first seal, and before a source's first row.
+NOTHING: Final = bytes(32)
+FIRST_ID: Final = -(2**63)
+_PURPOSE: Final = "audit chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A batch of `source`: the `row_count` rows with a number over `after_id`, up to `last_id`."""
+
+    number: int
+    source: str
+    after_id: int
+    last_id: int
+    row_count: int
+    encoding: int
+    salt: bytes
+    digest: bytes
+    previous: bytes
+    sealed_at: datetime
+    chained: bytes = b""
+
+
+COLUMNS: Final = "number, source, after_id, last_id, row_count, encoding, salt, digest, previous, sealed_at, chained"
+
+
+def seal_of(row: tuple[Any, ...]) -> Seal:
+    """The seal of a row of `COLUMNS`."""
+    plain: list[Any] = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+    return Seal(*plain)
+
+
+class NoChainKeyError(DispatchlogError):
+    """There is no secret key to derive the chain's from; under none anybody could make seals."""
+
+    code = "NO_SECRET_KEY"
+
+
+def chain_keys() -> tuple[bytes, ...]:
+    """The keys under which a seal may have been made; the first makes new ones. The one place that knows of them.
+
+    Raises:
+        NoChainKeyError: DISPATCHLOG_SECRET_KEY is not set.
+    """
+    secret = get_settings().secret_key.get_secret_value()
+    if not secret:
+        raise NoChainKeyError("the audit chain needs DISPATCHLOG_SECRET_KEY, the same that the dashboard has")
+    return (derive_key(secret, _PURPOSE),)
+
+
+def moment(at: datetime) -> str:
+    """An instant as the chain has it."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def said(seal: Seal) -> bytes:
+    """What of a seal is keyed, as bytes."""
+    parts = [
+        seal.number,
+        seal.source,
+        seal.after_id,
+        seal.last_id,
+        seal.row_count,
+        seal.encoding,
+        seal.salt.hex(),
+        seal.digest.hex(),
+        seal.previous.hex(),
+        moment(seal.sealed_at),
+    ]
+    return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def chain(seal: Seal, key: bytes) -> bytes:
+    """The keyed digest of a seal, which the next one holds as `previous`."""
+    return hmac.digest(key, said(seal), hashlib.sha256)
+
+
+def holds(seal: Seal) -> bool:
+    """Whether one of our keys made it as it is."""
+    return any(hmac.compare_digest(chain(seal, key), seal.chained) for key in chain_keys())
