@@ -26,6 +26,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.figures_cli import figures
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
+from dispatchlog.restored_cli import restored
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.tickets_cli import tickets
 
@@ -747,6 +748,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
 
 main.add_command(figures)
 main.add_command(tickets)
+main.add_command(restored)
 
 if __name__ == "__main__":
     main()

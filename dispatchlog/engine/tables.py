@@ -506,6 +506,49 @@ DispatchEscalation.add_index(
 )
 
 
+class LogIdentity(Table):
+    """The server and the database on which the log is known; one row, from the first worker's start on."""
+
+    here = BooleanField(primary_key=True, default=True, constraints=[SQL("DEFAULT true"), Check("here")])
+    system_identifier = CharField(max_length=32)
+    database_oid = BigIntegerField()
+    confirmed_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    confirmed_by = CharField(max_length=128)
+
+    class Meta:
+        table_name = "log_identity"
+
+
+class LogRestoration(Table):
+    """An older backup was put back: what happened between the two instants is missing in the log."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    backup_at = DateTimeTZField()
+    stopped_at = DateTimeTZField()
+    restored_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    restored_by = CharField(max_length=128)
+    reason = TextField(constraints=[Check("reason <> ''")])
+    lanes = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+
+    class Meta:
+        table_name = "log_restorations"
+        constraints = (Check("backup_at <= stopped_at"),)
+
+
+class LogLoss(Table):
+    """A dispatch that a provider's list names and no lane has any more; `source` is the list's name."""
+
+    dispatch_id = UUIDField()
+    generation = IntegerField()
+    restoration_id = BigIntegerField(index=True)
+    source = CharField(max_length=255)
+    found_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+
+    class Meta:
+        table_name = "log_losses"
+        primary_key = CompositeKey("dispatch_id", "generation")
+
+
 ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchTransition,
     DispatchAttempt,
@@ -519,4 +562,7 @@ ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchReplay,
     DispatchReplayRow,
     DispatchEscalation,
+    LogIdentity,
+    LogRestoration,
+    LogLoss,
 )
