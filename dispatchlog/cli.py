@@ -27,6 +27,7 @@ from dispatchlog.figures_cli import figures
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
 from dispatchlog.restored_cli import restored
+from dispatchlog.retention_cli import retention
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.tickets_cli import tickets
 
@@ -749,6 +750,7 @@ def hl7_school_test(code: str, with_message: bool) -> None:
 main.add_command(figures)
 main.add_command(tickets)
 main.add_command(restored)
+main.add_command(retention)
 
 if __name__ == "__main__":
     main()
