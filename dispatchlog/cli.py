@@ -26,6 +26,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.figures_cli import figures
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
+from dispatchlog.patient_cli import patient
 from dispatchlog.restored_cli import restored
 from dispatchlog.retention_cli import retention
 from dispatchlog.settings import Settings, get_settings
@@ -751,6 +752,7 @@ main.add_command(figures)
 main.add_command(tickets)
 main.add_command(restored)
 main.add_command(retention)
+main.add_command(patient)
 
 if __name__ == "__main__":
     main()

@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from dispatchlog.owner_cli import as_owner
+
 if TYPE_CHECKING:
     from dispatchlog.engine.restored import Restoration
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @click.group()
 def restored() -> None:
     """After a backup was restored, as the tables' owner (DATABASE_OWNER_URL, else DATABASE_URL)."""
-
-
-def _as_owner(command: Callable[P, R]) -> Callable[P, R]:
-    """The command on the owner's connection: only the owner takes a log over."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        from dispatchlog.cli import explained
-        from dispatchlog.engine.database import configure, connected
-        from dispatchlog.engine.errors import DispatchlogError
-        from dispatchlog.settings import get_settings
-
-        @explained
-        def on_it() -> R:
-            url = get_settings().effective_owner_url
-            if not url:
-                raise DispatchlogError("neither DATABASE_OWNER_URL nor DATABASE_URL is set", code="NO_DATABASE_URL")
-            configure(url, role="", name="dispatchlog restored")
-            with connected():
-                return command(*args, **kwargs)
-
-        return on_it()
-
-    return run
 
 
 @restored.command("take-over")
@@ -57,7 +30,7 @@ def _as_owner(command: Callable[P, R]) -> Callable[P, R]:
 )
 @click.option("--same-place", is_flag=True, help="It was restored on the same server under the same name (PITR).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
-@_as_owner
+@as_owner
 def take_over_command(*, reason: str, stopped_at: datetime | None, same_place: bool, as_json: bool) -> None:
     """Make a restored log safe to work on: nothing that may have left since the backup goes again by itself."""
     from dispatchlog.engine.restored import take_over
@@ -105,7 +78,7 @@ def _tell(done: Restoration) -> None:
 
 @restored.command("moved")
 @click.option("--reason", required=True, help="Stays with the log.")
-@_as_owner
+@as_owner
 def moved_command(*, reason: str) -> None:
     """Say that the log is on another server as a whole, and nothing is missing in it."""
     from dispatchlog.engine.restored import moved
@@ -117,7 +90,7 @@ def moved_command(*, reason: str) -> None:
 @restored.command("compare")
 @click.argument("file", metavar="LIST", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
-@_as_owner
+@as_owner
 def compare_command(file: Path, *, as_json: bool) -> None:
     """Compare with a provider's LIST: a text file with a line, and in it our key, for each message that it accepted."""
     from dispatchlog.engine.comparing import compare
@@ -139,7 +112,7 @@ def compare_command(file: Path, *, as_json: bool) -> None:
 
 @restored.command("losses")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
-@_as_owner
+@as_owner
 def losses_command(*, as_json: bool) -> None:
     """List what left and was lost with the old log, as far as providers' lists have told."""
     from dispatchlog.cli import show_table

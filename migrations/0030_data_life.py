@@ -141,7 +141,8 @@ END $$;
 
 -- One batch of one policy: at most so many rows, none that somebody else has locked. The run it belongs to counts it.
 CREATE FUNCTION dispatchlog_retire(policy text, most integer, run bigint, who text)
-RETURNS TABLE (run_id bigint, done bigint) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+RETURNS TABLE (run_id bigint, done bigint) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, {schema}, pg_temp AS $$
 DECLARE
     p retention_policies;
     thing jsonb;
@@ -293,9 +294,11 @@ POLICIES = [
     ),
     _rows(
         "comm_job",
-        "(t.campaign_id IS NULL OR EXISTS (SELECT FROM comm_campaigns c WHERE c.id = t.campaign_id AND c.ended_at IS NOT NULL))"
+        "(t.campaign_id IS NULL OR EXISTS (SELECT FROM comm_campaigns c"
+        " WHERE c.id = t.campaign_id AND c.ended_at IS NOT NULL))"
         " AND NOT EXISTS (SELECT FROM comm_jobs f WHERE f.fallback_of = t.id AND f.status IN ('PENDING', 'QUEUED'))"
-        " AND NOT EXISTS (SELECT FROM comm_inbound i WHERE i.related_job_id = t.id AND i.waits_for_person AND NOT i.processed)",
+        " AND NOT EXISTS (SELECT FROM comm_inbound i"
+        " WHERE i.related_job_id = t.id AND i.waits_for_person AND NOT i.processed)",
         [
             {"table": "comm_choices", "column": "job_id"},
             {"table": "comm_events", "column": "job_id"},

@@ -1,4 +1,4 @@
-"""What is kept back for a dispute, an inspection or a court, whatever its age, and also from erasure. Owns `legal_holds`."""
+"""What is kept back for a dispute, an inspection or a court, from its age and from erasure. Owns `legal_holds`."""
 
 from __future__ import annotations
 

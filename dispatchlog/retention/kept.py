@@ -1,4 +1,4 @@
-"""The tables that no age empties or deletes, and why. Owns the list; together with `retention_policies` it names every table."""
+"""The tables that no age empties or deletes, and why. Together with `retention_policies` the list names every table."""
 
 from __future__ import annotations
 
