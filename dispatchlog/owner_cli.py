@@ -1,4 +1,4 @@
-"""A command on the connection of the tables' owner, who alone may put right what the application never may. Owns no rule."""
+"""A command on the connection of the tables' owner, who alone may change what the application never may. Owns no rule."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which rows of which tables are a patient's, and what an erasure leaves of them. Owns the list; reads and writes nothing.
 
-Every condition is over the table as t with the parameters of `Person`. Rows and their numbers stay; what an audit record says
-stays too, for it names nobody but by id.
+Every condition is over the table as t with the parameters of `Person`. Rows and their numbers stay; what an audit record
+says stays too, for it names nobody but by id.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def others() -> list[Belonging]:
     """All other rows, in the order in which they are erased: what names others by the patient's data comes first."""
     settings = get_settings()
     sealed = ("name_sealed", "email_sealed", "phone_sealed")
-    courier = f"t.dispatch_id IN (SELECT d.id FROM courier_dispatches d WHERE {_OF_ORDERS.replace('t.order_id', 'd.order_id')})"
+    of_orders = _OF_ORDERS.replace("t.order_id", "d.order_id")
+    courier = f"t.dispatch_id IN (SELECT d.id FROM courier_dispatches d WHERE {of_orders})"
     return [
         Belonging(settings.order_kits_table, f"({_BY_MAIL})", {"recipient_email": "NULL"}),
         Belonging(

@@ -1,7 +1,7 @@
 """Erasing one patient: names, addresses and what was said are gone for good; rows, numbers and figures stay, naming nobody.
 
-Owns no table. Run by the tables' owner, in one transaction: all of it happens, or nothing. What was erased cannot come back but
-from a backup; docs/data-life.md says how to erase again after a restore.
+Owns no table. Run by the tables' owner, in one transaction: all of it happens, or nothing. What was erased cannot come back
+but from a backup; docs/data-life.md says how to erase again after a restore.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who a patient is over all systems: ids, addresses and names. Owns the finding; changes nothing.
 
-Each system knows a patient by another name: outreach and tickets by an id, orders by the upstream service's id, schools by a
-student's number, kits by an e-mail address alone. Run by the tables' owner, who sees the rows of all of them.
+Each system knows a patient by another name: outreach and tickets by an id, orders by the upstream service's id, schools by
+a student's number, kits by an e-mail address alone. Run by the tables' owner, who sees the rows of all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looking for a text in every column of every table: the proof that an erasure left nothing. Owns no table; changes nothing."""
+"""Looking for a text in every column of every table: the proof that an erasure left nothing. Changes nothing."""
 
 from __future__ import annotations
 
