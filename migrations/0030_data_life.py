@@ -102,8 +102,8 @@ $$;
 -- Which rows of a policy are due, as the WHERE of a query over its target t.
 CREATE FUNCTION dispatchlog_retention_due_where(p retention_policies) RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('(%s) < now() - interval ''1 day'' * %s AND (%s) AND NOT %I.dispatchlog_is_held(to_jsonb(t))',
-                  p.age, p.days, p.condition, '{schema}')
+    SELECT format('(%s) < now() - interval ''1 day'' * %s AND (%s) AND (NOT EXISTS (SELECT FROM legal_holds'
+                  ' WHERE released_at IS NULL) OR NOT dispatchlog_is_held(to_jsonb(t)))', p.age, p.days, p.condition)
 $$;
 
 CREATE FUNCTION dispatchlog_retention_due(policy text, most integer) RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -155,13 +155,17 @@ BEGIN
     run_id := run;
     done := 0;
     IF p.days IS NULL THEN RETURN NEXT; RETURN; END IF;
+    -- In no order: sorting would read all that is due for every batch.
     EXECUTE format('SELECT array_agg(place), max(aged) FROM (SELECT t.ctid AS place, (%s) AS aged FROM %I t WHERE %s
-                    ORDER BY (%s) LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
-                   p.age, p.target, dispatchlog_retention_due_where(p), p.age, most) INTO places, latest;
+                    LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
+                   p.age, p.target, dispatchlog_retention_due_where(p), most) INTO places, latest;
     done := coalesce(cardinality(places), 0);
     IF done > 0 AND p.act = 'delete' THEN
         IF jsonb_array_length(p.hanging) > 0 THEN
             EXECUTE format('SELECT array_agg(t.id) FROM %I t WHERE t.ctid = ANY ($1)', p.target) INTO ids USING places;
+            -- By its keys, which its index begins with.
+            EXECUTE format('DELETE FROM dispatch_search s USING %I t, unnest(t.search_keys) AS k WHERE t.ctid = ANY ($1)
+                            AND s.key = lower(k) AND s.lane = %L AND s.dispatch_id = t.id', p.target, p.lane) USING places;
             FOR thing IN SELECT * FROM jsonb_array_elements(p.hanging) LOOP
                 EXECUTE format(CASE WHEN thing ->> 'keeps' = 'true' THEN 'UPDATE %1$I SET %2$I = NULL WHERE %2$I = ANY ($1)'
                                     ELSE 'DELETE FROM %1$I WHERE %2$I = ANY ($1)' END,
@@ -194,7 +198,9 @@ GRANT EXECUTE ON FUNCTION dispatchlog_retire, dispatchlog_retention_due TO {role
 
 SETTLED = "status IN ('SENT', 'CANCELLED', 'FAILED') AND NOT in_doubt"
 # A row that failed may be tried again, so what it says stays on it.
-FINAL = "t.status IN ('SENT', 'CANCELLED')"
+# The index of the lists begins with the status and has the instant next; it is used where these are said.
+LISTED = "t.seq > 0 AND t.status <> 'QUEUED'"
+FINAL = f"{LISTED} AND t.status IN ('SENT', 'CANCELLED')"
 LANES = {
     "kit_registration": "kit_registrations",
     "health_information": "health_information_dispatch_logs",
@@ -207,7 +213,7 @@ LANES = {
 }
 OF_A_DISPATCH = [
     {"table": table, "column": "dispatch_id"}
-    for table in ("dispatch_attempts", "dispatch_payloads", "dispatch_search", "dispatch_escalations")
+    for table in ("dispatch_attempts", "dispatch_payloads", "dispatch_escalations")
 ]
 BIG = (*LANES.values(), "dispatch_attempts", "dispatch_payloads", "dispatch_search", "comm_events")
 # With 0.2, a fifth of a table of 50 million rows is dead before anybody looks.
@@ -256,7 +262,7 @@ def _rows(lane, condition, hanging, why):
         "act": "delete",
         "lane": lane,
         "age": "t.updated_at",
-        "condition": f"t.{SETTLED.replace('NOT in_doubt', 'NOT t.in_doubt')} AND {condition}",
+        "condition": f"{LISTED} AND t.{SETTLED.replace('NOT in_doubt', 'NOT t.in_doubt')} AND {condition}",
         "hanging": [*OF_A_DISPATCH, *hanging],
         "why": why,
         "least_days": YEAR,

@@ -27,7 +27,7 @@ from tests.engine.lane import application, enqueue, owner, parcel_lane, read
 
 HANGING = [
     {"table": table, "column": "dispatch_id"}
-    for table in ("dispatch_attempts", "dispatch_payloads", "dispatch_search", "dispatch_escalations")
+    for table in ("dispatch_attempts", "dispatch_payloads", "dispatch_escalations")
 ]
 OLD = "now() - interval '400 days'"
 
@@ -35,7 +35,7 @@ OLD = "now() - interval '400 days'"
 @pytest.fixture
 def lane(parcels_url: str) -> Lane:
     """The parcel lane with the policies that a new lane's migration gives it."""
-    settled = "t.status IN ('SENT', 'CANCELLED', 'FAILED') AND NOT t.in_doubt"
+    settled = "t.seq > 0 AND t.status <> 'QUEUED' AND t.status IN ('SENT', 'CANCELLED', 'FAILED') AND NOT t.in_doubt"
     with owner(parcels_url) as cursor:
         cursor.execute("SELECT dispatchlog_let_retire('parcels')")
         cursor.execute(
