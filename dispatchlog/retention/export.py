@@ -89,8 +89,12 @@ def _rows(each: Belonging, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _readable(each: Belonging, row: dict[str, Any]) -> dict[str, Any]:
-    owner = row.get("patient_id", row.get("id"))
-    opened = {name.removesuffix("_sealed"): contacts.open_text(row[name], owner) for name in each.sealed}
+    opened = {
+        name.removesuffix("_sealed"): contacts.open_text(
+            row[name], row["patient_id"] if "patient_id" in row else row["id"]
+        )
+        for name in each.sealed
+    }
     return {name: value for name, value in row.items() if name not in (*each.hidden, *each.sealed)} | opened
 
 

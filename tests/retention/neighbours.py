@@ -23,6 +23,7 @@ class Shared:
     pharmacy: UUID = field(default_factory=uuid4)
     school: UUID = field(default_factory=uuid4)
     doctor: UUID = field(default_factory=uuid4)
+    party: UUID = field(default_factory=uuid4)
     template: UUID = field(default_factory=uuid4)
 
 
@@ -74,7 +75,8 @@ def make_shared() -> Shared:
             longitude=1,
         )
         insert("schools", id=shared.school, code="SC1", name="School")
-        execute("SELECT care_put_party(%s, 'doctor', 'Dr North', 'north@example.org', true)", (shared.doctor,))
+        for party, kind in ((shared.doctor, "doctor"), (shared.party, "pharmacy")):
+            execute("SELECT care_put_party(%s, %s, 'Dr North', 'north@example.org', true)", (party, kind))
         insert(
             "comm_templates",
             id=shared.template,
@@ -277,12 +279,12 @@ def _tickets(who: Neighbour, shared: Shared) -> None:
         insert(
             "healthcare_tickets",
             id=who.ticket,
-            ticket_number=f"RX-2026-{str(who.ticket)[:6]}",
+            ticket_number=f"TKT-20260105-{str(who.ticket)[:5].upper()}",
             ticket_type="prescription",
             appointment_id=uuid4(),
             patient_id=who.id,
             primary_provider_id=shared.doctor,
-            secondary_provider_id=shared.doctor,
+            secondary_provider_id=shared.party,
         )
         of_patient = {"patient_id": who.id, "doctor_id": shared.doctor, "pharmacy_id": shared.pharmacy}
         insert(
@@ -309,7 +311,7 @@ def _tickets(who: Neighbour, shared: Shared) -> None:
         ticket_id=who.ticket,
         ticket_number="RX-1",
         ticket_type="prescription",
-        kind="sent",
+        kind="SENT",
         about="1",
         party_id=who.id,
         recipient_email=who.email,
@@ -342,7 +344,7 @@ def _outreach(who: Neighbour, shared: Shared) -> None:
     job = who.dispatches["comm_jobs"]
     insert(
         "comm_events",
-        provider="smtp",
+        provider="sendgrid",
         event_key=str(job),
         source="generic",
         job_id=job,
