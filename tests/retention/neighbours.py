@@ -8,12 +8,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from dispatchlog.engine.database import execute, transaction
+from dispatchlog.retention.belongings import lanes
 from dispatchlog.retention.erasure import _triggers_off
 from dispatchlog.systems.outreach import contacts, patients
 from dispatchlog.systems.outreach.inputs import Asker, PatientInput
 from dispatchlog.systems.outreach.states import Channel
 
 ASKER = Asker("service:test")
+LANES = {each.table: each.lane for each in lanes()}
 
 
 @dataclass
@@ -142,7 +144,7 @@ def _send(table: str, dispatch_id: UUID, who: Neighbour, age: str) -> None:
         "dispatch_payloads",
         dispatch_id=dispatch_id,
         generation=1,
-        lane=table,
+        lane=LANES[table],
         recipient=who.email,
         content_type="text/plain",
         headers={"to": who.name},
@@ -151,7 +153,7 @@ def _send(table: str, dispatch_id: UUID, who: Neighbour, age: str) -> None:
     )
     insert(
         "dispatch_attempts",
-        lane=table,
+        lane=LANES[table],
         dispatch_id=dispatch_id,
         claim_token=uuid4(),
         number=1,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 import models
-from dispatchlog.engine.database import configure, connected, database, execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.retention.belongings import lanes, of_dispatches, others
 from dispatchlog.retention.erasure import ErasureRefused, erase
@@ -20,11 +19,10 @@ from dispatchlog.retention.export import export
 from dispatchlog.retention.holds import Scope, keep, let_go
 from dispatchlog.retention.person import PatientNotFound
 from dispatchlog.retention.traces import find_traces
-from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach.inputs import PatientInput
 from dispatchlog.systems.outreach.patients import put_patient
-from tests.retention.neighbours import ASKER, Neighbour, Shared, make, make_shared
+from tests.retention.neighbours import ASKER, Neighbour, Shared, make
 
 # Records of who did what: they have a chain of their own, and their reasons are the words of whoever gave them.
 AUDIT = {
@@ -38,22 +36,6 @@ AUDIT = {
 TRIGGERS = (
     "SELECT tgrelid::regclass::text, tgname, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
 )
-
-
-@pytest.fixture
-def shared(settings_env: Settings) -> Iterator[Shared]:
-    """The process as the tables' owner."""
-    registry.forget()
-    configure(settings_env.database_url, role="", name="test owner")
-    with connected():
-        yield make_shared()
-    database.close_all()
-    registry.forget()
-
-
-@pytest.fixture
-def two(shared: Shared) -> tuple[Neighbour, Neighbour]:
-    return make("Wrenfield", "+12025550123", shared), make("Larkspur", "+12025550177", shared)
 
 
 def everything_of(who: Neighbour) -> dict[str, Any]:
