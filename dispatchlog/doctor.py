@@ -14,6 +14,7 @@ import psycopg2
 import redis
 
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
+from dispatchlog.engine.identity import is_elsewhere
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
 from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings
@@ -76,7 +77,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _row_level_security, _processes):
+            for check in (_server, _clock, _pooler, _schema, _row_level_security, _whereabouts, _processes):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -180,6 +181,13 @@ def _row_level_security() -> Iterator[Check]:
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+
+
+def _whereabouts() -> Iterator[Check]:
+    with database.connection().cursor() as cursor:
+        if is_elsewhere(cursor):
+            found = "the database was restored or moved, and nobody has said so: no worker starts"
+            yield Check("log", "failed", found, "dispatchlog restored take-over, or restored moved; docs/backup.md")
 
 
 def _processes() -> Iterator[Check]:

@@ -45,6 +45,13 @@ def require_known(cursor: Any, *, by: str) -> None:
         )
 
 
+def is_elsewhere(cursor: Any) -> bool:
+    """Whether workers know the log somewhere else, so that none starts; False too where none has ever started."""
+    cursor.execute(_KNOWN)
+    known = cursor.fetchone()
+    return known is not None and not known[0]
+
+
 def confirm_here(cursor: Any, *, by: str) -> bool:
     """From now on the log is known here; False: it was already."""
     cursor.execute(_KNOWN)

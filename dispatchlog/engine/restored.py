@@ -216,7 +216,8 @@ def _take_over_lane(lane: Lane, gap: _Gap, *, actor: str) -> list[LaneRestored]:
             _take_over_part(lane.through(route), "route = %(route)s", {"route": name}, gap)
             for name, route in sorted(routes.items())
         ]
-        restored.append(_take_over_part(lane, "route <> ALL (%(routes)s)", {"routes": list(routes)}, gap))
+        strays = _take_over_part(lane, "route <> ALL (%(routes)s)", {"routes": list(routes)}, gap)
+        restored += [strays] if strays.in_doubt or strays.not_due or strays.failed else []
     if all(each.kind == GatewayKind.IDEMPOTENT for each in restored):
         return restored
     held = hold(Target(LANE, lane.name), actor=actor, reason=f"{gap.words}; compare with the provider's list first")
