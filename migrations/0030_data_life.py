@@ -166,8 +166,10 @@ BEGIN
         IF jsonb_array_length(p.hanging) > 0 THEN
             EXECUTE format('SELECT array_agg(t.id) FROM %I t WHERE t.ctid = ANY ($1)', p.target) INTO ids USING places;
             -- By its keys, which its index begins with.
-            EXECUTE format('DELETE FROM dispatch_search s USING %I t, unnest(t.search_keys) AS k WHERE t.ctid = ANY ($1)
-                            AND s.key = lower(k) AND s.lane = %L AND s.dispatch_id = t.id', p.target, p.lane) USING places;
+            EXECUTE format('WITH gone AS MATERIALIZED (SELECT lower(k) AS key, t.id FROM %I t, unnest(t.search_keys) AS k
+                                WHERE t.ctid = ANY ($1))
+                            DELETE FROM dispatch_search s USING gone g
+                            WHERE s.key = g.key AND s.lane = %L AND s.dispatch_id = g.id', p.target, p.lane) USING places;
             FOR thing IN SELECT * FROM jsonb_array_elements(p.hanging) LOOP
                 EXECUTE format(CASE WHEN thing ->> 'keeps' = 'true' THEN 'UPDATE %1$I SET %2$I = NULL WHERE %2$I = ANY ($1)'
                                     ELSE 'DELETE FROM %1$I WHERE %2$I = ANY ($1)' END,
