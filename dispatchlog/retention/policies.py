@@ -43,9 +43,9 @@ class Policy:
 
 
 def policies() -> list[Policy]:
-    """All of them, by table."""
+    """All of them, first those that delete: what goes altogether need not be emptied."""
     with connected():
-        found = fetch_dicts(f"SELECT {_COLUMNS} FROM retention_policies ORDER BY target, act DESC, name")
+        found = fetch_dicts(f"SELECT {_COLUMNS} FROM retention_policies ORDER BY act, target, name")
     return [Policy(**each) for each in found]
 
 

@@ -51,16 +51,7 @@ def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
     done = run()
     assert {name: number for name, number in done.items() if name.endswith("payloads")} == {
         f"{lane} payloads": 2
-        for lane in (
-            "kit_registration",
-            "health_information",
-            "hl7",
-            "courier_booking",
-            "courier_cancellation",
-            "courier_message",
-            "ticket_notification",
-            "comm_job",
-        )
+        for lane in ("kit_registration", "health_information", "hl7", "courier_booking", "courier_cancellation")
     }
     deleted = {"courier_messages", "ticket_notifications", "comm_jobs"}
     assert {table for table in LANE_TABLES if count(table) == 0} == deleted
