@@ -91,13 +91,12 @@ class _DryRunOver(Exception):
 
 
 def _refuse_held(person: Person) -> None:
-    names = [each.lower() for each in (*person.ids, *person.addresses, person.given)]
     held = {
         row[0]
         for row in fetch_all(
             "SELECT id FROM legal_holds WHERE released_at IS NULL AND scope = 'patient'"
             " AND (value = ANY (%(names)s) OR also && %(names)s)",
-            {"names": names},
+            {"names": _names(person)},
         )
     }
     for each in (*lanes(), *others()):
@@ -151,6 +150,16 @@ def _erase(person: Person, known_lanes: Sequence[Lane], done: Erasure, *, actor:
             if count:
                 done.rows[each.table] = done.rows.get(each.table, 0) + count
         _seal_names(person)
+    execute(
+        "UPDATE legal_holds SET value = %s, also = '{}' WHERE released_at IS NOT NULL AND scope = 'patient'"
+        " AND (value = ANY (%s) OR also && %s)",
+        (ERASED, _names(person), _names(person)),
+    )
+
+
+def _names(person: Person) -> list[str]:
+    """By whatever a hold may name the patient."""
+    return sorted({each.lower() for each in (*person.ids, *person.addresses, person.given)})
 
 
 def _end_open(each: Belonging, ids: list[UUID], known_lanes: Sequence[Lane], *, actor: str, reason: str) -> int:
