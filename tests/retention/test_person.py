@@ -139,6 +139,7 @@ def test_a_legal_hold_refuses_an_erasure_until_it_ends(two: tuple[Neighbour, Nei
     assert everything_of(gone) == before
     let_go(hold.id, actor="counsel", reason="settled")
     assert forget(gone).rows
+    assert fetch_all("SELECT 1 FROM legal_holds WHERE value = %s", (gone.email,)) == []
 
 
 def test_the_medical_record_is_kept_for_as_long_as_the_law_says(shared: Shared) -> None:
