@@ -102,7 +102,8 @@ def compare_command(file: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(found), default=str))
         return
     click.echo(
-        f"{found.agreed} agree, {found.proved} proved as sent, {len(found.lost)} lost, {found.without_key} lines without a key"
+        f"{found.agreed} agree, {found.proved} proved as sent, {len(found.lost)} lost,"
+        f" {found.without_key} lines without a key"
     )
     for each in found.lost:
         click.echo(f"lost: {each}: it left, and the log does not have it any more")
