@@ -35,6 +35,7 @@ from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.replay import advance_all
 from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.logs import configure_logs
+from dispatchlog.retention import runs as retention
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.standing import objection
 from dispatchlog.systems import registry
@@ -137,6 +138,7 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
         ),
         Job("optimiser-rewards", minutely, rewards.close_all, "what was chosen is judged once its time is over"),
         Job("optimiser-proof", hourly, look_again, "what is on has to go on proving that it helps"),
+        Job("retention", hourly, retention.run_at_night, "what is old enough leaves while few people work"),
         Job("unread-messages", minutely, notify_unread, "whoever has not read a ticket's messages gets a mail"),
         Job("segments", hourly, segments.evaluate_stale, "pages show how many patients a segment meant an hour ago"),
         Job(

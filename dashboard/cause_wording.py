@@ -46,6 +46,7 @@ _CAUSES = MappingProxyType(
         "PAYLOAD_PURGED": "The stored content was deleted on schedule",
         "RECORD_FAILED": "It was accepted, but that could not be recorded",
         "REPLY_TOO_LARGE": "The answer of the provider made no sense",
+        "RESTORED": "It may have left after the backup that was restored",
         "SMTP_AUTH": "The mail server did not accept our login",
         "SMTP_TLS": "The mail server offered no encryption",
         "SUBJECT_REQUIRED": "The mail has no subject",

@@ -88,6 +88,7 @@ OFFICE: tuple[Entry, ...] = (
     Entry("hl7_endpoints.every_school", "Schools", "server", MANAGE, key="c"),
     Entry("pharmacies.every_pharmacy", "Pharmacies", "store", MANAGE, key="f"),
     Entry("audit.show", "Who did what", "journal", AUDIT, key="w"),
+    Entry("data_life.show", "Data", "server", MANAGE),
     Entry("people.every_person", "People", "people", MANAGE, key="e"),
     Entry("roles.show", "Roles", "shield", MANAGE, key="r"),
 )

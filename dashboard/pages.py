@@ -27,6 +27,7 @@ from dashboard import (
     courier_analytics,
     courier_order,
     courier_orders,
+    data_life,
     dispatch_actions,
     dispatch_list,
     dispatch_page,
@@ -69,7 +70,7 @@ def register_pages(app: Flask) -> None:
     modules = [overview, dispatch_list, dispatch_page, dispatch_actions, kit_orders, account, probes]
     modules += [doubts, incidents, upcoming, subjects]
     modules += [bulk, export]
-    modules += [pausing, live, metrics, alerts]
+    modules += [pausing, live, metrics, alerts, data_life]
     modules += [code_page, second_factor, people, roles, audit]
     modules += [guide, preferences]
     modules += [hl7_messages, hl7_message, hl7_rewrite]

@@ -116,6 +116,7 @@ NEXT_STEPS = MappingProxyType(
         "ORDER_CANCELLED": "The order was cancelled, so there is nothing to send. Cancel the dispatch.",
         "ORDER_NOT_FOUND": "Its order is no longer stored. Ask the ordering system to report it again, then retry.",
         "KIT_ID_INVALID": "The kit registry does not know this kit id. Have the order corrected, then retry.",
+        "RESTORED": "The log was restored from a backup that was taken before. Compare with the provider's list.",
         "WORKER_DIED_REPEATEDLY": "Workers ended while they held it, several times. Tell the engineers before retrying.",
         "TOO_OLD": "It waited for too long to leave by itself. If it still matters, retry it: it then leaves at any age.",
         "ENDPOINT_REFUSED_CREDENTIALS": "Have an administrator correct the school's API key, then retry.",

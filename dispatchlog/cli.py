@@ -28,6 +28,9 @@ from dispatchlog.figures_cli import figures
 from dispatchlog.keys_cli import keys
 from dispatchlog.local.running import adopt_settings, advice
 from dispatchlog.logs import speak_in_sentences
+from dispatchlog.patient_cli import patient
+from dispatchlog.restored_cli import restored
+from dispatchlog.retention_cli import retention
 from dispatchlog.sealing_cli import seal_command
 from dispatchlog.settings import Settings, get_settings
 from dispatchlog.tickets_cli import tickets
@@ -761,6 +764,9 @@ main.add_command(figures)
 main.add_command(keys)
 main.add_command(seal_command)
 main.add_command(tickets)
+main.add_command(restored)
+main.add_command(retention)
+main.add_command(patient)
 
 if __name__ == "__main__":
     main()

@@ -14,6 +14,7 @@ import psycopg2
 import redis
 
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_one
+from dispatchlog.engine.identity import is_elsewhere
 from dispatchlog.gateways.smtp_endpoint import SmtpEndpoint
 from dispatchlog.keys.beginning import earlier_secret_key
 from dispatchlog.keys.errors import CannotUnsealError
@@ -80,7 +81,17 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
-            for check in (_server, _clock, _pooler, _schema, _row_level_security, _keys, _content, _processes):
+            for check in (
+                _server,
+                _clock,
+                _pooler,
+                _schema,
+                _row_level_security,
+                _keys,
+                _content,
+                _whereabouts,
+                _processes,
+            ):
                 yield from check()
     except (psycopg2.Error, peewee.PeeweeException) as error:
         yield Check(
@@ -223,6 +234,13 @@ def _no_keys() -> Check:
         return Check("keys", "ok", "none yet; the first are made when something is first sealed")
     what = "secrets are still sealed straight under the secret key"
     return Check("keys", "warning", what, "once no process of an earlier release runs: dispatchlog keys rotate-data")
+
+
+def _whereabouts() -> Iterator[Check]:
+    with database.connection().cursor() as cursor:
+        if is_elsewhere(cursor):
+            found = "the database was restored or moved, and nobody has said so: no worker starts"
+            yield Check("log", "failed", found, "dispatchlog restored take-over, or restored moved; docs/backup.md")
 
 
 def _processes() -> Iterator[Check]:

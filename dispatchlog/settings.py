@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     application_role: str = "dispatchlog_app"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    # Hours of the day, UTC, in which old data leave: from the first until the second begins. The same twice: never.
+    retention_from_hour: int = Field(1, ge=0, le=23)
+    retention_until_hour: int = Field(5, ge=0, le=23)
+    # For so long the law wants a medical record kept, whatever its patient asks for; 0 where it says nothing.
+    medical_record_years: int = Field(10, ge=0, le=100)
+
     worker_processes: int = Field(2, ge=1, le=64)
     worker_threads: int = Field(8, ge=2, le=64)
     # Names with commas between them; none: every lane.

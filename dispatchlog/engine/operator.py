@@ -77,7 +77,7 @@ def cancel(lane: Lane, ids: Sequence[UUID], *, actor: str, reason: str) -> list[
     Raises:
         ReasonRequired: without a reason.
     """
-    _require(reason)
+    require_reason(reason)
     return _each(lane, ids, "cancel", actor=actor, reason=reason, act=_cancel_one)
 
 
@@ -91,7 +91,7 @@ def confirm_sent(
     Raises:
         ReasonRequired: without a reason.
     """
-    _require(reason)
+    require_reason(reason)
     act = _settling(_confirm_sent_one, claim_token)
     return _each(lane, [dispatch_id], "confirm_sent", actor=actor, reason=reason, act=act)[0]
 
@@ -106,7 +106,7 @@ def confirm_not_sent(
     Raises:
         ReasonRequired: without a reason.
     """
-    _require(reason)
+    require_reason(reason)
     act = _settling(_confirm_not_sent_one, claim_token)
     return _each(lane, [dispatch_id], "confirm_not_sent", actor=actor, reason=reason, act=act)[0]
 
@@ -162,9 +162,10 @@ def log_action(
         )
 
 
-def _require(reason: str) -> None:
+def require_reason(reason: str, *, stays_with: str = "the dispatch") -> None:
+    """Raise ReasonRequired where nothing is said."""
     if not reason.strip():
-        raise ReasonRequired("say why: the reason stays with the dispatch")
+        raise ReasonRequired(f"say why: the reason stays with {stays_with}")
 
 
 def _each(lane: Lane, ids: Sequence[UUID], action: str, *, actor: str, reason: str, act: Act) -> list[ActionResult]:

@@ -22,6 +22,7 @@ import structlog
 from dispatchlog.engine.database import connect_arguments, connected, execute, fetch_dicts
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.errors import FenceLost, PoolerInBetween
+from dispatchlog.engine.identity import require_known
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +97,7 @@ class Presence:
 
         Raises:
             PoolerInBetween: the session is not ours alone, so its lock would prove nothing.
+            LogElsewhere: the log was restored or copied, and nobody has said so yet.
             psycopg2.OperationalError: PostgreSQL cannot be reached.
         """
         with self._guard:
@@ -150,6 +152,7 @@ class Presence:
         )
         connection.autocommit = True
         with connection.cursor() as cursor:
+            require_known(cursor, by=self._kind)
             cursor.execute("SELECT pg_backend_pid(), nextval('dispatch_worker_ids')")
             backend_pid, worker_id = cursor.fetchone()
             if backend_pid != connection.info.backend_pid:

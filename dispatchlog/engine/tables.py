@@ -317,6 +317,13 @@ class DispatchPayload(Table):
         primary_key = CompositeKey("dispatch_id", "generation")
 
 
+DispatchPayload.add_index(
+    DispatchPayload.index(
+        DispatchPayload.created_at, where=DispatchPayload.body.is_null(False), name="dispatch_payloads_full"
+    )
+)
+
+
 class DispatchSearch(Table):
     """Business keys of every dispatch, lower case, insert-only: updating a lane's rows costs no index of theirs."""
 
@@ -511,6 +518,116 @@ DispatchEscalation.add_index(
 )
 
 
+class LogIdentity(Table):
+    """The server and the database on which the log is known; one row, from the first worker's start on."""
+
+    here = BooleanField(primary_key=True, default=True, constraints=[SQL("DEFAULT true"), Check("here")])
+    system_identifier = CharField(max_length=32)
+    database_oid = BigIntegerField()
+    confirmed_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    confirmed_by = CharField(max_length=128)
+
+    class Meta:
+        table_name = "log_identity"
+
+
+class LogRestoration(Table):
+    """An older backup was put back: what happened between the two instants is missing in the log."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    backup_at = DateTimeTZField()
+    stopped_at = DateTimeTZField()
+    restored_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    restored_by = CharField(max_length=128)
+    reason = TextField(constraints=[Check("reason <> ''")])
+    lanes = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+
+    class Meta:
+        table_name = "log_restorations"
+        constraints = (Check("backup_at <= stopped_at"),)
+
+
+class LogLoss(Table):
+    """A dispatch that a provider's list names and no lane has any more; `source` is the list's name."""
+
+    dispatch_id = UUIDField()
+    generation = IntegerField()
+    restoration_id = BigIntegerField(index=True)
+    source = CharField(max_length=255)
+    found_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+
+    class Meta:
+        table_name = "log_losses"
+        primary_key = CompositeKey("dispatch_id", "generation")
+
+
+class LegalHold(Table):
+    """What is kept back whatever its age, and by whom it was let go; `also` are other names of the same thing."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    scope = CharField(
+        max_length=16, constraints=[Check("scope IN ('patient', 'subject', 'order', 'dispatch', 'organisation')")]
+    )
+    value = CharField(max_length=320, constraints=[Check("value <> ''")])
+    also = ArrayField(TextField, default=list, constraints=[SQL("DEFAULT '{}'")], index=False)
+    reason = TextField(constraints=[Check("reason <> ''")])
+    held_by = CharField(max_length=128)
+    held_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    released_by = CharField(max_length=128, null=True)
+    released_at = DateTimeTZField(null=True)
+    release_reason = TextField(null=True)
+
+    class Meta:
+        table_name = "legal_holds"
+        constraints = (Check("num_nulls(released_by, released_at, release_reason) IN (0, 3)"),)
+
+
+LegalHold.add_index(
+    LegalHold.index(
+        LegalHold.scope, LegalHold.value, unique=True, where=LegalHold.released_at.is_null(), name="legal_holds_open"
+    )
+)
+
+
+class RetentionPolicy(Table):
+    """What leaves a table, or what of its rows is emptied, after how many days (null: never), and why it may."""
+
+    name = CharField(max_length=64, primary_key=True)
+    target = CharField(max_length=64)
+    act = CharField(max_length=8, constraints=[Check("act IN ('empty', 'delete')")])
+    lane = CharField(max_length=64, null=True)
+    age = TextField()
+    condition = TextField(default="true", constraints=[SQL("DEFAULT 'true'")])
+    empties = BinaryJSONField(default=dict, constraints=[SQL("DEFAULT '{}'")], index=False)
+    hanging = BinaryJSONField(default=list, constraints=[SQL("DEFAULT '[]'")], index=False)
+    why = TextField()
+    least_days = IntegerField(constraints=[Check("least_days > 0")])
+    days = IntegerField(null=True, constraints=[Check("days >= least_days")])
+    version = IntegerField(default=1, constraints=[SQL("DEFAULT 1")])
+    changed_by = CharField(max_length=128, default="migration", constraints=[SQL("DEFAULT 'migration'")])
+    changed_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+
+    class Meta:
+        table_name = "retention_policies"
+
+
+class RetentionRun(Table):
+    """One run of a policy: how many rows, and the newest instant among them."""
+
+    id = AlwaysBigIdentityField(primary_key=True)
+    policy = CharField(max_length=64)
+    days = IntegerField()
+    started_by = CharField(max_length=128)
+    started_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    last_at = DateTimeTZField(constraints=[SQL("DEFAULT clock_timestamp()")])
+    rows = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    newest = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "retention_runs"
+        indexes = ((("policy", "id"), False),)
+
+
 ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchTransition,
     DispatchAttempt,
@@ -524,4 +641,10 @@ ENGINE_TABLES: tuple[type[Table], ...] = (
     DispatchReplay,
     DispatchReplayRow,
     DispatchEscalation,
+    LogIdentity,
+    LogRestoration,
+    LogLoss,
+    LegalHold,
+    RetentionPolicy,
+    RetentionRun,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import date
 
 from dispatchlog.engine.database import connected, execute, fetch_dicts, fetch_one, transaction
+from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.systems.outreach.stats.reading import COUNTS
 
 ACTOR = "outreach-figures"
@@ -60,10 +61,16 @@ GROUP BY {KEY}
 """
 _DAYS = "date BETWEEN %(first)s AND %(last)s"
 # Whatever is counted of messages of those days was counted since then.
+# A campaign is counted as a whole, so one that has lost messages to their age keeps the figures that it has.
 _CAMPAIGNS = f"""
-SELECT campaign_id FROM comm_campaign_stats WHERE updated_at >= %(first)s::date::timestamp AT TIME ZONE 'UTC'
-UNION SELECT campaign_id FROM comm_jobs WHERE campaign_id IS NOT NULL AND {_SENT}
+SELECT campaign_id FROM (
+    SELECT campaign_id FROM comm_campaign_stats WHERE updated_at >= %(first)s::date::timestamp AT TIME ZONE 'UTC'
+    UNION SELECT campaign_id FROM comm_jobs WHERE campaign_id IS NOT NULL AND {_SENT}) sent
+WHERE NOT EXISTS (SELECT FROM comm_campaigns c, retention_runs r
+    WHERE c.id = sent.campaign_id AND r.policy = 'comm_job' AND r.newest >= coalesce(c.started_at, c.created_at))
 """
+# Of messages that were deleted for their age, the newest was last touched then; none was sent later.
+_GONE = "SELECT (max(newest) AT TIME ZONE 'UTC')::date FROM retention_runs WHERE policy = 'comm_job'"
 _CAMPAIGN_LOG = f"""
 SELECT {CAMPAIGN_KEY}, {_COUNT} FROM (
     SELECT *, coalesce(campaign_step, '') AS step, coalesce(ab_variant, '') AS variant FROM comm_jobs
@@ -109,6 +116,12 @@ ORDER BY date, campaign_id
 """
 
 
+class MessagesGone(DispatchlogError):
+    """The log has not all messages of those days any more."""
+
+    code = "MESSAGES_GONE"
+
+
 def fold(*, limit: int = AT_ONCE) -> int:
     """Add up what changed; how many changes. Several processes may do it at once."""
     with transaction(ACTOR):
@@ -128,9 +141,13 @@ def rebuild(first: date, last: date) -> int:
     """Count the days anew from the log, in one transaction, while messages go on; how many rows were written.
 
     Campaigns that sent something on those days are counted anew as a whole. Folding waits until it is done.
+
+    Raises:
+        MessagesGone: messages of those days were deleted for their age, and the figures are all that is left.
     """
     days = {"first": first, "last": last}
     with transaction(ACTOR):
+        _refuse_gone(first)
         # Whoever folds writes here first: it is before or after, and what each statement sees is whole.
         execute("LOCK TABLE comm_stats IN SHARE ROW EXCLUSIVE MODE")
         written = int(execute(_REBUILD, days).rowcount) + int(execute(_REBUILD_CAMPAIGNS, days).rowcount)
@@ -143,9 +160,19 @@ def differences(first: date, last: date) -> list[dict[str, object]]:
     """Where the figures, with what is not added up yet, are not what counting the log gives. Empty, unless there is a bug.
 
     Each names its day and kind, or its campaign, step, variant and channel, and how many too many the figures have.
+
+    Raises:
+        MessagesGone: messages of those days were deleted for their age, so there is nothing to compare with.
     """
     with connected():
+        _refuse_gone(first)
         return fetch_dicts(_DIFFERENCES, {"first": first, "last": last})
+
+
+def _refuse_gone(first: date) -> None:
+    gone = fetch_one(_GONE)[0]
+    if gone is not None and first <= gone:
+        raise MessagesGone(f"messages until {gone} were deleted for their age; ask for days after it")
 
 
 def behind_seconds() -> float:

@@ -1,0 +1,1 @@
+"""What one patient's data are, over all systems."""

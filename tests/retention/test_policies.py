@@ -1,0 +1,108 @@
+"""The product's own policies on rows of every system, and figures that do not change when old rows leave."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.move_counts import count_moves
+from dispatchlog.retention import runs
+from dispatchlog.retention.erasure import _triggers_off
+from dispatchlog.retention.holds import Scope, keep
+from dispatchlog.systems.outreach.stats import rollup
+from tests.retention.neighbours import Neighbour, Shared, make
+
+LANE_TABLES = (
+    "kit_registrations",
+    "health_information_dispatch_logs",
+    "hl7_messages",
+    "courier_bookings",
+    "courier_cancellations",
+    "courier_messages",
+    "ticket_notifications",
+    "comm_jobs",
+)
+
+
+def run() -> dict[str, int]:
+    return {each.policy: each.rows for each in runs.run(actor="test", pause=lambda: None)}
+
+
+def count(table: str, where: str = "true") -> int:
+    return int(fetch_one(f"SELECT count(*) FROM {table} WHERE {where}")[0])
+
+
+def end_everything() -> None:
+    """Orders arrived, tickets closed, news applied: nothing open refers to anything."""
+    with transaction("test"), _triggers_off({"healthcare_tickets", "courier_events", "dispatch_payloads"}):
+        execute("UPDATE courier_dispatches SET status = 'FAILED', ended_at = now()")
+        execute("UPDATE healthcare_tickets SET status = 'cancelled', ended_at = now()")
+        for table in ("comm_events", "courier_events"):
+            execute(f"UPDATE {table} SET applied_at = now(), effect = 'NOTED', received_at = now() - interval '1 year'")
+        execute("UPDATE dispatch_payloads SET created_at = now() - interval '1 year'")
+
+
+def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
+    two: tuple[Neighbour, Neighbour],
+) -> None:
+    end_everything()
+    done = run()
+    assert {name: number for name, number in done.items() if name.endswith("payloads")} == {
+        f"{lane} payloads": 2
+        for lane in ("kit_registration", "health_information", "hl7", "courier_booking", "courier_cancellation")
+    }
+    deleted = {"courier_messages", "ticket_notifications", "comm_jobs"}
+    assert {table for table in LANE_TABLES if count(table) == 0} == deleted
+    assert count("hl7_messages", "body = '' AND record IS NULL") == 2
+    assert count("dispatch_payloads") == count("dispatch_payloads", "body IS NULL AND recipient = ''") == 10
+    assert count("courier_events", "body <> '{}'") == 0
+    assert count("comm_inbound") == 2
+    assert run() == {}
+
+
+def test_what_something_open_refers_to_stays(two: tuple[Neighbour, Neighbour]) -> None:
+    run()
+    assert {table: count(table) for table in ("courier_messages", "ticket_notifications", "comm_jobs")} == {
+        "courier_messages": 2,
+        "ticket_notifications": 2,
+        "comm_jobs": 0,
+    }
+    assert count("courier_events", "body <> '{}'") == 2
+
+
+@pytest.mark.parametrize("by", ["id", "email"])
+def test_a_patient_who_is_kept_back_keeps_everything(two: tuple[Neighbour, Neighbour], by: str) -> None:
+    kept, _ = two
+    end_everything()
+    keep(Scope.PATIENT, str(getattr(kept, by)), actor="counsel", reason="a dispute")
+    run()
+    assert fetch_all("SELECT patient_id, body <> '' FROM comm_jobs") == [(kept.id, True)]
+    assert fetch_all("SELECT party_id FROM ticket_notifications") == [(kept.id,)]
+    held = kept.dispatches["comm_jobs"]
+    assert count("dispatch_payloads", f"dispatch_id = '{held}' AND body IS NOT NULL") == 1
+    assert count("dispatch_search", f"dispatch_id = '{held}'") == 2
+
+
+def test_figures_and_counts_stay_when_messages_leave_and_are_not_made_anew_from_what_is_left(shared: Shared) -> None:
+    make("Wrenfield", "+12025550123", shared)
+    make("Larkspur", "+12025550177", shared, age="2 days")
+    rollup.fold_all()
+    figures, moves = fetch_all("SELECT date, sent_count FROM comm_stats ORDER BY date"), count_moves()
+    old, young = (row[0] for row in figures)
+    assert [row[1] for row in figures] == [1, 1]
+    assert run()["comm_job"] == 1
+    rollup.fold_all()
+    assert fetch_all("SELECT date, sent_count FROM comm_stats ORDER BY date") == figures
+    assert count_moves() == moves
+
+    for days in ((old, old), (old, young), (old - timedelta(days=400), young)):
+        with pytest.raises(rollup.MessagesGone, match="deleted for their age"):
+            rollup.rebuild(*days)
+        with pytest.raises(rollup.MessagesGone):
+            rollup.differences(*days)
+    assert rollup.differences(young, young) == []
+    assert rollup.rebuild(young, datetime.now(UTC).date()) == 0
+    assert fetch_all("SELECT date, sent_count FROM comm_stats ORDER BY date") == figures
+    assert isinstance(old, date)
