@@ -1,4 +1,4 @@
-"""Metrics of attempts: how they ended and how long they took, by gateway. Owns how sums become metrics; reads sums alone."""
+"""Metrics of attempts: how they ended and how long they took, by gateway. Owns how sums become metrics; counts nothing."""
 
 from __future__ import annotations
 

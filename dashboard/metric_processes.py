@@ -44,7 +44,7 @@ def process_metrics(broker: BrokerHealth, kept: Kept) -> Iterator[Metric]:
 
 
 def _connections() -> Iterator[Metric]:
-    found: Counter[str] = Counter({kind: 0 for kind in (*KINDS, "other")})
+    found: Counter[str] = Counter(dict.fromkeys((*KINDS, "other"), 0))
     for name, number in fetch_all(
         "SELECT application_name, count(*) FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1"
     ):
@@ -67,7 +67,7 @@ def _kind_of(name: str) -> str:
     return kind if kind in KINDS else "other"
 
 
-def _waits(kept: Read, name: str, words: str) -> Metric:
+def _waits(kept: Kept, name: str, words: str) -> Metric:
     family = CounterMetricFamily(f"dispatchlog_{name}", words, labels=["process"])
     for kind in ("worker", "scheduler", "dashboard"):
         family.add_metric([kind], kept.get(name, {}).get((kind,), 0))
@@ -95,7 +95,8 @@ def _jobs(kept: Kept) -> Iterator[Metric]:
 def _leader() -> Iterator[Metric]:
     since, locks = fetch_one(
         "SELECT (SELECT extract(epoch FROM max(started_at))::float8 FROM"
-        "   (SELECT kind, started_at, stopped_at, last_seen_at FROM dispatch_workers ORDER BY last_seen_at DESC LIMIT 1000) w"
+        "   (SELECT kind, started_at, stopped_at, last_seen_at FROM dispatch_workers"
+        "     ORDER BY last_seen_at DESC LIMIT 1000) w"
         "   WHERE kind = 'scheduler' AND stopped_at IS NULL AND last_seen_at > now() - %s * interval '1 s'),"
         " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND granted"
         "   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",

@@ -1,4 +1,4 @@
-"""Metrics of what comes back and of messages to patients: webhooks, what waits of them, today's figures. Owns their queries."""
+"""Metrics of what comes back and of messages to patients: webhooks, what waits of them, today's figures. Owns queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small counts that all processes keep together in Redis, for metrics. Owns one hash there; what is lost with it is no harm.
+"""Small counts that all processes keep together in Redis, for metrics. Owns one hash there; losing it does no harm.
 
 Names and labels come from code and configuration, never from a request. A count is written within a second, many at once,
 by a thread of its own, so that whoever counts never waits; without Redis it is dropped.

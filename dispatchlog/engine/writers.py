@@ -1,4 +1,4 @@
-"""Waiting for everybody who writes a table just now, so that no smaller id can still appear in it. Reads locks; takes none."""
+"""Waiting for everybody who writes a table just now, so that no smaller id can still appear. Reads locks; takes none."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_each_alert_has_a_severity_a_summary_and_its_section_of_the_runbook() ->
 
 def test_the_runbook_has_a_section_for_each_alert_and_none_besides() -> None:
     parts = re.split(r"^## (.+)$", RUNBOOK, flags=re.MULTILINE)
-    sections = {title: body for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert set(sections) == {"Prometheus", "The program's own"}
     for title, names in (("Prometheus", ALERTS), ("The program's own", list(TITLES))):
         blocks = re.split(r"^### ", sections[title], flags=re.MULTILINE)[1:]
