@@ -52,6 +52,7 @@ from dispatchlog.systems.outreach.optimiser.switching import look_again
 from dispatchlog.systems.outreach.segments import store as segments
 from dispatchlog.systems.outreach.stats import rollup
 from dispatchlog.systems.tickets.notifications import notify_unread
+from dispatchlog.tracing import set_trace_id
 
 log = structlog.get_logger("scheduler")
 
@@ -301,6 +302,7 @@ def _run_job(job: Job) -> None:
 
 
 def _run(job: Job) -> None:
+    set_trace_id("")  # what this thread did before is another's story
     with Clocked("job", job.name):
         job.run()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,12 +24,12 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def two(settings_env: Settings) -> Iterator[tuple[Tallies, Tallies]]:
+def two(settings_env: Settings) -> tuple[Tallies, Tallies]:
     """Those of two processes."""
     found = Tallies(), Tallies()
     for each in found:
         each.configure(settings_env.effective_redis_url, process="worker")
-    yield found
+    return found
 
 
 def test_counts_of_all_processes_are_one(two: tuple[Tallies, Tallies]) -> None:
