@@ -13,7 +13,7 @@ from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.systems import registry
 
 # Where a trace begins besides the lanes, the instant it began there, and what may be told of it.
-_BEGINNINGS = (
+BEGINNINGS = (
     ("pharmacy_orders", "created_at", "dispatch_status"),
     ("courier_dispatches", "created_at", "status"),
     ("courier_events", "received_at", "source"),
@@ -54,7 +54,7 @@ def story(trace_id: str, *, days: int) -> Sequence[Step]:
         )
         found += [Step(row["created_at"], lane.name, str(row["id"]), "stored") for row in rows[lane.name]]
     jobs: list[Any] = []
-    for table, at, what in _BEGINNINGS:
+    for table, at, what in BEGINNINGS:
         own = fetch_all(
             f"SELECT {at}, id, {what} FROM {table} WHERE trace_id = %(trace_id)s"
             f" AND {at} > now() - %(days)s * interval '1 day'",
