@@ -150,7 +150,7 @@ def test_each_request_to_a_provider_is_a_span_of_its_own() -> None:
 
 
 def test_every_row_of_a_request_has_its_id(settings_env: Settings) -> None:
-    """Wherever a trace id is kept, `dispatchlog trace` looks, but for what only leads there and what is its parties' alone."""
+    """Wherever a trace id is kept, `dispatchlog trace` looks, but for what is its parties' alone."""
     with closing(psycopg2.connect(settings_env.database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT table_name FROM information_schema.columns WHERE column_name = 'trace_id'")
         kept = {row[0] for row in cursor.fetchall()}
