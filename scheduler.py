@@ -33,6 +33,7 @@ from dispatchlog.engine.escalation import close_settled
 from dispatchlog.engine.move_counts import keep_all_counts
 from dispatchlog.engine.presence import LEADER_LOCK, Presence
 from dispatchlog.engine.replay import advance_all
+from dispatchlog.engine.spans import configure_spans, span
 from dispatchlog.engine.sweep import begin_occurrence, sweep
 from dispatchlog.engine.tallies import Clocked, tallies
 from dispatchlog.logs import configure_logs
@@ -303,7 +304,7 @@ def _run_job(job: Job) -> None:
 
 def _run(job: Job) -> None:
     set_trace_id("")  # what this thread did before is another's story
-    with Clocked("job", job.name):
+    with Clocked("job", job.name), span(f"job {job.name}"):
         job.run()
 
 
@@ -318,6 +319,7 @@ def keep_time(settings: Settings, jobs: Sequence[Job]) -> int:
     """Run these jobs until SIGTERM or SIGINT; the exit code comes back."""
     configure_logs(settings.log_level, errors_apart=True)
     tallies.configure(settings.effective_redis_url, process="scheduler")
+    configure_spans(settings.otlp_url, process="scheduler")
     configure(settings.database_url, role=settings.application_role, name="dispatchlog scheduler", max_connections=10)
     clock = Clock(settings, jobs)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,6 +14,7 @@ from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.runtime import Runtime
+from dispatchlog.engine.spans import configure_spans
 from dispatchlog.engine.tallies import tallies
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.engine.watch import Watch
@@ -67,6 +68,7 @@ class WorkerProcess:
     ) -> None:
         configure_logs(settings.log_level, errors_apart=errors_apart)
         tallies.configure(settings.effective_redis_url, process="worker")
+        configure_spans(settings.otlp_url, process="worker")
         configure(
             settings.database_url,
             role=settings.application_role,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import redis
 
@@ -25,7 +26,7 @@ class Tallies:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._client: redis.Redis | None = None
+        self._client: Any = None
         self._added: dict[str, float] = {}
         self._put: dict[str, float] = {}
         self._timer: threading.Timer | None = None

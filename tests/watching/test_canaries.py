@@ -12,7 +12,7 @@ One scenario on real processes, with canaries in every place where a person is n
 - a database that is away in the middle of a report
 
 Where it looks afterwards: every process's output and errors at level debug with gunicorn's log of addresses, every answer
-that is no success, /metrics, the alerts' mails, every command that Valkey got and every key and value that it holds.
+that is no success, /metrics, spans, the alerts' mails, every command that Valkey got and every key and value that it holds.
 """
 
 from __future__ import annotations
@@ -305,6 +305,8 @@ def test_no_canary_is_where_it_should_not_be(whole: Whole, settings_env: Setting
     assert "dispatchlog:" in texts["what Valkey was told"]
     texts["what Valkey holds"] = memory
     texts["metrics"] = measured
+    texts["spans"] = whole.spans.text()
+    assert "dispatchlog.gateway" in texts["spans"]
     assert "dispatchlog_attempts_total" in measured or "dispatchlog_sent_total" in measured
     alerts = [str(mail) for mail in whole.mail.to(OPERATORS)]
     texts["alerts"] = "\n".join(alerts)

@@ -103,6 +103,14 @@ def test_one_id_goes_all_the_way(whole: Whole) -> None:
     (asked,) = [path for path, headers in whole.heard if TEXT in headers.get("traceparent", "")]
     assert asked.endswith("/Messages.json")
 
+    # The same as spans.
+    wait_for(lambda: ("worker", "send") in whole.spans.of(TEXT))
+    wait_for(lambda: ("dashboard", "POST /api/v1/comm/schedule") in whole.spans.of(TEXT))
+    assert ("dashboard", "PUT /api/v1/kit-orders/<order_id>") in whole.spans.of(FORM)
+    assert ("worker", "send") in whole.spans.of(COURIER)
+    wait_for(lambda: {"claim", "job sweep:health_information"} <= whole.spans.names())
+    assert any(name.startswith("POST /webhooks/") for name in whole.spans.names())
+
     # And what the database knows.
     form, courier, text = told(FORM), told(COURIER), told(TEXT)
     for words in ("kit_registration", "health_information", "attempt 1 by smtp ACCEPTED", "QUEUED -> SENT by worker"):

@@ -36,6 +36,7 @@ from dispatchlog.systems.hl7 import schools
 from dispatchlog.systems.outreach.standard_texts import ensure_standard_templates
 from tests.ports import free_port
 from tests.scenarios.processes import running, wait_for
+from tests.watching.otlp import Spans
 
 COURIER_SECRET, COURIER_TOKEN = "a-secret-of-the-webhooks-long-enough", "sandbox"
 TWILIO_TOKEN = "twilio's token of this test"
@@ -90,6 +91,7 @@ class Whole:
     texts: outreach_sandbox.Sandbox
     exchange: Exchange
     heard: list[tuple[str, dict[str, str]]]
+    spans: Spans
     answers: list[httpx.Response] = field(default_factory=list)
 
     def ask(self, method: str, path: str, *, trace_id: str = "", token: str = "", **request: Any) -> httpx.Response:
@@ -131,6 +133,8 @@ def whole(settings_env: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with ExitStack() as stack:
         mail = MailServer()
         stack.callback(mail.close)
+        spans = Spans()
+        stack.callback(spans.close)
         port, courier_port, socket_port = free_port(), free_port(), free_port()
         url = f"http://127.0.0.1:{port}"
         texts = outreach_sandbox.Sandbox(outreach_sandbox.Options(webhook_url=url, twilio_auth_token=TWILIO_TOKEN))
@@ -138,6 +142,7 @@ def whole(settings_env: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         for name, value in {
             "PUBLIC_URL": url,
             "LOG_LEVEL": "debug",
+            "OTLP_URL": spans.url,
             "SMTP_URL": f"smtp://127.0.0.1:{mail.port}?tls=none",
             "HEALTH_INFORMATION_DELAY_SECONDS": "0",
             "SWEEP_SECONDS": "1",
@@ -188,7 +193,7 @@ def whole(settings_env: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         }
         for name, command in commands.items():
             stack.enter_context(running(*command, env={}, log=tmp_path / f"{name}.log"))
-        here = Whole(url, token, tmp_path, mail, courier, texts, exchange, heard)
+        here = Whole(url, token, tmp_path, mail, courier, texts, exchange, heard, spans)
         wait_for(lambda: _is_ready(url))
         here.tell("organization.updated", {"id": CLINIC, "name": "Sample Clinic", "phone": "+12025550100"})
         here.tell("provider.updated", {"id": DOCTOR, "name": "Dr Sample", "organization_id": CLINIC})
