@@ -22,11 +22,12 @@ configure_spans("", process="worker")
 with span("job") as one:
     one.note(lane="hl7")
     one.failed("TIMEOUT")
-sys.exit(any(name.startswith("opentelemetry") for name in sys.modules))
+# Redis' own library imports other parts where it finds them.
+sys.exit(any(name.startswith("opentelemetry.exporter") for name in sys.modules))
 """
 
 
-def test_without_an_address_nothing_of_it_is_imported() -> None:
+def test_without_an_address_nothing_that_tells_is_imported() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=120)
 
 
