@@ -516,6 +516,35 @@ class DispatchCounted(Table):
         table_name = "dispatch_counted"
 
 
+class DispatchAttemptCount(Table):
+    """How many attempts ended how, and in which span of time (-1: nothing was sent), up to what `DispatchAttemptsCounted`
+    names; `repeats` of them were not the first of their dispatch.
+    """
+
+    lane = CharField(max_length=64)
+    gateway = CharField(max_length=64)
+    outcome = CharField(max_length=16)
+    class_ = CharField(max_length=16, column_name="class")
+    bucket = SmallIntegerField()
+    number = BigIntegerField()
+    repeats = BigIntegerField()
+    seconds = DoubleField()
+
+    class Meta:
+        table_name = "dispatch_attempt_counts"
+        primary_key = CompositeKey("lane", "gateway", "outcome", "class_", "bucket")
+
+
+class DispatchAttemptsCounted(Table):
+    """Up to which attempt they are counted; one row."""
+
+    only_one = BooleanField(primary_key=True, constraints=[SQL("DEFAULT true"), Check("only_one")])
+    up_to = BigIntegerField()
+
+    class Meta:
+        table_name = "dispatch_attempts_counted"
+
+
 class School(Table):
     """A school with a clinic; `code` names its endpoint in the log, in addresses and on pages."""
 
@@ -2456,4 +2485,6 @@ ALL_TABLES: tuple[type[Table], ...] = (
     AuditAnchor,
     AuditCheck,
     AuditPruning,
+    DispatchAttemptCount,
+    DispatchAttemptsCounted,
 )

@@ -27,13 +27,16 @@ from dispatchlog import bulk
 from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.audit import duties
 from dispatchlog.broker import get_waker
+from dispatchlog.engine.attempt_counts import keep_all_attempt_counts
 from dispatchlog.engine.database import configure, connect_arguments
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.escalation import close_settled
 from dispatchlog.engine.move_counts import keep_all_counts
-from dispatchlog.engine.presence import Presence
+from dispatchlog.engine.presence import LEADER_LOCK, Presence
 from dispatchlog.engine.replay import advance_all
+from dispatchlog.engine.spans import configure_spans, span
 from dispatchlog.engine.sweep import begin_occurrence, sweep
+from dispatchlog.engine.tallies import Clocked, tallies
 from dispatchlog.logs import configure_logs
 from dispatchlog.retention import runs as retention
 from dispatchlog.settings import Settings, get_settings
@@ -52,10 +55,10 @@ from dispatchlog.systems.outreach.optimiser.switching import look_again
 from dispatchlog.systems.outreach.segments import store as segments
 from dispatchlog.systems.outreach.stats import rollup
 from dispatchlog.systems.tickets.notifications import notify_unread
+from dispatchlog.tracing import set_trace_id
 
 log = structlog.get_logger("scheduler")
 
-LEADER_LOCK = (7_240_120, 1)
 # A leader looks at its lock once a second; one that is silent for this long is stopped or hangs, and loses it.
 LEADER_SILENT_SECONDS = 30
 # How often a job asks whether its period has begun; an occurrence is then at most this late.
@@ -146,6 +149,13 @@ def timetable(settings: Settings) -> tuple[Job, ...]:
             COUNT_SECONDS,
             lambda: keep_all_counts(started_by=WHO),
             "metrics need not count the whole log",
+            recorded=False,
+        ),
+        Job(
+            "count-attempts",
+            COUNT_SECONDS,
+            lambda: keep_all_attempt_counts(started_by=WHO),
+            "nor every attempt",
             recorded=False,
         ),
         Job(
@@ -289,13 +299,20 @@ def _check_seconds(job: Job) -> float:
 
 
 def _run_job(job: Job) -> None:
+    tallies.put("job_period", job.name, value=job.period_seconds)
     try:
         if job.name.startswith("sweep:") or not job.recorded:
-            job.run()  # a lane's sweep claims its own occurrence
+            _run(job)  # a lane's sweep claims its own occurrence
         elif begin_occurrence(job.name, period_seconds=job.period_seconds, started_by=WHO) is not None:
-            job.run()
+            _run(job)
     except (psycopg2.Error, peewee.PeeweeException) as error:
         log.warning("JOB_FAILED", job=job.name, error=type(error).__name__)
+
+
+def _run(job: Job) -> None:
+    set_trace_id("")  # what this thread did before is another's story
+    with Clocked("job", job.name), span(f"job {job.name}"):
+        job.run()
 
 
 def main() -> int:
@@ -308,6 +325,8 @@ def main() -> int:
 def keep_time(settings: Settings, jobs: Sequence[Job]) -> int:
     """Run these jobs until SIGTERM or SIGINT; the exit code comes back."""
     configure_logs(settings.log_level, errors_apart=True)
+    tallies.configure(settings.effective_redis_url, process="scheduler")
+    configure_spans(settings.otlp_url, process="scheduler")
     configure(settings.database_url, role=settings.application_role, name="dispatchlog scheduler", max_connections=10)
     clock = Clock(settings, jobs)
     for number in (signal.SIGTERM, signal.SIGINT):

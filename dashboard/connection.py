@@ -7,6 +7,7 @@ import psycopg2
 from playhouse.pool import MaxConnectionsExceeded
 
 from dispatchlog.engine.database import configure, database
+from dispatchlog.engine.tallies import tallies
 from dispatchlog.settings import Settings
 
 # What being out of reach or too slow looks like; a wrong query is not among these.
@@ -23,7 +24,8 @@ _WITHOUT = ("/static/", "/healthz", "/metrics", "/api/")
 
 
 def configure_database(settings: Settings) -> None:
-    """Point this process's pool at the settings' database."""
+    """Point this process's pool at the settings' database, and its counts at their Redis."""
+    tallies.configure(settings.effective_redis_url, process="dashboard")
     configure(
         settings.database_url,
         role=settings.application_role,

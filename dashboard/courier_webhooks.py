@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 
 from dashboard.api.errors import error_answer
 from dashboard.webhook_body import read_body
@@ -40,6 +40,7 @@ def _receiving(writer: WebhookWriter) -> Callable[[str], Response]:
         courier = couriers.couriers().get(courier_name)
         if courier is None:
             return error_answer("UNKNOWN_COURIER", "no courier of this name is configured", status=404)
+        g.sender = courier.name
         body = read_body(most=MOST_BYTES)
         try:
             reports = courier.read_webhook(dict(request.headers), body)

@@ -23,6 +23,7 @@ from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.wakeup import redis_client
 from dispatchlog.systems import registry
+from dispatchlog.worker import queues
 
 ALIVE_SECONDS = 10
 # How long a page waits for the broker, and how long a broker that was silent is not waited for again.
@@ -34,10 +35,14 @@ TROUBLE = {"closed": 0, "unknown": 1, "probing": 2, "open": 3}
 
 @dataclass(frozen=True, slots=True)
 class BrokerHealth:
-    """Whether the broker answers, and the circuits of the gateways, which it keeps."""
+    """Whether the broker answers, the circuits of the gateways, which it keeps, and how many messages wait by queue.
+
+    With RabbitMQ nothing is known of its queues here: its own metrics tell.
+    """
 
     answers: bool
     circuits: Mapping[str, BreakerState] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
 
     def circuit_of(self, gateway: str) -> BreakerState:
         """The circuit of the gateway of this name; `unknown` while the broker does not answer."""
@@ -109,18 +114,29 @@ class PatientBroker:
 
 def broker_health() -> BrokerHealth:
     """The settings' broker and the circuits of every gateway; takes PATIENCE_SECONDS at the most."""
-    return _patient_broker(settings().effective_redis_url).health()
+    return _patient_broker(settings().effective_redis_url, settings().effective_broker_url).health()
 
 
 @lru_cache(maxsize=4)
-def _patient_broker(redis_url: str) -> PatientBroker:
+def _patient_broker(redis_url: str, broker_url: str) -> PatientBroker:
     circuits = breaker()
 
     def ask() -> BrokerHealth:
         redis_client(redis_url).ping()
-        return BrokerHealth(answers=True, circuits=circuits.states(sorted(gateway_names(registry.lanes()))))
+        states = circuits.states(sorted(gateway_names(registry.lanes())))
+        return BrokerHealth(answers=True, circuits=states, waiting=_waiting(broker_url))
 
     return PatientBroker(ask)
+
+
+def _waiting(broker_url: str) -> Mapping[str, int]:
+    if not broker_url.startswith("redis"):
+        return {}
+    names = queues(registry.lanes())
+    with redis_client(broker_url).pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.llen(f"dramatiq:{name}")
+        return dict(zip(names, pipe.execute(), strict=True))
 
 
 def processes() -> Mapping[str, Processes]:

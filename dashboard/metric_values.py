@@ -9,12 +9,16 @@ from importlib.metadata import version
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from dashboard.health import BrokerHealth, broker_health, processes
+from dashboard.metric_attempts import attempt_metrics
+from dashboard.metric_processes import process_metrics
+from dashboard.metric_reports import report_metrics
 from dispatchlog.audit.standing import unsealed_seconds
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.engine.holds import open_holds, targets
 from dispatchlog.engine.lanes import Lane, gateway_names
 from dispatchlog.engine.move_counts import Moves, count_moves, uncounted_moves
 from dispatchlog.engine.states import Status
+from dispatchlog.engine.tallies import tallies
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach.stats.rollup import behind_seconds
 
@@ -54,7 +58,12 @@ def with_database() -> Iterator[Metric]:
         unsealed_seconds(),
     )
     yield from _queues(lanes)
-    yield from _around(lanes, broker_health())
+    broker = broker_health()
+    yield from _around(lanes, broker)
+    yield from attempt_metrics()
+    kept = tallies.read() if broker.answers else {}
+    yield from process_metrics(broker, kept)
+    yield from report_metrics(kept)
 
 
 def _counters(lanes: Sequence[Lane], moves: Moves) -> Iterator[Metric]:
@@ -92,22 +101,28 @@ def _queues(lanes: Sequence[Lane]) -> Iterator[Metric]:
         "For how long the oldest due dispatch is due; 0: none is.",
         labels=["lane"],
     )
+    held = GaugeMetricFamily(
+        "dispatchlog_oldest_claim_age_seconds", "For how long a worker holds the oldest claimed one.", labels=["lane"]
+    )
     sweep = GaugeMetricFamily(
         "dispatchlog_last_sweep_timestamp_seconds", "When the lane was last swept.", labels=["lane"]
     )
     for lane in lanes:
-        number, seconds, swept = fetch_one(
+        number, seconds, claimed, swept = fetch_one(
             f"SELECT (SELECT count(*) FROM (SELECT FROM {lane.table} WHERE in_doubt LIMIT %s) d),"
             f" (SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM {lane.table}"
             "   WHERE status = 'PENDING' AND due_at <= now()),"
+            f" (SELECT extract(epoch FROM clock_timestamp() - min(claimed_at))::float8 FROM {lane.table}"
+            "   WHERE status = 'QUEUED'),"
             " (SELECT extract(epoch FROM max(occurs_at))::float8 FROM schedule_occurrences WHERE job = %s)",
             (MOST_IN_DOUBT, lane.sweep_job),
         )
         doubt.add_metric([lane.name], number)
         age.add_metric([lane.name], seconds or 0.0)
+        held.add_metric([lane.name], claimed or 0.0)
         if swept is not None:
             sweep.add_metric([lane.name], swept)
-    yield from (doubt, age, sweep)
+    yield from (doubt, age, held, sweep)
 
 
 def _around(lanes: Sequence[Lane], broker: BrokerHealth) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 
 from dashboard.api.errors import error_answer
 from dashboard.webhook_body import read_body
@@ -105,6 +105,7 @@ def _add(
 
 def _answered(reception: Reception, provider: str, view: Callable[..., Response], **arguments: Any) -> Response:
     """The view's answer, or why the webhook is not taken; a stranger is not told what about a signature was wrong."""
+    g.sender = provider
     try:
         return view(**arguments)
     except _Refused as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -19,6 +19,7 @@ from dashboard.api.errors import error_answer
 from dashboard.api.tracing import begin_trace, end_trace, finish_answer
 from dashboard.connection import DATABASE_ERRORS
 from dashboard.headers import install_headers
+from dispatchlog.engine.tallies import tallies
 from dispatchlog.settings import Settings
 from dispatchlog.tracing import current_trace_id
 
@@ -55,12 +56,20 @@ def make_door(
     install_headers(door, settings, https=https)
     door.before_request(begin_trace)
     door.after_request(finish_answer)
+    door.after_request(_counted)
     door.teardown_request(end_trace)
     for install in receptions:
         install(door, settings)
     door.register_error_handler(HTTPException, _http)
     door.register_error_handler(Exception, _fault)
     return door
+
+
+def _counted(answer: Response) -> Response:
+    """For the metrics: whose it was, where that is known, and what became of it."""
+    result = "taken" if answer.status_code < 400 else "refused" if answer.status_code < 500 else "failed"
+    tallies.add("webhooks", g.get("sender", "unknown"), result)
+    return answer
 
 
 def _http(error: HTTPException) -> Response:

@@ -336,6 +336,22 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(1 if any(check.state == "failed" for check in checks) else 0)
 
 
+@main.command()
+@click.argument("trace_id")
+@click.option("--days", type=click.IntRange(1, 3650), default=7, show_default=True, help="How far back to look.")
+@on_database
+def trace(trace_id: str, days: int) -> None:
+    """Tell what the database knows of one trace id, in order: rows, moves, attempts, what providers told. No texts."""
+    from dispatchlog.engine.database import connected
+    from dispatchlog.trace_story import story
+
+    with connected():
+        steps = story(trace_id, days=days)
+    if not steps:
+        fail(f"nothing is known of this trace id in the last {days} days", code="TRACE_UNKNOWN")
+    show_table([("at", "of", "id", "what"), *((f"{s.at:%Y-%m-%d %H:%M:%S.%f}", s.of, s.id, s.what) for s in steps)])
+
+
 @main.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", default="import", show_default=True, help="Who reports them.")

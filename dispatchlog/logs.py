@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from dispatchlog.settings import get_settings
+from dispatchlog.tracing import known_trace_id
 
 # A consumer tries again every three seconds, so after this silence an error begins a new outage.
 OUTAGE_OVER_AFTER_SECONDS = 30.0
@@ -51,6 +52,7 @@ def configure_logs(level: str = "info", *, errors_apart: bool = False) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _with_trace_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -94,6 +96,13 @@ def without_arguments(record: logging.LogRecord) -> bool:
 def _named(part: object) -> object:
     actor = getattr(part, "actor_name", None)
     return part if actor is None else f"{actor}({getattr(part, 'message_id', '')})"
+
+
+def _with_trace_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Under which trace id it happened, where the event does not say and there is one."""
+    if known_trace_id():
+        event.setdefault("trace_id", known_trace_id())
+    return event
 
 
 def _exception_without_rows(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

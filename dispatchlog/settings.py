@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     # Open pages that are told of changes at once, per dashboard process; further ones ask every few seconds.
     live_streams: int = Field(32, ge=0, le=256)
     metrics_token: SecretStr = SecretStr("")
+    # Where spans go, as OTLP over HTTP; "": nowhere. Needs the extra `otel`.
+    otlp_url: str = ""
 
     # Where the audit chain's head is written to: a file on another machine's share, or where nothing can be taken back.
     audit_anchor: Path | None = None
@@ -268,7 +270,8 @@ class Settings(BaseSettings):
         return (self.webhook_url or self.effective_public_url).rstrip("/")
 
     @field_validator(
-        "alert_webhook_url", "courier_url", "kwik_url", "sendgrid_url", "twilio_url", "whatsapp_url", "webhook_url"
+        *("alert_webhook_url", "courier_url", "kwik_url", "otlp_url", "sendgrid_url", "twilio_url", "whatsapp_url"),
+        "webhook_url",
     )
     @classmethod
     def _web_address(cls, url: str) -> str:

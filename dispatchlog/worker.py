@@ -14,6 +14,8 @@ from dispatchlog.engine.database import configure, database
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.runtime import Runtime
+from dispatchlog.engine.spans import configure_spans
+from dispatchlog.engine.tallies import tallies
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.engine.watch import Watch
 from dispatchlog.logs import configure_logs
@@ -35,8 +37,13 @@ def queues_of(lanes: str) -> list[str]:
     chosen = registry.chosen(lanes)
     if not lanes:
         return []
+    return ["--queues", *queues(chosen)]
+
+
+def queues(lanes: Sequence[Lane]) -> list[str]:
+    """The broker's queues that a worker of these lanes listens to."""
     everybodys = {bulk.QUEUE, waking.EVENTS, *outreach_waking.QUEUES}
-    return ["--queues", *sorted({*everybodys, *(queue for lane in chosen for queue in (lane.queue, *lane.inlets))})]
+    return sorted({*everybodys, *(queue for lane in lanes for queue in (lane.queue, *lane.inlets))})
 
 
 class WorkerProcess:
@@ -60,6 +67,8 @@ class WorkerProcess:
         others: Mapping[str, Callable[[], object]] = MappingProxyType({}),
     ) -> None:
         configure_logs(settings.log_level, errors_apart=errors_apart)
+        tallies.configure(settings.effective_redis_url, process="worker")
+        configure_spans(settings.otlp_url, process="worker")
         configure(
             settings.database_url,
             role=settings.application_role,

@@ -20,6 +20,7 @@ from dispatchlog.systems.outreach import events as outreach_events
 from dispatchlog.systems.outreach import inbound
 from dispatchlog.systems.outreach import waking as outreach_waking
 from dispatchlog.systems.outreach.campaigns import running
+from dispatchlog.tracing import set_trace_id
 from dispatchlog.worker import WorkerProcess
 
 
@@ -62,6 +63,9 @@ class WorkerMiddleware(Middleware):
         self._process.start()
         self._alerts = AlertWatch(settings, registry.lanes, kind="worker")
         self._alerts.start()
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        set_trace_id("")  # what this thread did before is another's story
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         if self._alerts is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import psycopg2.extras
 from playhouse.pool import PooledPostgresqlDatabase
 
 from dispatchlog.engine.errors import NotInTransaction
+from dispatchlog.engine.tallies import tallies
 
 psycopg2.extras.register_uuid()
 
@@ -30,7 +32,22 @@ DATABASE_AWAY = (peewee.OperationalError, peewee.InterfaceError, psycopg2.Operat
 # PostgreSQL is there and let somebody else go first: the same again may succeed.
 _TURN_LOST = (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure)
 
-database = PooledPostgresqlDatabase(None, autoconnect=False)
+
+class _Pool(PooledPostgresqlDatabase):
+    """Peewee's pool, which tells how often and for how long somebody waited for a connection."""
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        if len(self._in_use) < self._max_connections or not self.is_closed():
+            return bool(super().connect(reuse_if_open))
+        began = time.monotonic()
+        try:
+            return bool(super().connect(reuse_if_open))
+        finally:
+            tallies.add("pool_waits", tallies.process)
+            tallies.add("pool_wait_seconds", tallies.process, by=time.monotonic() - began)
+
+
+database = _Pool(None, autoconnect=False)
 _after_commit = threading.local()
 
 

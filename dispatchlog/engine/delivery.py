@@ -28,6 +28,7 @@ from dispatchlog.engine.ledger import Result
 from dispatchlog.engine.outcome import Outcome, Verdict
 from dispatchlog.engine.payloads import prepare
 from dispatchlog.engine.runtime import Runtime
+from dispatchlog.engine.spans import Span, begin_span
 from dispatchlog.engine.states import Status
 
 log = structlog.get_logger(__name__)
@@ -153,8 +154,11 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> Drained:
         granted = 0
         try:
             granted, wait_seconds = _within_rate(lane, runtime, allowance.calls)
+            claim = begin_span("claim")
             rows = _claim(lane, runtime, token, worker_id=worker_id, limit=granted) if granted else []
             if rows:
+                claim.note(lane=lane.name, gateway=gateway, rows=len(rows))
+                claim.end()
                 crash_point("claimed")
                 if len(rows) == granted and not lane.takes_turns:
                     runtime.waker.wake(lane)  # there may be more, for another slot to begin with while this one sends
@@ -278,12 +282,25 @@ class _Batch:
                 return Result(row, self._judge(error, row))
             crash_point("marked")
             fence = self._fence
+        span = begin_span("send", trace_id=row["trace_id"])
         started = time.perf_counter()
         verdict = self._call(row, parcel, fence)
         elapsed = time.perf_counter() - started
+        self._tell_span(span, row, verdict)
         self.runtime.saw_pace(self.lane, elapsed)
         crash_point("sent")
         return Result(row, verdict, None if verdict.outcome is Outcome.NOT_SENT else elapsed * 1000)
+
+    def _tell_span(self, span: Span, row: Row, verdict: Verdict) -> None:
+        span.note(
+            lane=self.lane.name,
+            gateway=self.lane.gateway.name,
+            dispatch_id=str(row["id"]),
+            outcome=str(verdict.outcome),
+        )
+        if verdict.outcome is not Outcome.ACCEPTED:
+            span.failed(verdict.code or str(verdict.outcome))
+        span.end()
 
     def _call(self, row: Row, parcel: Parcel, fence: Callable[[], None]) -> Verdict:
         gateway = self.lane.gateway

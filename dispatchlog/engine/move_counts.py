@@ -6,12 +6,11 @@ for then a move that commits late displaces no other: moves are never deleted, a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.deadline import boottime
-from dispatchlog.engine.table_writers import writers_of
+from dispatchlog.engine.table_writers import writers_ended
 
 # So many at a time, for one transaction.
 MOST_AT_ONCE = 500_000
@@ -71,20 +70,8 @@ def keep_counts(*, started_by: str) -> int:
         after = position[0][0]
         newest = fetch_one("SELECT coalesce(max(id), 0) FROM dispatch_transitions")[0]
         up_to = min(newest, after + MOST_AT_ONCE)
-        if up_to <= after or not _writers_ended():
+        if up_to <= after or not writers_ended("dispatch_transitions", patience_seconds=PATIENCE_SECONDS):
             return 0
         execute(_KEEP, (after, up_to))
         execute("UPDATE dispatch_counted SET up_to = %s", (up_to,))
     return int(up_to - after)
-
-
-def _writers_ended() -> bool:
-    """Wait until everybody who writes now, and so may have a smaller id than the newest one seen, has ended."""
-    gives_up = boottime() + PATIENCE_SECONDS
-    waited_for = writers_of("dispatch_transitions")
-    while waited_for:
-        if boottime() > gives_up:
-            return False
-        time.sleep(0.02)
-        waited_for &= writers_of("dispatch_transitions")
-    return True

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 # First key of every worker's advisory lock; the second is the worker's number.
 LOCK_CLASS = 7_240_116
+# Both keys of the lock that the one scheduler holds that leads.
+LEADER_LOCK = (7_240_120, 1)
 HEARTBEAT_SECONDS = 2.0
 # Three heartbeats: older than this, the process may have been paused and others may have taken over.
 STALE_SECONDS = 3 * HEARTBEAT_SECONDS

@@ -18,6 +18,7 @@ from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.ledger import prove_sent
 from dispatchlog.engine.presence import LOCK_CLASS, note_if_gone
+from dispatchlog.engine.tallies import tallies
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ def rescue(lane: Lane, *, worker_id: int, live_tokens: Collection[UUID]) -> int:
         if rows and holder != worker_id:
             note_if_gone(holder)
     if moved:
+        tallies.add("rescued", lane.name, by=moved)
         log.info("RESCUED", lane=lane.name, rows=moved)
     return moved
 

@@ -34,6 +34,7 @@ from dispatchlog.gateways.courier_words import (
 )
 from dispatchlog.gateways.http import HttpClient
 from dispatchlog.gateways.http_replies import HttpReply, classify_send
+from dispatchlog.gateways.trace_headers import trace_headers
 
 WHO = "The courier"
 # The courier's words and ours; any other is kept and shown, and moves nothing.
@@ -82,7 +83,7 @@ class _Sending:
             "Content-Type": parcel.content_type,
             "Accept": "application/json",
             "Idempotency-Key": parcel.idempotency_key,
-            **({"X-Trace-Id": parcel.trace_id} if parcel.trace_id else {}),
+            **trace_headers(parcel.trace_id),
         }
         return self._http.request(
             "POST", path, headers=headers, content=parcel.body, deadline=deadline, before_write=before_write

@@ -21,6 +21,7 @@ from dispatchlog.gateways.hl7_mllp import SETTLE_SECONDS
 from dispatchlog.gateways.hl7_turn import my_turn
 from dispatchlog.gateways.http import ClientTls, HttpClient
 from dispatchlog.gateways.http_replies import HttpReply, health_of, retry_after_seconds
+from dispatchlog.gateways.trace_headers import trace_headers
 
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
 
@@ -67,7 +68,7 @@ class Hl7HttpsGateway:
                 ACKNOWLEDGEMENT_MISMATCH.
         """
         message = Outgoing.from_parcel(parcel)
-        headers = self._headers | ({"X-Trace-Id": parcel.trace_id} if parcel.trace_id else {})
+        headers = self._headers | trace_headers(parcel.trace_id)
         with my_turn(self._turn, deadline, where=self._where):
             reply = self._http.request(
                 "POST",

@@ -17,6 +17,7 @@ from dispatchlog.engine.errors import OutcomeUnknown, Permanent
 from dispatchlog.engine.gateway import GatewayKind, LookUp, LookUpAnswer, Parcel, Receipt
 from dispatchlog.gateways.http import HttpClient
 from dispatchlog.gateways.http_replies import HttpReply, classify_send
+from dispatchlog.gateways.trace_headers import trace_headers
 
 KIT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REGISTRATIONS = UUID("6f0d5c0e-4c5b-5b0a-9a53-0d8f7a2c1e42")
@@ -63,7 +64,7 @@ class HttpKitRegistry:
                 "Content-Type": parcel.content_type,
                 "Accept": "application/json",
                 "Idempotency-Key": parcel.idempotency_key,
-                **({"X-Trace-Id": parcel.trace_id} if parcel.trace_id else {}),
+                **trace_headers(parcel.trace_id),
             },
             content=parcel.body,
             deadline=deadline,

@@ -17,6 +17,7 @@ from dispatchlog.gateways.courier_words import reference
 from dispatchlog.gateways.http import HttpClient
 from dispatchlog.gateways.http_replies import HttpReply
 from dispatchlog.gateways.outreach_replies import field_of, refusal
+from dispatchlog.gateways.trace_headers import trace_headers
 
 WHO = "SendGrid"
 
@@ -47,7 +48,7 @@ class SendGridGateway:
         reply = self._http.request(
             "POST",
             "/v3/mail/send",
-            headers={**self._headers, "Content-Type": parcel.content_type},
+            headers={**self._headers, "Content-Type": parcel.content_type, **trace_headers(parcel.trace_id)},
             content=parcel.body,
             deadline=deadline,
             before_write=before_write,

@@ -25,6 +25,7 @@ from dispatchlog.gateways.http import HttpClient
 from dispatchlog.gateways.http_replies import HttpReply
 from dispatchlog.gateways.outreach_codes import twilio_meaning
 from dispatchlog.gateways.outreach_replies import field_of, malformed, refusal
+from dispatchlog.gateways.trace_headers import trace_headers
 
 WHO = "Twilio"
 _PAGE = 100
@@ -72,7 +73,7 @@ class TwilioGateway:
         reply = self._http.request(
             "POST",
             self._path,
-            headers={**self._headers, "Content-Type": parcel.content_type},
+            headers={**self._headers, "Content-Type": parcel.content_type, **trace_headers(parcel.trace_id)},
             content=parcel.body,
             deadline=deadline,
             before_write=before_write,

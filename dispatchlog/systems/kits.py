@@ -250,5 +250,6 @@ def _compose_form(row: Row) -> Letter:
         form_link=f"{base}/{token}",
         expires_at=expires_at,
         template_dir=settings.template_dir,
+        trace_id=row["trace_id"],
     )
     return Letter(recipient, body, "message/rfc822", {"envelope_from": envelope_address(sender)})

@@ -25,6 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dispatchlog.engine.errors import CannotCompose, NaiveInstant
 
+TRACE_HEADER = "X-Trace-Id"
 _TEMPLATES = Path(__file__).parent / "templates"
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -67,6 +68,7 @@ def compose_health_information(  # noqa: PLR0913  (a mail has this many parts, a
     reply_to: str = "",
     kit_id_masked: str = "",
     template_dir: Path | None = None,
+    trace_id: str = "",
 ) -> bytes:
     """The complete RFC 5322 message: multipart/alternative, text and HTML, CRLF, 7-bit clean.
 
@@ -79,6 +81,7 @@ def compose_health_information(  # noqa: PLR0913  (a mail has this many parts, a
         form_link: the signed http(s) link.
         expires_at: when it ends, aware; shown as a UTC date.
         template_dir: templates of the same names here win over the built-in ones.
+        trace_id: goes along in a header, for whoever looks for it in the mail server's log.
 
     Raises:
         CannotCompose: NO_RECIPIENT, BAD_RECIPIENT, BAD_SENDER, BAD_HEADER (a line break or control character where a
@@ -104,6 +107,7 @@ def compose_health_information(  # noqa: PLR0913  (a mail has this many parts, a
         date=date,
         reply_to=reply_to,
         template_dir=template_dir,
+        trace_id=trace_id,
     )
 
 
@@ -118,6 +122,7 @@ def compose_mail(  # noqa: PLR0913  (as above)
     reply_to: str = "",
     template_dir: Path | None = None,
     headers: Mapping[str, str] | None = None,
+    trace_id: str = "",
 ) -> bytes:
     """The complete RFC 5322 message of the templates `name`: multipart/alternative, text and HTML, CRLF, 7-bit clean.
 
@@ -130,7 +135,7 @@ def compose_mail(  # noqa: PLR0913  (as above)
     if date.tzinfo is None:
         raise NaiveInstant("A mail's date must be aware.")
     _refuse_control_characters(recipient=recipient, sender=sender, reply_to=reply_to, message_id=message_id)
-    _refuse_control_characters(**(headers or {}))
+    _refuse_control_characters(**(headers or {}), trace_id=trace_id)
     if not _MESSAGE_ID.fullmatch(message_id):
         raise CannotCompose("The Message-ID is malformed.", code="BAD_HEADER")
     answer_to = _mailbox(reply_to, what="reply-to") if reply_to else None
@@ -145,7 +150,7 @@ def compose_mail(  # noqa: PLR0913  (as above)
     message["Message-ID"] = f"<{message_id}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: holiday notes must not answer it
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange ([MS-OXCMAIL] section 2.2.3.2.14)
-    for header, value in (headers or {}).items():
+    for header, value in {**(headers or {}), **({TRACE_HEADER: trace_id} if trace_id else {})}.items():
         message[header] = value
     message.set_content(text.plain, cte="quoted-printable")
     message.add_alternative(text.html, subtype="html", cte="quoted-printable")

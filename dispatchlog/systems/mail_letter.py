@@ -33,5 +33,6 @@ def mail_letter(
         message_id=f"{row['idempotency_key']}@{sender.rpartition('@')[2]}",
         date=row["claimed_at"],
         template_dir=settings.template_dir,
+        trace_id=row["trace_id"],
     )
     return Letter(address, body, "message/rfc822", {"envelope_from": sender, **(headers or {})})

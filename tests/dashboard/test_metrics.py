@@ -10,7 +10,6 @@ from typing import Any
 import psycopg2
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard import create_app, metrics
 from dispatchlog.engine import holds
@@ -22,6 +21,7 @@ from dispatchlog.systems import registry
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import Dashboard
 from tests.dashboard.samples import form_in, form_without_recipient, make_due, scheduler_alive, worker_alive
+from tests.watching.scraping import scrape
 
 FORMS, KITS, HL7 = "health_information", "kit_registration", "hl7"
 
@@ -29,17 +29,6 @@ FORMS, KITS, HL7 = "health_information", "kit_registration", "hl7"
 @pytest.fixture(autouse=True)
 def uncached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "CACHED_SECONDS", 0.0)
-
-
-def scrape(dash: Dashboard, **arguments: Any) -> dict[str, dict[tuple[str, ...], float]]:
-    """Every sample by its name and the values of its labels, which are sorted by name."""
-    answer = dash.visitor().client.get("/metrics", **arguments)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
 
 
 def value(dash: Dashboard, name: str, *labels: str) -> float:

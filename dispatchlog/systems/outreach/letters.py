@@ -47,6 +47,7 @@ def smtp_letter(row: Row) -> Letter:
         message_id=f"{row['idempotency_key']}@{envelope_from.rpartition('@')[2]}",
         date=row["claimed_at"],
         template_dir=settings.template_dir,
+        trace_id=row["trace_id"],
         headers=_one_click(row["preferences_link"]),
     )
     return Letter(address, body, "message/rfc822", {"envelope_from": envelope_from})

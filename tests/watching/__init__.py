@@ -1,0 +1,1 @@
+"""What others watch the product by: metrics, rules, dashboards, logs and traces."""
