@@ -115,8 +115,8 @@ def on_database(command: Callable[P, R]) -> Callable[P, R]:
 def main() -> None:
     """Every outgoing act of care leaves exactly once."""
     speak_in_sentences()
-    if click.get_current_context().invoked_subcommand != "up":
-        explained(adopt_settings)()
+    context = click.get_current_context()
+    context.obj = explained(adopt_settings)() if context.invoked_subcommand != "up" else set()
 
 
 @main.command()
@@ -320,6 +320,22 @@ def doctor(*, as_json: bool) -> None:
             (check.name, click.style(check.state, fg=MARKS[check.state]), check.what, check.next) for check in checks
         )
     sys.exit(1 if any(check.state == "failed" for check in checks) else 0)
+
+
+@main.command("settings")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_obj
+@explained
+def settings_command(adopted: set[str], *, as_json: bool) -> None:
+    """Show every setting, where its value comes from, and the value without secrets."""
+    from dispatchlog.setting_names import shown
+
+    found = get_settings()
+    rows = list(shown(Settings.model_fields, dict(found), adopted=adopted))
+    if as_json:
+        click.echo(json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False))
+    else:
+        show_table((row.name, row.source, row.value) for row in rows)
 
 
 @main.command("import")

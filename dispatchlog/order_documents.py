@@ -15,9 +15,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from dispatchlog.systems.kit_orders import KitInput, OrderInput, PractitionerInput, ShipmentInput
 
@@ -28,12 +37,13 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _DATE_SENTENCE = "must be a date and time such as 2026-03-01T09:30:00Z"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_ONE_LINE_PATTERN = r"^[^\u0000-\u001f\u007f\u0085\u2028\u2029]*$"
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 
-def _refuse_control_characters(value: str) -> str:
-    if _CONTROL.search(value):
+def _refuse_control_characters(value: str | None) -> str | None:
+    if value is not None and _CONTROL.search(value):
         raise PydanticCustomError("INVALID_VALUE", "must not hold line breaks or control characters")
     return value
 
@@ -72,7 +82,18 @@ def _refuse_naive_and_absurd(value: datetime) -> datetime:
     return value
 
 
-ONE_LINE = AfterValidator(_refuse_control_characters)
+class _OneLine(AfterValidator):
+    """The check, and what it says in a schema; where there is no text it has nothing to say."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        for part in schema.get("anyOf", [schema]):
+            if part.get("type") == "string":
+                part["pattern"] = _ONE_LINE_PATTERN
+        return schema
+
+
+ONE_LINE = _OneLine(_refuse_control_characters)
 Id = Annotated[UUID, BeforeValidator(_parse_uuid)]
 Instant = Annotated[
     datetime,
