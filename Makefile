@@ -14,6 +14,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 SECONDS ?= 60
 SEED ?= 1
+EXAMPLES ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 # They need older versions of what the product uses, so they have environments of their own.
@@ -44,6 +45,18 @@ sast: $(SCANNERS)/.installed
 	PATH="$(CURDIR)/$(SCANNERS)/bin:$$PATH" $(SCANNERS)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive $(CODE)
 	PATH="$(CURDIR)/$(SCANNERS)/bin:$$PATH" $(SEMGREP) --test security/semgrep
 	PATH="$(CURDIR)/$(SCANNERS)/bin:$$PATH" $(SEMGREP) --error --config security/semgrep $(CODE)
+
+audit: $(SCANNERS)/.installed
+	@$(SCANNERS)/bin/python security/audit.py
+
+sbom: $(SCANNERS)/.installed
+	@$(SCANNERS)/bin/python security/sbom.py
+
+fuzz: $(VENV)/.installed-dev $(SCANNERS)/.installed
+	$(BIN)/python -m tests.security.fuzzing --examples $(EXAMPLES) --seed $(SEED)
+
+scan: $(VENV)/.installed-dev $(WEBSCANNER)/.installed
+	$(BIN)/python -m tests.security.web_scan
 
 bench: $(VENV)/.installed-bench
 	@exec $(BIN)/python -m bench

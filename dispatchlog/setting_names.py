@@ -1,4 +1,4 @@
-"""Which environment variables are settings, what they hold and where that comes from. Owns no default and checks no value."""
+"""Which environment variables are settings, what they hold and where that comes from. Owns no default, checks no value."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     trace = {
         "name": HEADER,
         "in": "header",
-        "description": "your trace id, 1 to 64 letters, digits, dots, underscores or hyphens; in place of another one is made",
+        "description": "your trace id, of 1 to 64 letters, digits, dots, underscores or hyphens; else one is made",
         "schema": {"type": "string"},
     }
     in_header: list[dict[str, Any]] = [

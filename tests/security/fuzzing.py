@@ -1,14 +1,13 @@
 """The API of a running dashboard against its own description, by Schemathesis. `make fuzz` runs this module for longer.
 
-Requests carry a token of every scope; where a route is a person's, one of a doctor. All checks are on but one: that what the
-schema allows is accepted. A schema cannot say which telephone number exists, or which version of a template is the newest;
-such a request is refused with a code of its own, and that the refusal is a documented one is checked.
+Requests carry a token of every scope; where a route is a person's, one of a doctor. All checks are on but one: that what
+the schema allows is accepted. A schema cannot say which telephone number exists, or which version of a template is the
+newest; such a request is refused with a code of its own, and that the refusal is a documented one is checked.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,7 +99,7 @@ def fuzz(target: Target, *, examples: int, seed: int, more: tuple[str, ...] = ()
             f"{target.address}/api/v1/openapi.json",
             f"--max-examples={examples}",
             f"--seed={seed}",
-            "--generation-deterministic",
+            "--generation-database=none",
             "--suppress-health-check=all",
             "--no-color",
             *more,
@@ -113,9 +112,12 @@ def main() -> int:
     options.add_argument("--examples", type=int, default=100)
     options.add_argument("--seed", type=int, default=1)
     given, more = options.parse_known_args()
-    with started_servers() as servers, fresh_database(servers, "fuzzed", migrated=True) as url:
-        with fuzzed_server(url, servers.redis_url(1)) as target:
-            run = fuzz(target, examples=given.examples, seed=given.seed, more=tuple(more))
+    with (
+        started_servers() as servers,
+        fresh_database(servers, "fuzzed", migrated=True) as url,
+        fuzzed_server(url, servers.redis_url(1)) as target,
+    ):
+        run = fuzz(target, examples=given.examples, seed=given.seed, more=tuple(more))
     sys.stdout.write(run.stdout + run.stderr)
     return run.returncode
 
