@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from dispatchlog import second_factor
@@ -40,12 +41,12 @@ def _opens(what: str, by: str, table: str, columns: str, unseal: Callable[[tuple
     ends = (by, f"{by} DESC")
     asked = [_ENDS.format(columns=columns, table=table, by=end, count=_SAMPLE) for end in ends]
     rows = {row[0]: row for sql in asked for row in fetch_all(sql)}
-    return _verdict(what, [(str(name), lambda row=row: unseal(row)) for name, row in rows.items()])
+    return _verdict(what, [(str(name), partial(unseal, row)) for name, row in rows.items()])
 
 
 def _endpoints() -> Check:
     rows = fetch_dicts(endpoints.SELECT)
-    return _verdict("HL7 keys", [(row["code"], lambda row=row: endpoints.endpoint_of(row)) for row in rows])
+    return _verdict("HL7 keys", [(row["code"], partial(endpoints.endpoint_of, row)) for row in rows])
 
 
 def _verdict(what: str, each: list[tuple[str, Callable[[], object]]]) -> Check:

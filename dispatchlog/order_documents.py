@@ -28,6 +28,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from dispatchlog.systems.kit_inputs import KIT_ID, STATUS_RANK
 from dispatchlog.systems.kit_orders import KitInput, OrderInput, PractitionerInput, ShipmentInput
 
 MAX_KITS = 500
@@ -106,7 +107,7 @@ TrackingNumber = Annotated[str, Field(max_length=128), ONE_LINE]
 TrackingUrl = Annotated[str, Field(max_length=2048, examples=["https://tracking.example.com/1Z999"]), ONE_LINE]
 OrderStatus = Annotated[
     str,
-    Field(max_length=32, description="created, paid, processing, shipped, delivered or cancelled"),
+    Field(max_length=32, json_schema_extra={"enum": [*STATUS_RANK]}),
     ONE_LINE,
 ]
 ReasonText = Annotated[str, Field(max_length=500), ONE_LINE]
@@ -121,7 +122,14 @@ class Document(BaseModel):
 class KitDocument(Document):
     """One kit. Without a recipient its form goes to the practitioner."""
 
-    kit_id: Annotated[str, Field(description="1 to 64 letters, digits, dots, underscores or hyphens"), ONE_LINE]
+    kit_id: Annotated[
+        str,
+        ONE_LINE,
+        Field(
+            description="1 to 64 letters, digits, dots, underscores or hyphens",
+            json_schema_extra={"pattern": rf"^{KIT_ID.pattern}$"},
+        ),
+    ]
     recipient_email: Address | None = None
 
 
@@ -152,7 +160,7 @@ class OrderDocument(Document):
     """An order. Reporting it again updates it; kits once reported stay, and the furthest status wins."""
 
     order_id: Annotated[Id | None, Field(description="over HTTP optional, and then the same as in the URL")] = None
-    order_number: Annotated[str, Field(max_length=64), ONE_LINE]
+    order_number: Annotated[str, Field(max_length=64, json_schema_extra={"minLength": 1}), ONE_LINE]
     practitioner: PractitionerDocument | None = None
     status: OrderStatus = "created"
     shipping_date: Instant | None = None

@@ -93,8 +93,14 @@ def kind_of(info: FieldInfo) -> str:
     """What a setting takes, in a word or by its choices."""
     if choices := [str(choice) or "none" for choice in get_args(info.annotation) if isinstance(choice, str | int)]:
         return ", ".join(choices)
-    kinds = {bool: "true, false", int: "whole number", float: "number", SecretStr: "secret", str: "text"}
-    return kinds.get(info.annotation or str, "path")
+    kinds: dict[object, str] = {
+        bool: "true, false",
+        int: "whole number",
+        float: "number",
+        SecretStr: "secret",
+        str: "text",
+    }
+    return kinds.get(info.annotation, "path")
 
 
 def _is_ours(name: str) -> bool:

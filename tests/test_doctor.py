@@ -282,7 +282,7 @@ def provider(status: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     asked: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  (the name that the server calls)
+        def do_GET(self) -> None:
             asked.append((self.path, self.headers.get("Authorization", "")))
             self.send_response(status)
             self.send_header("Content-Length", "0")

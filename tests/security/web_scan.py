@@ -1,7 +1,8 @@
 """The running dashboard as a web scanner meets it, signed in as staff: `make scan`. The report is build/scan.json.
 
 Modules that need the network, a list of known products or minutes of waiting are left out. Nothing but this machine is
-asked. Exit code 1 where something of level 2 or more (of 0 to 4) is found.
+asked. The one for LDAP is left out too: nothing here speaks it, and it takes every list that two unknown values filter
+differently for a finding. Exit code 1 where something of level 2 or more (of 0 to 4) is found.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.servers import fresh_database, started_servers
 ROOT = Path(__file__).parent.parent.parent
 WAPITI = ROOT / ".webscanner" / "bin" / "wapiti"
 MODULES = (
-    "backup,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,ldap,methods,permanentxss,redirect,shellshock,sql"
+    "backup,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,shellshock,sql"
     ",ssl,timesql,upload,xss,xxe"
 )
 PASSWORD = "a long sentence of a scanned server"
