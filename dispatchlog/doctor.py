@@ -49,18 +49,19 @@ def examine(settings: Settings) -> list[Check]:
 
 def examine_deeply(settings: Settings) -> list[Check]:
     """Everything that `examine` does, and what takes seconds, signs in somewhere or needs the owner's address."""
-    from dispatchlog.doctor_outside import examine_outside
+    from dispatchlog.doctor_outside import examine_outside, examine_schools
     from dispatchlog.doctor_postgres import examine_postgres
     from dispatchlog.doctor_secrets import examine_secrets
 
-    def secrets() -> Iterator[Check]:
+    def stored() -> Iterator[Check]:
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
             yield from examine_secrets(settings)
+            yield from examine_schools()
 
     found = examine(settings)
     if settings.database_url:
-        for part in (lambda: examine_postgres(settings), secrets):
+        for part in (lambda: examine_postgres(settings), stored):
             found += _unless_away(part, settings)
     return [*found, *examine_outside(settings)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,12 @@ import httpx
 import redis
 
 from dispatchlog.doctor import Check, State
+from dispatchlog.engine.database import fetch_dicts
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import Transient
-from dispatchlog.gateways.smtp_endpoint import SmtpConnector, SmtpEndpoint, Tls
+from dispatchlog.gateways.smtp_endpoint import SmtpConnector, SmtpEndpoint
 from dispatchlog.settings import Settings
+from dispatchlog.systems.hl7 import endpoints
 
 SECONDS = 5.0
 SOON_DAYS = 14
@@ -36,23 +38,27 @@ _KEYS_RENEW = "renew the certificate, or correct the address"
 
 def examine_outside(settings: Settings) -> Iterator[Check]:
     """Every check of what is not PostgreSQL."""
-    yield _smtp(settings)
+    yield from _smtp(settings)
     yield from _certificates(settings)
     yield from _providers(settings)
     yield from _valkey(settings)
     yield _disk(settings)
 
 
-def _smtp(settings: Settings) -> Check:
+def _smtp(settings: Settings) -> Iterator[Check]:
     try:
         endpoint = SmtpEndpoint.parse(settings.smtp_url)
         connection = SmtpConnector(endpoint).open(deadline=Deadline(SECONDS))
-        connection.abort()
+        told = connection.peer_certificate()
+        connection.quit()
     except (Transient, ValueError) as error:
         code = getattr(error, "code", "BAD_SETTING")
-        return Check("mail login", "failed", f"{code}: {error}", "correct DISPATCHLOG_SMTP_URL; mails wait meanwhile")
-    how = "signed in" if endpoint.user else "no login is set"
-    return Check("mail login", "ok", f"{endpoint.host}:{endpoint.port} greets us, {how}, TLS {endpoint.tls}")
+        yield Check("mail login", "failed", f"{code}: {error}", "correct DISPATCHLOG_SMTP_URL; mails wait meanwhile")
+        return
+    place, how = f"{endpoint.host}:{endpoint.port}", "signed in" if endpoint.user else "no login is set"
+    yield Check("mail login", "ok", f"{place} greets us, {how}, TLS {endpoint.tls}")
+    if told:
+        yield _lasting(told, f"smtp_url: {place}")
 
 
 def _certificates(settings: Settings) -> Iterator[Check]:
@@ -68,29 +74,41 @@ def _certificates(settings: Settings) -> Iterator[Check]:
             places.setdefault((parts.hostname, parts.port or port), name)
     for (host, port), name in places.items():
         yield certificate(host, port, name)
-    mail = SmtpEndpoint.parse(settings.smtp_url)
-    if mail.tls is Tls.IMPLICIT:
-        yield certificate(mail.host, mail.port, "smtp_url")
 
 
-def certificate(host: str, port: int, name: str, *, ca_file: Path | None = None) -> Check:
-    """Whether whoever answers there can be trusted, and for how long yet."""
+def certificate(host: str, port: int, name: str, *, ca_pem: str = "", server_name: str = "") -> Check:
+    """Whether whoever answers there can be trusted, by this authority or this machine's, and for how long yet."""
     what = f"{name}: {host}:{port}"
-    context = ssl.create_default_context(cafile=ca_file)
     try:
+        context = ssl.create_default_context(cadata=ca_pem or None)
         with (
             socket.create_connection((host, port), timeout=SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
+            context.wrap_socket(plain, server_hostname=server_name or host) as secured,
         ):
             told: dict[str, Any] = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         return Check("certificate", "failed", f"{what}: {error.verify_message}", _KEYS_RENEW)
     except (OSError, ValueError) as error:
         return Check("certificate", "failed", f"{what}: {type(error).__name__}", "see that it answers, with TLS")
+    return _lasting(told, what)
+
+
+def _lasting(told: Mapping[str, Any], what: str) -> Check:
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(told["notAfter"]), UTC)
     days = (ends - datetime.now(UTC)).days
     state: State = "warning" if days < SOON_DAYS else "ok"
     return Check("certificate", state, f"{what}: good for {days} days", _KEYS_RENEW if state == "warning" else "")
+
+
+def examine_schools() -> Iterator[Check]:
+    """The certificates of the schools' endpoints that are switched on and use TLS; to be called with a connection."""
+    for row in fetch_dicts(endpoints.SELECT + " WHERE e.enabled ORDER BY s.code"):
+        url = urlsplit(row["url"])
+        is_web = row["transport"] == "HTTPS"
+        host, port = (url.hostname or "", url.port or 443) if is_web else (row["host"], row["port"])
+        if host and (url.scheme == "https" if is_web else row["tls"]):
+            name = endpoints.gateway_name(row["code"])
+            yield certificate(host, port, name, ca_pem=row["ca_pem"], server_name=row["server_name"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""Writes docs/settings.md anew: `python -m tests.settings_guide`. Kind and default are the product's; a meaning stays as the
-guide has it, and that of a new setting is the README's.
+"""Writes docs/settings.md anew: `python -m tests.settings_guide`. Kind and default are the product's; a meaning stays as
+the guide has it, and that of a new setting is the README's.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import redis
 
 from dispatchlog import doctor_outside, doctor_postgres, second_factor
 from dispatchlog.doctor import Check
-from dispatchlog.doctor_outside import certificate, examine_outside
+from dispatchlog.doctor_outside import certificate, examine_outside, examine_schools
 from dispatchlog.doctor_postgres import examine_postgres
 from dispatchlog.doctor_secrets import examine_secrets
 from dispatchlog.engine.database import configure, connected, database, execute, fetch_one
@@ -221,7 +221,7 @@ def test_a_short_key_is_told(opened: Settings, length: int, environment: str, st
 # --- others
 
 
-def mail_server(verdict: bytes) -> Any:
+def mail_server(verdict: bytes, tls: ssl.SSLContext | None = None) -> Any:
     """What talks like one up to the answer to a login."""
 
     def talk(connection: Any, server: RawServer) -> None:
@@ -229,7 +229,7 @@ def mail_server(verdict: bytes) -> Any:
         while line := server.take(connection, b"\r\n"):
             connection.sendall(b"250-mail.example.org\r\n250 AUTH PLAIN\r\n" if line[:4] == b"EHLO" else verdict)
 
-    return raw_server(talk)
+    return raw_server(talk, tls)
 
 
 @pytest.mark.parametrize(
@@ -252,19 +252,50 @@ def test_the_doctor_signs_in_to_the_mail_server_and_begins_no_mail(
     assert b"MAIL" not in server.taken
 
 
+@pytest.mark.parametrize(("days", "state"), [(30, "ok"), (10, "warning")])
+def test_the_mail_servers_certificate_is_judged_too(
+    settings_env: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, state: str
+) -> None:
+    authority = Authority("an authority")
+    (tmp_path / "ca.pem").write_text(authority.certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.sign("mail", days=days).write(tmp_path, "mail"))
+    with mail_server(b"235 welcome\r\n", context) as server:
+        url = f"smtp://desk:word@localhost:{server.port}?tls=implicit"
+        found = states(examine_outside(settings_env.model_copy(update={"smtp_url": url})))
+    assert (found["mail login"].state, found["certificate"].state) == ("ok", state)
+
+
 @pytest.mark.parametrize(
     ("days", "state", "words"),
     [(30, "ok", "good for 29 days"), (10, "warning", "good for 9 days"), (-1, "failed", "certificate has expired")],
 )
 def test_a_certificate_is_judged_by_how_long_it_is_good(tmp_path: Path, days: int, state: str, words: str) -> None:
     authority = Authority("an authority")
-    (tmp_path / "ca.pem").write_text(authority.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.sign("desk", days=days).write(tmp_path, "desk"))
     with raw_server(lambda connection, _: None, context) as server:
-        check = certificate("localhost", server.port, "public_url", ca_file=tmp_path / "ca.pem")
+        check = certificate("localhost", server.port, "public_url", ca_pem=authority.certificate)
     assert check.state == state
     assert words in check.what
+
+
+def test_a_schools_endpoint_is_judged_by_its_own_authority(opened: Settings, tmp_path: Path) -> None:
+    authority = Authority("an authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.sign("exchange", days=10).write(tmp_path, "exchange"))
+    with raw_server(lambda connection, _: None, context) as server:
+        schools.add_school("SCH-01", "A school", actor="test")
+        changes = {"host": "127.0.0.1", "port": server.port, "server_name": "exchange.test", "enabled": True}
+        schools.change_endpoint("SCH-01", changes, actor="test")
+        [unknown] = examine_schools()
+        schools.change_endpoint("SCH-01", {"ca_pem": authority.certificate}, actor="test")
+        [known] = examine_schools()
+        schools.change_endpoint("SCH-01", {"enabled": False}, actor="test")
+        assert list(examine_schools()) == []
+    assert (unknown.state, known.state) == ("failed", "warning")
+    assert known.what == f"hl7:SCH-01: 127.0.0.1:{server.port}: good for 9 days"
 
 
 def test_a_certificate_that_nobody_signed_and_a_port_without_tls_fail(tmp_path: Path, settings_env: Settings) -> None:
