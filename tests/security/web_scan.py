@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 WAPITI = ROOT / ".webscanner" / "bin" / "wapiti"
 MODULES = (
     "backup,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,shellshock,sql"
-    ",ssl,timesql,upload,xss,xxe"
+    ",timesql,upload,xss,xxe"
 )
 PASSWORD = "a long sentence of a scanned server"
 PERSON = "desk@example.org"
