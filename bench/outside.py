@@ -28,7 +28,7 @@ class Provider:
 
     def accepted(self, since: int = 0) -> list[tuple[str, float]]:
         """The acceptances from the `since`-th on: idempotency key, and instant in seconds of `time.monotonic`."""
-        with urllib.request.urlopen(f"{self.http_url}/accepted/{since}", timeout=30) as reply:  # noqa: S310 our own child
+        with urllib.request.urlopen(f"{self.http_url}/accepted/{since}", timeout=30) as reply:  # noqa: S310  our own child  # nosec B310
             return [(key, at) for key, at in json.load(reply)]
 
     def wait_for(self, keys: Collection[str], *, seconds: float) -> dict[str, float]:

@@ -144,7 +144,7 @@ class World:
         order = json.dumps({"channel": channel, "plays": list(plays), "clear": clear}).encode()
         url = f"http://{HOST}:{self._ports['http']}/script"
         with suppress(OSError):
-            urllib.request.urlopen(url, data=order, timeout=5).close()
+            urllib.request.urlopen(url, data=order, timeout=5).close()  # our own child  # nosec B310
 
     def tend(self, *, everything: bool = False) -> None:
         """Reap and replace workers and schedulers that ended, resume the paused ones whose time has come (or all)."""

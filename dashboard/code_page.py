@@ -56,6 +56,7 @@ def check() -> Response | tuple[str, int]:
     login_user(person, authn_via=["password", answer.value])
     if answer is Answer.RECOVERY_CODE:
         note_recovery_code(person)
+    # nosemgrep: redirect-to-what-the-request-says  (sign_in refuses another site for `next` before any page)
     return redirect(request.form.get("next") or "/", 303)
 
 

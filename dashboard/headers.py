@@ -19,6 +19,8 @@ def install_headers(app: Flask, settings: Settings, *, https: bool) -> None:
 
     def secure(response: Response) -> Response:
         headers = response.headers
+        if "Content-Security-Policy" not in headers:  # a view with a policy of its own may be shown in a page of ours
+            headers.setdefault("X-Frame-Options", "DENY")
         headers.setdefault("Content-Security-Policy", _policy(settings, https=is_https(https)))
         headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "same-origin")

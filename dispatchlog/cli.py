@@ -121,8 +121,8 @@ def on_database(command: Callable[P, R]) -> Callable[P, R]:
 def main() -> None:
     """Every outgoing act of care leaves exactly once."""
     speak_in_sentences()
-    if click.get_current_context().invoked_subcommand != "up":
-        explained(adopt_settings)()
+    context = click.get_current_context()
+    context.obj = explained(adopt_settings)() if context.invoked_subcommand != "up" else set()
 
 
 @main.command()
@@ -321,12 +321,13 @@ def resume(target: str, reason: str) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--deep", is_flag=True, help="Also sign in to mail server and providers, and look into PostgreSQL.")
 @explained
-def doctor(*, as_json: bool) -> None:
+def doctor(*, as_json: bool, deep: bool) -> None:
     """Check settings, database, schema, broker, clock, mail server and installation; exit code 1 if any check fails."""
-    from dispatchlog.doctor import examine
+    from dispatchlog.doctor import examine, examine_deeply
 
-    checks = examine(get_settings())
+    checks = (examine_deeply if deep else examine)(get_settings())
     if as_json:
         click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
     else:
@@ -350,6 +351,22 @@ def trace(trace_id: str, days: int) -> None:
     if not steps:
         fail(f"nothing is known of this trace id in the last {days} days", code="TRACE_UNKNOWN")
     show_table([("at", "of", "id", "what"), *((f"{s.at:%Y-%m-%d %H:%M:%S.%f}", s.of, s.id, s.what) for s in steps)])
+
+
+@main.command("settings")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.pass_obj
+@explained
+def settings_command(adopted: set[str], *, as_json: bool) -> None:
+    """Show every setting, where its value comes from, and the value without secrets."""
+    from dispatchlog.setting_names import shown
+
+    found = get_settings()
+    rows = list(shown(Settings.model_fields, dict(found), adopted=adopted))
+    if as_json:
+        click.echo(json.dumps([row.as_dict() for row in rows], indent=2, ensure_ascii=False))
+    else:
+        show_table((row.name, row.source, row.value) for row in rows)
 
 
 @main.command("import")

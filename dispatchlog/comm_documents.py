@@ -41,8 +41,12 @@ def _plain_values(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-PurposeName = Annotated[str, Field(max_length=32, description=", ".join(Purpose)), AfterValidator(_known_purpose)]
-ChannelName = Annotated[str, Field(max_length=16, description=", ".join(Channel)), AfterValidator(_known_channel)]
+PurposeName = Annotated[
+    str, Field(max_length=32, json_schema_extra={"enum": [*Purpose]}), AfterValidator(_known_purpose)
+]
+ChannelName = Annotated[
+    str, Field(max_length=16, json_schema_extra={"enum": [*Channel]}), AfterValidator(_known_channel)
+]
 Values = Annotated[dict[str, Any], AfterValidator(_plain_values)]
 Text = Annotated[str, Field(max_length=255), ONE_LINE]
 Language = Annotated[str, Field(max_length=10, examples=["pt-BR"]), ONE_LINE]

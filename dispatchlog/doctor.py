@@ -31,12 +31,15 @@ WITHOUT_DATABASE = "check DATABASE_URL and that PostgreSQL runs; if a role is mi
 MEANWHILE = "meanwhile the workers' own clocks find what is due"
 
 
+State = Literal["ok", "warning", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of the examination."""
 
     name: str
-    state: Literal["ok", "warning", "failed"]
+    state: State
     what: str
     next: str = ""
 
@@ -47,6 +50,36 @@ class Check:
 def examine(settings: Settings) -> list[Check]:
     """Every check, in the order in which one would mend things."""
     return [*_settings(settings), *_names(), *_database(settings), *_broker(settings), *_mail(settings)]
+
+
+def examine_deeply(settings: Settings) -> list[Check]:
+    """Everything that `examine` does, and what takes seconds, signs in somewhere or needs the owner's address."""
+    from dispatchlog.doctor_outside import examine_outside, examine_schools
+    from dispatchlog.doctor_postgres import examine_postgres
+    from dispatchlog.doctor_secrets import examine_secrets
+
+    def stored() -> Iterator[Check]:
+        configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
+        with connected():
+            yield from examine_secrets(settings)
+            yield from examine_schools()
+
+    found = examine(settings)
+    if settings.database_url:
+        for part in (lambda: examine_postgres(settings), stored):
+            found += _unless_away(part, settings)
+    return [*found, *examine_outside(settings)]
+
+
+def _unless_away(part: Callable[[], Iterator[Check]], settings: Settings) -> Iterator[Check]:
+    try:
+        yield from part()
+    except (psycopg2.Error, peewee.PeeweeException) as error:
+        words = str(error).strip().splitlines()[0]
+        yield Check("database", "failed", words, advice(settings, "DATABASE_URL", WITHOUT_DATABASE))
+    finally:
+        if not database.is_closed():
+            database.close()
 
 
 def _settings(settings: Settings) -> Iterator[Check]:
@@ -77,7 +110,8 @@ def _names() -> Iterator[Check]:
 def _database(settings: Settings) -> Iterator[Check]:
     if not settings.database_url:
         return
-    try:
+
+    def checks() -> Iterator[Check]:
         yield from _migrations(settings)
         configure(settings.database_url, role=settings.application_role, name="dispatchlog doctor")
         with connected():
@@ -93,16 +127,8 @@ def _database(settings: Settings) -> Iterator[Check]:
                 _processes,
             ):
                 yield from check()
-    except (psycopg2.Error, peewee.PeeweeException) as error:
-        yield Check(
-            "database",
-            "failed",
-            str(error).strip().splitlines()[0],
-            advice(settings, "DATABASE_URL", WITHOUT_DATABASE),
-        )
-    finally:
-        if not database.is_closed():
-            database.close()
+
+    yield from _unless_away(checks, settings)
 
 
 def _migrations(settings: Settings) -> Iterator[Check]:

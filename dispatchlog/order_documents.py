@@ -15,10 +15,20 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
+from dispatchlog.systems.kit_inputs import KIT_ID, STATUS_RANK
 from dispatchlog.systems.kit_orders import KitInput, OrderInput, PractitionerInput, ShipmentInput
 
 MAX_KITS = 500
@@ -28,12 +38,13 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _DATE_SENTENCE = "must be a date and time such as 2026-03-01T09:30:00Z"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_ONE_LINE_PATTERN = r"^[^\u0000-\u001f\u007f\u0085\u2028\u2029]*$"
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 
-def _refuse_control_characters(value: str) -> str:
-    if _CONTROL.search(value):
+def _refuse_control_characters(value: str | None) -> str | None:
+    if value is not None and _CONTROL.search(value):
         raise PydanticCustomError("INVALID_VALUE", "must not hold line breaks or control characters")
     return value
 
@@ -72,7 +83,18 @@ def _refuse_naive_and_absurd(value: datetime) -> datetime:
     return value
 
 
-ONE_LINE = AfterValidator(_refuse_control_characters)
+class _OneLine(AfterValidator):
+    """The check, and what it says in a schema; where there is no text it has nothing to say."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        for part in schema.get("anyOf", [schema]):
+            if part.get("type") == "string":
+                part["pattern"] = _ONE_LINE_PATTERN
+        return schema
+
+
+ONE_LINE = _OneLine(_refuse_control_characters)
 Id = Annotated[UUID, BeforeValidator(_parse_uuid)]
 Instant = Annotated[
     datetime,
@@ -85,7 +107,7 @@ TrackingNumber = Annotated[str, Field(max_length=128), ONE_LINE]
 TrackingUrl = Annotated[str, Field(max_length=2048, examples=["https://tracking.example.com/1Z999"]), ONE_LINE]
 OrderStatus = Annotated[
     str,
-    Field(max_length=32, description="created, paid, processing, shipped, delivered or cancelled"),
+    Field(max_length=32, json_schema_extra={"enum": [*STATUS_RANK]}),
     ONE_LINE,
 ]
 ReasonText = Annotated[str, Field(max_length=500), ONE_LINE]
@@ -100,7 +122,14 @@ class Document(BaseModel):
 class KitDocument(Document):
     """One kit. Without a recipient its form goes to the practitioner."""
 
-    kit_id: Annotated[str, Field(description="1 to 64 letters, digits, dots, underscores or hyphens"), ONE_LINE]
+    kit_id: Annotated[
+        str,
+        ONE_LINE,
+        Field(
+            description="1 to 64 letters, digits, dots, underscores or hyphens",
+            json_schema_extra={"pattern": rf"^{KIT_ID.pattern}$"},
+        ),
+    ]
     recipient_email: Address | None = None
 
 
@@ -131,7 +160,7 @@ class OrderDocument(Document):
     """An order. Reporting it again updates it; kits once reported stay, and the furthest status wins."""
 
     order_id: Annotated[Id | None, Field(description="over HTTP optional, and then the same as in the URL")] = None
-    order_number: Annotated[str, Field(max_length=64), ONE_LINE]
+    order_number: Annotated[str, Field(max_length=64, json_schema_extra={"minLength": 1}), ONE_LINE]
     practitioner: PractitionerDocument | None = None
     status: OrderStatus = "created"
     shipping_date: Instant | None = None

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from dispatchlog.order_documents import ONE_LINE, Address, Document, Id, Instant, ReasonText
+from dispatchlog.systems.courier.checks import PAYMENT_RANK
 from dispatchlog.systems.courier.inputs import (
     ItemInput,
     OrderInput,
@@ -103,7 +104,7 @@ class PaymentDocument(Document):
     """What became of an order's payment."""
 
     order_id: Annotated[Id | None, Field(description="over HTTP optional, and then the same as in the URL")] = None
-    status: Annotated[str, Field(max_length=16, description="Pending, Paid, Failed or Refunded"), ONE_LINE]
+    status: Annotated[str, Field(max_length=16, json_schema_extra={"enum": [*PAYMENT_RANK]}), ONE_LINE]
     reference: Annotated[str, Field(max_length=128), ONE_LINE] = ""
     paid_at: Instant | None = None
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dispatchlog.setting_names import refuse_unknown
+
 _LEAST_SECRET = 16
 
 
@@ -370,6 +372,8 @@ def get_settings() -> Settings:
     """The process's settings, read from the environment once.
 
     Raises:
+        UnknownSetting: the environment has one that does not exist.
         pydantic.ValidationError: a setting is malformed; the message names it.
     """
+    refuse_unknown(Settings.model_fields)
     return Settings()

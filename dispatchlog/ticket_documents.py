@@ -26,7 +26,7 @@ from dispatchlog.systems.tickets.inputs import (
 )
 from dispatchlog.systems.tickets.items import MOST_INSTRUCTIONS, MOST_NOTES
 from dispatchlog.systems.tickets.message_checks import MOST_BYTES, MOST_URL
-from dispatchlog.systems.tickets.states import TicketStatus, TicketType
+from dispatchlog.systems.tickets.states import PartyKind, TicketStatus, TicketType
 
 # Tabs and line breaks may stand in a text of several lines; what else controls a terminal may not.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85]")
@@ -61,7 +61,7 @@ Instructions = Annotated[str, Field(max_length=MOST_INSTRUCTIONS), LINES]
 class PartyDocument(Document):
     """Who takes part in tickets. `email` gets the notifications. A doctor's or patient's id is the person's own."""
 
-    kind: Annotated[str, Field(max_length=16, description="doctor, pharmacy, laboratory or patient"), ONE_LINE]
+    kind: Annotated[str, Field(max_length=16, json_schema_extra={"enum": [*PartyKind]}), ONE_LINE]
     name: Name
     email: Address | None = None
     active: bool = True

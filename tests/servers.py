@@ -40,6 +40,7 @@ _FAST = {
     "full_page_writes": "off",
     "shared_buffers": "128MB",
     "checkpoint_timeout": "1h",
+    "max_prepared_transactions": "4",  # so that one can be left behind for the doctor to find
     "autovacuum": "off",  # it would work on databases that are soon dropped, and change plans in the middle of a test
 }
 

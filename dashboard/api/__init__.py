@@ -5,6 +5,7 @@ on the routes that name a permission, and there with the CSRF token of a page.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -103,7 +104,11 @@ def _blueprint(app: Flask, routes: Sequence[Route]) -> Blueprint:
                 methods=[route.method],
                 provide_automatic_options=False,
             )
-    install_error_answers(app, blueprint)
+    plain: dict[str, set[str]] = defaultdict(set)
+    for route in routes:
+        if "<" not in route.rule:
+            plain[route.rule] |= {route.method, "HEAD"} if route.method == "GET" else {route.method}
+    install_error_answers(app, blueprint, plain)
     return blueprint
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import peewee
@@ -257,8 +257,19 @@ class ApiError(DispatchlogError):
         self.present = present
 
 
-def install_error_answers(app: Flask, blueprint: Blueprint) -> None:
-    """Answer every error under the API's prefix as JSON, also for routes that do not exist."""
+def install_error_answers(app: Flask, blueprint: Blueprint, methods: Mapping[str, Collection[str]]) -> None:
+    """Answer every error under the API's prefix as JSON, also for routes that do not exist.
+
+    `methods` of a path without a value in it are all that it takes: a rule that would take its last part for a value does
+    not count there.
+    """
+
+    def refuse_hidden_method() -> None:
+        taken = methods.get(request.path, (request.method,))
+        if request.method not in taken:
+            raise MethodNotAllowed(sorted(taken))
+
+    blueprint.before_request(refuse_hidden_method)
     blueprint.register_error_handler(DispatchlogError, _refused)
     blueprint.register_error_handler(DocumentError, _malformed)
     blueprint.register_error_handler(HTTPException, _http_error)
@@ -267,7 +278,7 @@ def install_error_answers(app: Flask, blueprint: Blueprint) -> None:
     blueprint.register_error_handler(Exception, _fault)
     for kind in _DATABASE_ERRORS:
         blueprint.register_error_handler(kind, _database_unavailable)
-    app.before_request(_unrouted)
+    app.before_request(lambda: _unrouted(methods))
 
 
 def error_answer(
@@ -292,7 +303,7 @@ def error_answer(
     return answer
 
 
-def _unrouted() -> Response | None:
+def _unrouted(methods: Mapping[str, Collection[str]]) -> Response | None:
     """404 and 405 belong to no blueprint, so they are answered here, and only under the API's prefix."""
     if request.routing_exception is None or not _is_ours(request.path):
         return None
@@ -300,6 +311,8 @@ def _unrouted() -> Response | None:
     error = request.routing_exception
     # Anything else is a redirect to a tidier path, on which a client would lose the body.
     known = isinstance(error, (NotFound, MethodNotAllowed))
+    if isinstance(error, MethodNotAllowed) and request.path in methods:
+        error = MethodNotAllowed(sorted(methods[request.path]))
     return finish_answer(_http_error(error if known else NotFound()))
 
 

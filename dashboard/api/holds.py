@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from dashboard.api.documents import Answer, Part
 from dashboard.api.errors import PREFIX
@@ -18,13 +21,13 @@ from dispatchlog.systems import registry
 class HoldDocument(Document):
     """Why; it stays with the hold, and everybody who looks at what is held sees it."""
 
-    reason: ReasonText
+    reason: Annotated[ReasonText, Field(json_schema_extra={"minLength": 1})]
 
 
 class ReleaseDocument(Document):
     """Why it goes on; it stays with the hold."""
 
-    reason: ReasonText
+    reason: Annotated[ReasonText, Field(json_schema_extra={"minLength": 1})]
 
 
 class HoldPart(Part):

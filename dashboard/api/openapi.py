@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dashboard.api.documents import ErrorAnswer
 from dashboard.api.errors import ERRORS
-from dashboard.api.routes import MAX_BODY_BYTES, Route
+from dashboard.api.routes import MAX_BODY_BYTES, MAX_LIMIT, Route
 from dashboard.api.signed_in import CSRF_HEADER
 from dashboard.api.tracing import HEADER
 from dispatchlog.service_tokens import SCOPES
@@ -31,6 +31,14 @@ _WITH_BODY = (
     "BODY_TOO_LARGE",
     "UNSUPPORTED_MEDIA_TYPE",
 )
+# Query parameters that are no texts, and mean the same on every route.
+_QUERY: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "page": {"type": "integer", "minimum": 1},
+    "pageSize": {"type": "integer", "minimum": 1},
+    "first": {"type": "string", "format": "date"},
+    "last": {"type": "string", "format": "date"},
+}
 _PATH_VALUE = re.compile(r"<(\w+)>")
 
 
@@ -133,14 +141,20 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         for name in _PATH_VALUE.findall(route.rule)
     ]
     in_query: list[dict[str, Any]] = [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in route.required,
+            "description": text,
+            "schema": _QUERY.get(name, {"type": "string"}),
+        }
         for name, text in route.parameters.items()
     ]
     trace = {
         "name": HEADER,
         "in": "header",
-        "description": "your trace id; one is made when it is absent",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "description": "your trace id, of 1 to 64 letters, digits, dots, underscores or hyphens; else one is made",
+        "schema": {"type": "string"},
     }
     in_header: list[dict[str, Any]] = [
         {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}

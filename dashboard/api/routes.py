@@ -67,6 +67,7 @@ class Route:
         document: what the body must be; None where there is none.
         body_optional: an empty body stands for `{}`.
         parameters: query parameters and what they mean.
+        required: those of them without which it refuses.
         headers: headers that it reads, and what they mean.
         codes: the errors that are particular to this route.
         unversioned: a second address, or "".
@@ -85,6 +86,7 @@ class Route:
     document: type[Document] | None = None
     body_optional: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
     unversioned: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import socket
 import ssl
@@ -191,7 +192,8 @@ class HttpSide(_Listener):
             self._load_script(connection, body)
             return
         self.content_types.add(request.headers.get("Content-Type", ""))
-        if self._api_key and request.headers.get("X-API-Key") != self._api_key:
+        given = request.headers.get("X-API-Key", "")
+        if self._api_key and not hmac.compare_digest(given.encode(), self._api_key.encode()):
             connection.sendall(_http(401, b"", {}))
             return
         try:

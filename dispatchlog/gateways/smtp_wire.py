@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.gateways import wire
@@ -125,6 +126,10 @@ class SmtpConnection:
                 return reply
             reply = self.command(_encode(secret), deadline=deadline)
         return reply
+
+    def peer_certificate(self) -> dict[str, Any]:
+        """What the server's certificate says; nothing without TLS."""
+        return (self._socket.getpeercert() or {}) if isinstance(self._socket, ssl.SSLSocket) else {}
 
     def abort(self) -> None:
         """Close without a word. In the middle of DATA this is what makes the server forget the message."""

@@ -111,5 +111,5 @@ def is_wanted(given: Collection[str]) -> bool:
 
 
 def _reached_at(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host  # noqa: S104  (compared)
+    host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host  # noqa: S104  (compared)  # nosec B104
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"

@@ -58,7 +58,7 @@ class SandboxAt:
 
     def command(self, settings: Settings) -> list[str]:
         """The sandbox's process; it tells the dashboard."""
-        host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host  # noqa: S104  (compared)
+        host = "127.0.0.1" if settings.bind_host in ("0.0.0.0", "::") else settings.bind_host  # noqa: S104  (compared)  # nosec B104
         told = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/webhooks/courier/generic"
         module = [sys.executable, "-m", "dispatchlog.cli", "courier", "sandbox"]
         files = ["--script", str(self.script), "--journal", str(self.journal)]

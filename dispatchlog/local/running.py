@@ -66,20 +66,23 @@ def running_in(var: Path) -> Running | None:
     return Running(**told) if is_locked(var) else None
 
 
-def adopt_settings() -> None:
+def adopt_settings() -> set[str]:
     """Give this process the settings of the `dispatchlog up` of its folder, except those it was given itself.
+
+    Back come the names of those that it took over.
 
     So that `dispatchlog users`, `worker` and the rest do the same in a second terminal as its own processes do. One
     that names another database is on its own.
     """
     running = running_in(get_settings().var_dir)
     if running is None:
-        return
+        return set()
     if os.environ.get("DATABASE_URL") not in (None, "", running.settings["DATABASE_URL"]):
-        return
-    for name, value in running.settings.items():
-        os.environ[name] = os.environ.get(name) or value
+        return set()
+    adopted = {name for name in running.settings if not os.environ.get(name)}
+    os.environ.update({name: running.settings[name] for name in adopted})
     get_settings.cache_clear()
+    return adopted
 
 
 def advice(settings: Settings, name: str, otherwise: str) -> str:

@@ -234,3 +234,38 @@ def test_a_fault_tells_its_trace_id_and_nothing_else(api: Api, database_url: str
 def test_the_guide_lists_every_code_with_its_status() -> None:
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\d{3}) \|", API_GUIDE.read_text("utf-8"), re.MULTILINE))
     assert {code: int(status) for code, status in listed.items()} == {code: e[0] for code, e in ERRORS.items()}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/comm/campaigns/emergency-stop", "POST"),
+        ("GET", "/comm/campaigns/emergency-stop", "POST"),
+        ("HEAD", "/comm/segments/count", "POST"),
+        ("OPTIONS", "/comm/segments/fields", "GET, HEAD"),
+    ],
+)
+def test_a_path_without_a_value_takes_its_own_methods_alone(api: Api, method: str, path: str, allowed: str) -> None:
+    answer = api.call(method, path, json={} if method == "PUT" else None)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("POST", "/hl7/retry", {"retryAll": "FAILED", "schoolId": None}, 200),
+        ("PATCH", f"/patients/{uuid4()}/comm-preferences", {"email_address": None, "sms_number": None}, 404),
+    ],
+)
+def test_a_null_where_a_text_may_be_absent_is_read(
+    api: Api, method: str, path: str, body: dict[str, Any], expected: int
+) -> None:
+    assert api.call(method, path, json=body).status_code == expected
+
+
+def test_the_description_says_what_a_line_is_as_the_api_reads_it(api: Api) -> None:
+    document = api.call("GET", "/openapi.json").get_json()
+    pattern = document["components"]["schemas"]["HoldDocument"]["properties"]["reason"]["pattern"]
+    for text in ("maintenance", "two\nlines", "a\x7f", "a\x85b", "a\u2028b", "Grüße, 5 °C"):
+        answer = api.call("PUT", "/holds/gateway:smtp", json={"reason": text})
+        assert (answer.status_code == 200) == bool(re.fullmatch(pattern, text)), text

@@ -94,4 +94,4 @@ def _note(code: str, trial: Trial, actor: str, *, with_message: bool) -> None:
     with transaction(actor):
         detail = {"school": code, "works": trial.works, "steps": steps, "code": trial.code, "message": with_message}
         log_action(actor, "hl7_endpoint_test", detail=detail)
-    log.info("HL7_ENDPOINT_TESTED", school=code, works=trial.works, code=trial.code, message=with_message)
+    log.info("HL7_ENDPOINT_TESTED", school=code, works=trial.works, code=trial.code, with_message=with_message)
