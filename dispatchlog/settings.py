@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dispatchlog.reach import LOOPBACK, NAMEABLE, Network
 
 _LEAST_SECRET = 16
 
@@ -135,6 +138,8 @@ class Settings(BaseSettings):
     alert_mail_to: str = ""
     alert_webhook_url: str = ""
     alert_webhook_secret: SecretStr = SecretStr("")
+    # Networks of one's own in which HL7 endpoints and the alert webhook may be, such as 10.20.0.0/16, with commas.
+    private_networks: str = ""
     alert_check_seconds: int = Field(15, ge=1, le=3_600)
     alert_settle_seconds: int = Field(120, ge=0, le=86_400)
     alert_queue_age_seconds: int = Field(900, ge=0)
@@ -281,6 +286,14 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @field_validator("private_networks")
+    @classmethod
+    def _own_networks(cls, text: str) -> str:
+        for part in _listed(text):
+            if not any(_is_within(part, network) for network in NAMEABLE):
+                raise ValueError("must be private networks such as 10.20.0.0/16, with commas between them")
+        return text
+
     @field_validator("alert_mail_to")
     @classmethod
     def _addresses(cls, text: str) -> str:
@@ -291,6 +304,12 @@ class Settings(BaseSettings):
     @property
     def alert_mail_addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_listed(self.alert_mail_to)))
+
+    @property
+    def reachable_networks(self) -> tuple[Network, ...]:
+        """Networks that are not public and may be connected to where people say the destination."""
+        named = tuple(map(ip_network, _listed(self.private_networks)))
+        return named if self.environment == "production" else named + LOOPBACK
 
     @property
     def socket_origin_list(self) -> tuple[str, ...]:
@@ -328,6 +347,14 @@ def _listed(text: str) -> list[str]:
 def _is_in_clear(url: str) -> bool:
     parts = urlsplit(url)
     return bool(url) and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
+
+
+def _is_within(text: str, network: Network) -> bool:
+    try:
+        found = ip_network(text)
+    except ValueError:
+        return False
+    return found.version == network.version and found.subnet_of(network)  # type: ignore[arg-type]
 
 
 def _is_origin(url: str, *schemes: str) -> bool:
