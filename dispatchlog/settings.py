@@ -177,9 +177,9 @@ class Settings(BaseSettings):
             ]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}")
-            if "tls=none" in self.smtp_url and "@" in self.smtp_url:
+            if "tls=none" in self.smtp_url and ("@" in self.smtp_url or not _is_here(self.smtp_url)):
                 raise ValueError(
-                    "DISPATCHLOG_SMTP_URL would send its password in clear text; use tls=starttls or implicit"
+                    "DISPATCHLOG_SMTP_URL would send mails, or its password, in clear text; use tls=starttls or implicit"
                 )
         return self
 
@@ -209,6 +209,12 @@ class Settings(BaseSettings):
                     raise ValueError(
                         f"DISPATCHLOG_{name.upper()} must begin with https://: patients' answers come there"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _people_sign_in_encrypted(self) -> Settings:
+        if self.environment == "production" and _is_in_clear(self.public_url):
+            raise ValueError("DISPATCHLOG_PUBLIC_URL must begin with https://: people sign in there")
         return self
 
     @model_validator(mode="after")
@@ -345,8 +351,11 @@ def _listed(text: str) -> list[str]:
 
 
 def _is_in_clear(url: str) -> bool:
-    parts = urlsplit(url)
-    return bool(url) and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    return bool(url) and urlsplit(url).scheme != "https" and not _is_here(url)
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _is_within(text: str, network: Network) -> bool:
