@@ -46,6 +46,12 @@ def literal_address(host: str) -> str | None:
     return None
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether the host is this machine's own address, or the name of it."""
+    address = literal_address(host)
+    return host == "localhost" if address is None else _is_in(ipaddress.ip_address(address), LOOPBACK)
+
+
 class OutOfReach(OSError):
     """A destination leads only to addresses that may not be connected to; nothing was opened."""
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
-from dispatchlog.reach import LOOPBACK, Reach, literal_address
+from dispatchlog.reach import LOOPBACK, Reach, is_this_machine, literal_address
 
 
 class EndpointError(DispatchlogError):
@@ -42,7 +42,7 @@ class Hl7Endpoint:
     Attributes:
         name: the gateway's name, as breakers and holds know it.
         host, port, tls: for MLLP.
-        url: for HTTPS; plain http is for a test exchange on the same machine.
+        url: for HTTPS; plain http is for a test exchange on the same machine, and refused elsewhere.
         ca_pem: the only authorities to trust (default: the machine's).
         client_certificate_pem, client_key_pem: what we show of ourselves, where the endpoint asks (mutual TLS).
         server_name: the name its certificate bears, where that is not the host's.
@@ -111,6 +111,8 @@ class Hl7Endpoint:
             _refuse("The API key must be printable ASCII.", "api_key")
         if not self.api_key_header.replace("-", "").isalnum() or not self.api_key_header.isascii():
             _refuse("The API key's header must be a header name.", "api_key_header")
+        if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
+            _refuse("Without TLS only a test exchange on this machine is spoken to; begin with https://.", "url")
         self._check_reach(parts.hostname or "", "url")
 
     def _check_reach(self, host: str, field_name: str) -> None:

@@ -6,7 +6,6 @@ trusted is read over a second connection by which nothing is sent, so that someb
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from dispatchlog.gateways import wire
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_endpoint import EndpointError, Hl7Endpoint, Transport
 from dispatchlog.gateways.hl7_mllp import SETTLE_SECONDS
-from dispatchlog.reach import OutOfReach
+from dispatchlog.reach import OutOfReach, is_this_machine
 
 # Somebody waits for the answer in front of a page.
 MOST_SECONDS = 20.0
@@ -163,15 +162,9 @@ class _Walk:
             raise _Failed(f"{where} cannot be reached ({_reason(error)}).", "CONNECT_FAILED") from error
 
     def _no_tls(self) -> tuple[Verdict, str]:
-        if self._is_here():
+        if is_this_machine(self._host):
             return Verdict.PASSED, "Not used; the endpoint is on this machine."
         return Verdict.WARNING, "Not used: whoever is on the way can read the messages. Only a private line bears that."
-
-    def _is_here(self) -> bool:
-        try:
-            return ipaddress.ip_address(self._host).is_loopback
-        except ValueError:
-            return self._host == "localhost"
 
     def _tls(self) -> tuple[Verdict, str]:
         try:

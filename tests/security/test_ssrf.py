@@ -185,12 +185,17 @@ def test_item_26_of_several_addresses_only_those_allowed_are_tried(monkeypatch: 
             assert found.getpeername() == (HERE, port)
 
 
-@pytest.mark.parametrize("secure", [False, True])
-def test_item_26_trying_an_endpoint_judges_as_sending_does(monkeypatch: pytest.MonkeyPatch, secure: bool) -> None:
+@pytest.mark.parametrize("transport", list(Transport))
+def test_item_26_trying_an_endpoint_judges_as_sending_does(
+    monkeypatch: pytest.MonkeyPatch, transport: Transport
+) -> None:
     with listening() as (port, came):
         monkeypatch.setattr(socket, "getaddrinfo", Names(port, (HERE,)))
-        url = f"{'https' if secure else 'http'}://inward.example.org:{port}/hl7"
-        found = try_endpoint(Hl7Endpoint("hl7:SCH-01", Transport.HTTPS, url=url, reach=PUBLIC))
+        host = "inward.example.org"
+        where: dict[str, Any] = {"url": f"https://{host}:{port}/hl7"}
+        if transport is Transport.MLLP:
+            where = {"host": host, "port": port}
+        found = try_endpoint(Hl7Endpoint("hl7:SCH-01", transport, reach=PUBLIC, **where))
         assert (found.code, [step.name for step in found.steps]) == ("DESTINATION_REFUSED", ["Name"])
         assert "DISPATCHLOG_PRIVATE_NETWORKS" in found.steps[0].words
         assert HERE not in found.steps[0].words
