@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +72,14 @@ def test_every_test_that_is_named_after_an_item_stands_in_its_row() -> None:
             if (found := re.match(r"test_item_(\d+)_", name)) and name not in named[int(found[1])]:
                 missing.append((path.name, name))
     assert missing == []
+
+
+def test_the_page_says_what_each_role_may_as_a_new_database_has_it(database_url: str) -> None:
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT name, permissions FROM staff_roles")
+        stored = {name: set(permissions) for name, permissions in cursor.fetchall()}
+    connection.close()
+    text = (ROOT / "docs" / "security.md").read_text()
+    table = text[text.index("| role | permissions |") : text.index("| process | database role |")]
+    said = {line.split("|")[1].strip(): set(re.findall(r"`(\w+)`", line)) for line in table.splitlines()[2:] if line}
+    assert said == stored
