@@ -25,6 +25,7 @@ _CAUSES = MappingProxyType(
         "CONNECTION_STALE": "The provider had closed the connection",
         "CONNECT_FAILED": "The provider could not be reached",
         "COORDINATES_MISSING": "The courier needs to know where it is",
+        "DESTINATION_REFUSED": "Its address is in a network that may not be reached",
         "ENDPOINT_BUSY": "The connection to the endpoint was in use for too long",
         "ENDPOINT_REFUSED_CREDENTIALS": "The endpoint did not accept our key or certificate",
         "EXPIRED": "It was past its deadline",

@@ -6,6 +6,7 @@ and the recording leaves it to be sent once more, under the same Message-ID or e
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -16,9 +17,9 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import unquote, urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
-import httpx
 import structlog
 
 from dispatchlog.alerts import MAIL
@@ -26,7 +27,9 @@ from dispatchlog.engine.database import execute, fetch_dicts, transaction
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import DispatchlogError, OutcomeUnknown, Permanent, Transient
 from dispatchlog.engine.gateway import Parcel
+from dispatchlog.gateways.http import HttpClient
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.reach import Reach
 from dispatchlog.settings import Settings
 from dispatchlog.systems.mail import envelope_address
 
@@ -134,8 +137,12 @@ def _message(notice: Mapping[str, Any], settings: Settings) -> bytes:
 def _post(notice: Mapping[str, Any], settings: Settings) -> None:
     """One POST, signed: the receiver computes HMAC-SHA256 over `timestamp.body` with the shared secret and compares.
 
+    It goes by no proxy and follows no redirect, and to no network but public ones and those of `reachable_networks`.
+
     Raises:
-        Transient: it was not answered with 2xx.
+        Transient: it was not answered with 2xx, or must not be sent there.
+        Permanent: the address cannot be written as HTTP.
+        ValueError: the address is not a plain one.
     """
     body = json.dumps(
         {
@@ -153,12 +160,20 @@ def _post(notice: Mapping[str, Any], settings: Settings) -> None:
     secret = settings.alert_webhook_secret.get_secret_value()
     if secret:
         headers |= signature(secret, body, at=int(time.time()))
+    parts = urlsplit(settings.alert_webhook_url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    login, _, where = parts.netloc.rpartition("@")
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(unquote(login).encode()).decode()}"
+    client = HttpClient(f"{parts.scheme}://{where}", reach=Reach(settings.reachable_networks))
     try:
-        answer = httpx.post(settings.alert_webhook_url, content=body, headers=headers, timeout=WEBHOOK_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Transient("the webhook did not answer", code=type(error).__name__) from error
-    if not answer.is_success:
-        raise Transient("the webhook refused it", code=f"HTTP_{answer.status_code}")
+        answer = client.request("POST", target, headers=headers, content=body, deadline=Deadline(WEBHOOK_SECONDS))
+    except OutcomeUnknown as error:
+        raise Transient("the webhook did not answer", code=error.code) from error
+    finally:
+        client.close()
+    if not 200 <= answer.status < 300:
+        raise Transient("the webhook refused it", code=f"HTTP_{answer.status}")
 
 
 def signature(secret: str, body: bytes, *, at: int) -> dict[str, str]:

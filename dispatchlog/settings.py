@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dispatchlog.reach import LOOPBACK, NAMEABLE, Network
 from dispatchlog.setting_names import refuse_unknown
 
 _LEAST_SECRET = 16
@@ -152,6 +154,8 @@ class Settings(BaseSettings):
     alert_mail_to: str = ""
     alert_webhook_url: str = ""
     alert_webhook_secret: SecretStr = SecretStr("")
+    # Networks of one's own in which HL7 endpoints and the alert webhook may be, such as 10.20.0.0/16, with commas.
+    private_networks: str = ""
     alert_check_seconds: int = Field(15, ge=1, le=3_600)
     alert_settle_seconds: int = Field(120, ge=0, le=86_400)
     alert_queue_age_seconds: int = Field(900, ge=0)
@@ -191,9 +195,9 @@ class Settings(BaseSettings):
             ]
             if missing:
                 raise ValueError(f"production needs {', '.join(missing)}")
-            if "tls=none" in self.smtp_url and "@" in self.smtp_url:
+            if "tls=none" in self.smtp_url and ("@" in self.smtp_url or not _is_here(self.smtp_url)):
                 raise ValueError(
-                    "DISPATCHLOG_SMTP_URL would send its password in clear text; use tls=starttls or implicit"
+                    "DISPATCHLOG_SMTP_URL would send mails, or its password, in clear text; use tls=starttls or implicit"
                 )
         return self
 
@@ -223,6 +227,12 @@ class Settings(BaseSettings):
                     raise ValueError(
                         f"DISPATCHLOG_{name.upper()} must begin with https://: patients' answers come there"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _people_sign_in_encrypted(self) -> Settings:
+        if self.environment == "production" and _is_in_clear(self.public_url):
+            raise ValueError("DISPATCHLOG_PUBLIC_URL must begin with https://: people sign in there")
         return self
 
     @model_validator(mode="after")
@@ -308,6 +318,14 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @field_validator("private_networks")
+    @classmethod
+    def _own_networks(cls, text: str) -> str:
+        for part in _listed(text):
+            if not any(_is_within(part, network) for network in NAMEABLE):
+                raise ValueError("must be private networks such as 10.20.0.0/16, with commas between them")
+        return text
+
     @field_validator("alert_mail_to")
     @classmethod
     def _addresses(cls, text: str) -> str:
@@ -318,6 +336,12 @@ class Settings(BaseSettings):
     @property
     def alert_mail_addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_listed(self.alert_mail_to)))
+
+    @property
+    def reachable_networks(self) -> tuple[Network, ...]:
+        """Networks that are not public and may be connected to where people say the destination."""
+        named = tuple(map(ip_network, _listed(self.private_networks)))
+        return named if self.environment == "production" else named + LOOPBACK
 
     @property
     def socket_origin_list(self) -> tuple[str, ...]:
@@ -353,8 +377,19 @@ def _listed(text: str) -> list[str]:
 
 
 def _is_in_clear(url: str) -> bool:
-    parts = urlsplit(url)
-    return bool(url) and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    return bool(url) and urlsplit(url).scheme != "https" and not _is_here(url)
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _is_within(text: str, network: Network) -> bool:
+    try:
+        found = ip_network(text)
+    except ValueError:
+        return False
+    return found.version == network.version and found.subnet_of(network)  # type: ignore[arg-type]
 
 
 def _is_origin(url: str, *schemes: str) -> bool:

@@ -215,6 +215,28 @@ def test_a_receiver_that_never_answers_is_given_up(receiver: Receiver) -> None:
     assert notice["given_up_at"] is not None
 
 
+def test_the_webhook_goes_to_no_network_that_is_not_named(receiver: Receiver) -> None:
+    with connected():
+        form_in("IN_DOUBT")
+    check(receiver, environment="production")
+    with connected():
+        (notice,) = fetch_dicts("SELECT * FROM dispatch_alert_notices WHERE channel = 'webhook'")
+    assert (notice["sent_at"], notice["last_error"], receiver.posts) == (None, "DESTINATION_REFUSED", [])
+    hurry()
+    send_due(receiver.settings.model_copy(update={"private_networks": "127.0.0.1/32"}), who="test")
+    assert len(receiver.posts) == 1
+
+
+def test_a_login_in_the_webhooks_address_goes_in_its_header(receiver: Receiver) -> None:
+    address = receiver.settings.alert_webhook_url.replace("http://", "http://desk:p%40ss@")
+    with connected():
+        form_in("IN_DOUBT")
+    check(receiver, alert_webhook_url=f"{address}?team=desk")
+    ((headers, _),) = receiver.posts
+    assert headers["authorization"] == "Basic ZGVzazpwQHNz"
+    assert "p%40ss" not in str(headers)
+
+
 def test_an_address_that_the_mail_server_refuses_stops_no_other(receiver: Receiver) -> None:
     receiver.replies += ["550 no such person"]
     with connected():

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.gateways.hl7_acknowledgement import BadDecisionTableError, DecisionTable
+from dispatchlog.reach import LOOPBACK, Reach, is_this_machine, literal_address
 
 
 class EndpointError(DispatchlogError):
@@ -41,7 +42,7 @@ class Hl7Endpoint:
     Attributes:
         name: the gateway's name, as breakers and holds know it.
         host, port, tls: for MLLP.
-        url: for HTTPS; plain http is for a test exchange on the same machine.
+        url: for HTTPS; plain http is for a test exchange on the same machine, and refused elsewhere.
         ca_pem: the only authorities to trust (default: the machine's).
         client_certificate_pem, client_key_pem: what we show of ourselves, where the endpoint asks (mutual TLS).
         server_name: the name its certificate bears, where that is not the host's.
@@ -50,6 +51,7 @@ class Hl7Endpoint:
         idle_seconds: how long an unused connection is kept; 0 opens one for each message.
         dedupes: whether it takes a resend with the same MSH-10 for the same message.
         acknowledgements: what differs from the usual decisions (`DecisionTable`).
+        reach: which addresses may be connected to; by default public ones and this machine.
 
     Raises:
         EndpointError: a field is missing or out of range.
@@ -73,6 +75,7 @@ class Hl7Endpoint:
     max_reply_bytes: int = 65_536
     dedupes: bool = True
     acknowledgements: Mapping[str, str] = field(default_factory=dict)
+    reach: Reach = field(default=Reach(LOOPBACK))
 
     def __post_init__(self) -> None:
         if self.transport not in list(Transport):
@@ -92,6 +95,7 @@ class Hl7Endpoint:
             _refuse("The host must be a plain name or address.", "host")
         if not 1 <= self.port <= 65_535:
             _refuse("The port must be between 1 and 65535.", "port")
+        self._check_reach(self.host, "host")
 
     def _check_url(self) -> None:
         try:
@@ -107,6 +111,16 @@ class Hl7Endpoint:
             _refuse("The API key must be printable ASCII.", "api_key")
         if not self.api_key_header.replace("-", "").isalnum() or not self.api_key_header.isascii():
             _refuse("The API key's header must be a header name.", "api_key_header")
+        if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
+            _refuse("Without TLS only a test exchange on this machine is spoken to; begin with https://.", "url")
+        self._check_reach(parts.hostname or "", "url")
+
+    def _check_reach(self, host: str, field_name: str) -> None:
+        """Addresses are judged here; what a name leads to is judged whenever it is connected to."""
+        address = literal_address(host)
+        if address is not None and not self.reach.allows(address):
+            named = "DISPATCHLOG_PRIVATE_NETWORKS names those that may"
+            _refuse(f"This address is in a network that may not be reached; {named}.", field_name)
 
     def _check_limits(self) -> None:
         for name in ("deadline_seconds", "connect_seconds", "max_reply_bytes"):

@@ -53,6 +53,7 @@ class Hl7HttpsGateway:
             max_connections=1,
             max_reply_bytes=endpoint.max_reply_bytes,
             tls=ClientTls(context, endpoint.server_name, SETTLE_SECONDS) if context else None,
+            reach=endpoint.reach,
         )
         self._turn = threading.Lock()
 

@@ -22,6 +22,7 @@ from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint
 from dispatchlog.gateways.hl7_framing import BrokenFrameError, FrameReader, FrameTooLargeError, frame
 from dispatchlog.gateways.hl7_message import Outgoing
 from dispatchlog.gateways.hl7_turn import my_turn
+from dispatchlog.reach import OutOfReach
 
 SETTLE_SECONDS = 0.5
 _READ_BYTES = 65_536
@@ -98,8 +99,8 @@ class MllpGateway:
         """The endpoint's acknowledgement, where it means that the message arrived.
 
         Raises:
-            Transient: not accepted, may pass: ENDPOINT_BUSY, CONNECT_FAILED, TLS_FAILED, TLS_CERTIFICATE,
-                CONNECTION_STALE, TIMEOUT (nothing was sent), ACK_<code>[_<error>].
+            Transient: not accepted, may pass: ENDPOINT_BUSY, CONNECT_FAILED, DESTINATION_REFUSED, TLS_FAILED,
+                TLS_CERTIFICATE, CONNECTION_STALE, TIMEOUT (nothing was sent), ACK_<code>[_<error>].
             Permanent: not accepted, will not pass: BAD_MESSAGE (nothing was sent), ACK_<code>[_<error>].
             OutcomeUnknown: TIMEOUT, CONNECTION_LOST, MALFORMED_REPLY, REPLY_TOO_LARGE, ACKNOWLEDGEMENT_MISMATCH.
         """
@@ -128,7 +129,15 @@ class MllpGateway:
     def _open(self, deadline: Deadline) -> _Connection:
         endpoint, limit = self._endpoint, self._endpoint.connect_seconds
         try:
-            sock = wire.open_socket(endpoint.host, endpoint.port, deadline=deadline, limit_seconds=limit)
+            sock = wire.open_socket(
+                endpoint.host, endpoint.port, deadline=deadline, limit_seconds=limit, reach=endpoint.reach
+            )
+        except OutOfReach as error:
+            raise Transient(
+                f"{self._where} is in a network that may not be reached; nothing was sent.",
+                code="DESTINATION_REFUSED",
+                evidence=self._evidence(),
+            ) from error
         except OSError as error:
             raise self._nothing_sent("CONNECT_FAILED", f"cannot connect to {self._where}", error) from error
         if self._tls is None:

@@ -6,7 +6,6 @@ trusted is read over a second connection by which nothing is sent, so that someb
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -26,10 +25,12 @@ from dispatchlog.gateways import wire
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_endpoint import EndpointError, Hl7Endpoint, Transport
 from dispatchlog.gateways.hl7_mllp import SETTLE_SECONDS
+from dispatchlog.reach import OutOfReach, is_this_machine
 
 # Somebody waits for the answer in front of a page.
 MOST_SECONDS = 20.0
 SOON_DAYS = 30
+_OUT_OF_REACH = "If it is one of your own, its operator names it in DISPATCHLOG_PRIVATE_NETWORKS."
 
 
 class Verdict(StrEnum):
@@ -123,6 +124,10 @@ class _Walk:
     def _name(self) -> tuple[Verdict, str]:
         try:
             found = wire.resolve(self._host, self._port, deadline=self._deadline)
+            wire.within(self._endpoint.reach, self._host, found)
+        except OutOfReach as error:
+            words = f"{self._host} is in a network that may not be reached. {_OUT_OF_REACH}"
+            raise _Failed(words, "DESTINATION_REFUSED") from error
         except TimeoutError as error:
             raise _Failed(f"Nobody said in time where {self._host} is. Check the name service.", "TIMEOUT") from error
         except OSError as error:
@@ -140,7 +145,13 @@ class _Walk:
     def _open(self) -> socket.socket:
         where, limit = f"{self._host} port {self._port}", self._endpoint.connect_seconds
         try:
-            return wire.open_socket(self._host, self._port, deadline=self._deadline, limit_seconds=limit)
+            return wire.open_socket(
+                self._host, self._port, deadline=self._deadline, limit_seconds=limit, reach=self._endpoint.reach
+            )
+        except OutOfReach as error:
+            raise _Failed(
+                f"{where} is in a network that may not be reached. {_OUT_OF_REACH}", "DESTINATION_REFUSED"
+            ) from error
         except TimeoutError as error:
             words = f"{where} does not answer. Check the address, and that a firewall or VPN lets us through."
             raise _Failed(words, "CONNECT_FAILED") from error
@@ -151,15 +162,9 @@ class _Walk:
             raise _Failed(f"{where} cannot be reached ({_reason(error)}).", "CONNECT_FAILED") from error
 
     def _no_tls(self) -> tuple[Verdict, str]:
-        if self._is_here():
+        if is_this_machine(self._host):
             return Verdict.PASSED, "Not used; the endpoint is on this machine."
         return Verdict.WARNING, "Not used: whoever is on the way can read the messages. Only a private line bears that."
-
-    def _is_here(self) -> bool:
-        try:
-            return ipaddress.ip_address(self._host).is_loopback
-        except ValueError:
-            return self._host == "localhost"
 
     def _tls(self) -> tuple[Verdict, str]:
         try:

@@ -21,6 +21,7 @@ from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import GatewayError, Health, OutcomeUnknown, Permanent, Transient
 from dispatchlog.gateways.http_replies import HttpReply, classify_read
 from dispatchlog.gateways.http_wire import DeadlineBackend, Exchange
+from dispatchlog.reach import Reach
 
 MAX_REPLY_BYTES = 1024 * 1024
 _JSON_ACCEPT = {"Accept": "application/json"}
@@ -78,6 +79,7 @@ class HttpClient:
         connect_seconds: the most one connect or TLS handshake may take, within the deadline.
         keepalive_seconds: how long an idle connection is kept.
         tls: for https, instead of `ca_file`.
+        reach: which addresses may be connected to (default: all).
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class HttpClient:
         max_connections: int = 64,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         tls: ClientTls | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self._base = _Base.parse(base_url)
         self._connect_seconds = connect_seconds
@@ -97,7 +100,7 @@ class HttpClient:
         if tls is None and self._base.scheme == "https":
             tls = ClientTls(ssl.create_default_context(cafile=ca_file))
         self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
-        self._backend = DeadlineBackend(settle_seconds=tls.settle_seconds if tls else 0.0)
+        self._backend = DeadlineBackend(settle_seconds=tls.settle_seconds if tls else 0.0, reach=reach)
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls.context if tls else None,
             max_connections=max_connections,
@@ -118,8 +121,8 @@ class HttpClient:
         """The whole answer, whatever its status. `before_write` is called once, just before the first byte leaves.
 
         Raises:
-            Transient: nothing has been sent (CONNECT_FAILED, TLS_FAILED, TLS_CERTIFICATE, CONNECTION_STALE,
-                POOL_TIMEOUT, TIMEOUT).
+            Transient: nothing has been sent (CONNECT_FAILED, DESTINATION_REFUSED, TLS_FAILED, TLS_CERTIFICATE,
+                CONNECTION_STALE, POOL_TIMEOUT, TIMEOUT).
             Permanent: BAD_REQUEST, the request cannot be written as HTTP; nothing has been sent.
             OutcomeUnknown: TIMEOUT, CONNECTION_LOST, MALFORMED_REPLY, REPLY_TOO_LARGE.
             Exception: what `before_write` raised, unchanged; nothing has been sent.

@@ -20,6 +20,7 @@ import httpcore
 from dispatchlog.engine.deadline import Deadline
 from dispatchlog.engine.errors import OutcomeUnknown, Transient
 from dispatchlog.gateways import wire
+from dispatchlog.reach import OutOfReach, Reach
 
 
 @dataclass(slots=True)
@@ -35,8 +36,9 @@ class Exchange:
 class DeadlineBackend(httpcore.NetworkBackend):
     """Opens streams that obey the exchange bound to the calling thread."""
 
-    def __init__(self, *, settle_seconds: float = 0.0) -> None:
+    def __init__(self, *, settle_seconds: float = 0.0, reach: Reach | None = None) -> None:
         self.settle_seconds = settle_seconds
+        self._reach = reach
         self._bound = threading.local()
 
     @contextmanager
@@ -60,9 +62,16 @@ class DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002  (httpcore's signature)
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002  (httpcore's signature)
     ) -> httpcore.NetworkStream:
-        """Connect within the deadline. Raises Transient CONNECT_FAILED: nothing has been sent."""
+        """Connect within the deadline. Raises Transient CONNECT_FAILED or DESTINATION_REFUSED: nothing has been sent."""
+        deadline = self.current().deadline
         try:
-            sock = wire.open_socket(host, port, deadline=self.current().deadline, limit_seconds=timeout)
+            sock = wire.open_socket(host, port, deadline=deadline, limit_seconds=timeout, reach=self._reach)
+        except OutOfReach as error:
+            raise Transient(
+                f"{host}:{port} is in a network that may not be reached; nothing was sent.",
+                code="DESTINATION_REFUSED",
+                evidence={"host": host, "port": port},
+            ) from error
         except OSError as error:
             raise Transient(
                 f"Cannot connect to {host}:{port} ({_name(error)}); nothing was sent.",

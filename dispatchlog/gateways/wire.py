@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from dispatchlog.engine.deadline import Deadline
+from dispatchlog.reach import OutOfReach, Reach
 
 # What getaddrinfo returns: family, kind, protocol, canonical name, address.
 _Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
@@ -34,15 +35,19 @@ def seconds_left(deadline: Deadline, limit_seconds: float | None = None) -> floa
     return remaining if limit_seconds is None else min(remaining, limit_seconds)
 
 
-def open_socket(host: str, port: int, *, deadline: Deadline, limit_seconds: float | None = None) -> socket.socket:
+def open_socket(
+    host: str, port: int, *, deadline: Deadline, limit_seconds: float | None = None, reach: Reach | None = None
+) -> socket.socket:
     """A connected TCP socket to the first address of `host` that answers.
 
-    The time is shared among the addresses, so one that swallows packets leaves some for the next.
+    The time is shared among the addresses, so one that swallows packets leaves some for the next. The name is looked up
+    once, and with `reach` only the addresses found then that it allows are connected to.
 
     Raises:
+        OutOfReach: none of its addresses is allowed.
         OSError: the name does not resolve, nothing listens, or (TimeoutError) the time is over.
     """
-    addresses = resolve(host, port, deadline=deadline)
+    addresses = within(reach, host, resolve(host, port, deadline=deadline))
     failure: OSError = OSError(f"{host} has no address")
     for index, address in enumerate(addresses):
         share = deadline.remaining_seconds() / (len(addresses) - index)
@@ -52,6 +57,16 @@ def open_socket(host: str, port: int, *, deadline: Deadline, limit_seconds: floa
         except OSError as error:
             failure = error
     raise failure
+
+
+def within(reach: Reach | None, host: str, addresses: Sequence[_Address]) -> Sequence[_Address]:
+    """Those of a host's addresses that may be connected to. Raises OutOfReach: there are some, and none may."""
+    if reach is None:
+        return addresses
+    allowed = [address for address in addresses if reach.allows(str(address[4][0]))]
+    if addresses and not allowed:
+        raise OutOfReach(f"{host} leads to addresses that may not be connected to")
+    return allowed
 
 
 def _connect(address: _Address, timeout_seconds: float) -> socket.socket:

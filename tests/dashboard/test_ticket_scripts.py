@@ -169,6 +169,11 @@ def drafted(parties: Parties) -> Row:
 
 def opener(chromium: Browser, url: str, role: str) -> Callable[[str], list[str]]:
     """A function that opens a page as this role and tells what ran; `text` is what has to be read on it."""
+    return looking(signed_in(chromium, url, role), url)
+
+
+def signed_in(chromium: Browser, url: str, role: str) -> Page:
+    """A page of this role, without the policy."""
     context = chromium.new_context(bypass_csp=True)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
@@ -177,6 +182,11 @@ def opener(chromium: Browser, url: str, role: str) -> Callable[[str], list[str]]
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out", exact=True)).to_be_visible()
+    return page
+
+
+def looking(page: Page, url: str) -> Callable[[str], list[str]]:
+    """What `opener` says, on this page."""
 
     def look(path: str, texts: Sequence[str] = ()) -> list[str]:
         watch = Watch(page)

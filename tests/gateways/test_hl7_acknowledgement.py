@@ -169,6 +169,7 @@ def test_an_mllp_endpoint_that_cannot_work_names_the_field(settings: dict[str, A
     [
         ({"url": "ftp://a/b"}, "url"),
         ({"url": "https://"}, "url"),
+        ({"url": "http://exchange.example.org/hl7"}, "url"),
         ({"url": "https://a:99999/"}, "url"),
         ({"url": "https://user:secret@a/"}, "url"),
         ({"url": "https://a/b c"}, "url"),

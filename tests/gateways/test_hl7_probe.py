@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from ipaddress import ip_network
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from dispatchlog.gateways.hl7_exchange import Exchange, server_context
 from dispatchlog.gateways.hl7_exchange_script import Answer
 from dispatchlog.gateways.hl7_exchange_servers import HttpSide, MllpSide
 from dispatchlog.gateways.hl7_probe import Trial, Verdict, try_endpoint
+from dispatchlog.reach import Reach
 from tests.ports import free_port
 
 from .hl7_certificates import Authority
@@ -154,7 +156,8 @@ def test_an_answer_that_repeats_the_api_key_does_not_show_it() -> None:
 def test_a_line_without_tls_elsewhere_is_a_warning() -> None:
     side = MllpSide(Exchange(), "0.0.0.0")  # noqa: S104  (an address that is not the loopback)
     try:
-        trial = try_endpoint(mllp_endpoint(side.port, host="0.0.0.0"))  # noqa: S104
+        reach = Reach((ip_network("0.0.0.0/8"),))
+        trial = try_endpoint(mllp_endpoint(side.port, host="0.0.0.0", reach=reach))  # noqa: S104
         assert (told(trial)["TLS"], trial.works) == ("WARNING", True)
     finally:
         side.close()

@@ -1,0 +1,1 @@
+"""The security checklist of docs/security.md, item by item."""

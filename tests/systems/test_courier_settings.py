@@ -44,6 +44,9 @@ HEARS: dict[str, Any] = {
             ({**PRODUCTION, f"{name}_url": "http://api.example.org"}, f"DISPATCHLOG_{name.upper()}_URL must begin with")
             for name in ("sendgrid", "twilio", "whatsapp")
         ),
+        ({**PRODUCTION, "public_url": "http://desk.example.org"}, "DISPATCHLOG_PUBLIC_URL must begin with https://"),
+        ({**PRODUCTION, "smtp_url": "smtp://mail.example.org?tls=none"}, "in clear text"),
+        ({**PRODUCTION, "smtp_url": "smtp://u:p@127.0.0.1?tls=none"}, "in clear text"),
         ({**PRODUCTION, **SENDGRID}, "OUTREACH_EMAIL=sendgrid needs DISPATCHLOG_SENDGRID_WEBHOOK_KEY"),
         (
             {**PRODUCTION, **CLOUD},
@@ -65,6 +68,12 @@ def test_a_courier_by_https_or_on_this_machine_is_taken() -> None:
     taken = Settings(**PRODUCTION, courier_url="https://courier.example.org/v1", courier_webhook_secret=secrets)
     assert taken.courier_url == "https://courier.example.org/v1"
     assert Settings(**PRODUCTION, courier_url="http://127.0.0.1:9100/courier").courier_url
+
+
+def test_production_on_this_machine_may_do_without_tls() -> None:
+    here = {"public_url": "http://127.0.0.1:8000", "smtp_url": "smtp://127.0.0.1:25?tls=none"}
+    assert Settings(**{**PRODUCTION, **here}).smtp_url == here["smtp_url"]
+    assert Settings(**PRODUCTION, smtp_url="smtp://mail.example.org?tls=starttls").smtp_url
 
 
 def test_who_writes_to_patients_and_hears_them_is_taken_and_while_developing_also_who_hears_nothing() -> None:

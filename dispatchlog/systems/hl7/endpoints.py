@@ -23,6 +23,8 @@ from dispatchlog.engine.retry import RetryPolicy
 from dispatchlog.gateways.hl7 import open_gateway
 from dispatchlog.gateways.hl7_endpoint import EndpointError, Hl7Endpoint, Transport
 from dispatchlog.keys.columns import API_KEYS, CLIENT_KEYS
+from dispatchlog.reach import Reach
+from dispatchlog.settings import get_settings
 from dispatchlog.systems.hl7.identity import AUTHORITIES, Authority, Identity, IdentityError
 
 FRESH_SECONDS = 1.0
@@ -61,6 +63,7 @@ def endpoint_of(row: Mapping[str, Any]) -> Hl7Endpoint:
         max_reply_bytes=row["max_reply_bytes"],
         dedupes=row["dedupes"],
         acknowledgements=row["acknowledgements"],
+        reach=Reach(get_settings().reachable_networks),
     )
 
 
