@@ -1,0 +1,80 @@
+"""Several machines in network namespaces: what the run's hosts can do to each other, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos.hosts.network import Network, why_not
+
+NOT_HERE = why_not()
+pytestmark = pytest.mark.skipif(bool(NOT_HERE), reason=NOT_HERE)
+
+
+def test_what_is_cut_one_way_is_lost_without_a_word_and_the_other_way_stays_open() -> None:
+    with Network() as network:
+        near, far = network.add("near"), network.add("far")
+        with far.inside():
+            assert socket.gethostname() == "far"
+            listener = socket.create_server((far.address, 5000))
+        with near.inside():
+            client = socket.create_connection((far.address, 5000), timeout=10)
+        server, _ = listener.accept()
+        with listener, client, server:
+            server.settimeout(0.5)
+            client.settimeout(10)
+            network.cut(near, far)
+            client.send(b"lost")
+            with pytest.raises(TimeoutError):
+                server.recv(4)
+            server.send(b"heard")
+            assert client.recv(5) == b"heard"
+            network.mend(near, far)
+            server.settimeout(30)
+            assert server.recv(4) == b"lost"  # TCP repeats it
+
+
+def test_a_host_that_was_lost_comes_back_knowing_nothing() -> None:
+    with Network() as network:
+        near, far = network.add("near"), network.add("far")
+        with far.inside():
+            listener = socket.create_server((far.address, 5000))
+        with near.inside():
+            client = socket.create_connection((far.address, 5000), timeout=10)
+        with listener, client:
+            network.lose(far)
+            network.boot(far)
+            client.settimeout(30)
+            client.send(b"are you there?")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+
+
+_BUILDS = """
+import sys
+from chaos.hosts.network import Network
+with Network() as network:
+    for name in ("one", "two"):
+        host = network.add(name)
+    print("built", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_nothing_is_left_of_a_network_whose_process_was_killed() -> None:
+    before = sorted(os.listdir("/sys/class/net"))
+    with subprocess.Popen([sys.executable, "-c", _BUILDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"built\n"
+        held = {os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir() if "net:" in os.readlink(path)}
+        assert len(held) == 3  # the switch and two hosts
+        assert sorted(os.listdir("/sys/class/net")) == before
+        process.send_signal(signal.SIGKILL)
+    assert sorted(os.listdir("/sys/class/net")) == before
+    assert not held & {os.readlink(path) for path in Path("/proc").glob("[0-9]*/ns/net")}
