@@ -172,7 +172,7 @@ class World:
                 slot.respawn_at = now + RESPAWN_SECONDS
             if slot.process is None and (everything or now >= slot.respawn_at):
                 self._spawned += 1
-                slot.process = self._spawn(slot.module, self._outside(self._spawned).to_json(), place=slot.place)
+                slot.process = self._run_in(slot)
 
     def kill(self, slot: Slot) -> bool:
         """kill -9, and reaped at once: a zombie would still look like a process that may write."""
@@ -259,6 +259,10 @@ class World:
     def _provider_address(self) -> str:
         return self.place_of("provider").address
 
+    def _run_in(self, slot: Slot) -> subprocess.Popen[bytes]:
+        """Start the slot's program."""
+        return self._spawn(slot.module, self._outside(self._spawned).to_json(), place=slot.place)
+
     def _outside(self, number: int) -> Outside:
         by, host = ("proxied_", HOST) if self.proxied else ("", self._provider_address)
         return Outside(
@@ -279,15 +283,19 @@ class World:
             note.unlink()
 
     def _spawn(self, module: str, *arguments: str, place: str = "") -> subprocess.Popen[bytes]:
-        env = {
+        command = [sys.executable, "-m", module, *arguments]
+        with (self.directory / f"{place or module}.log").open("ab") as log, self.place_of(place).inside():
+            return spawn(command, env=self._environment(place), output=log, death_signal=signal.SIGKILL)
+
+    def _environment(self, place: str) -> dict[str, str]:  # noqa: ARG002  (alike everywhere)
+        """What a program of the run finds in its environment."""
+        return {
             **os.environ,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "BROKER_URL": "",
             "DISPATCHLOG_LOG_LEVEL": "warning",
         }
-        with (self.directory / f"{module}.log").open("ab") as log, self.place_of(place).inside():
-            return spawn([sys.executable, "-m", module, *arguments], env=env, output=log, death_signal=signal.SIGKILL)
 
 
 def wait_for_port(port: int, *, host: str = HOST) -> None:

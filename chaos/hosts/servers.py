@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from pathlib import Path
 
@@ -23,9 +22,9 @@ class HostPostgres(LocalPostgres):
     def url(self, database: str = "dispatchlog") -> str:
         return super().url(database).replace("@127.0.0.1:", f"@{self._host.address}:")
 
-    def start(self, *, same_port: bool = True, cancelled: threading.Event | None = None) -> None:
+    def start(self, *, same_port: bool = False, cancelled: threading.Event | None = None) -> None:
         with self._host.inside():
-            super().start(same_port=same_port and (self._home / "port").exists(), cancelled=cancelled)
+            super().start(same_port=same_port, cancelled=cancelled)
 
     def _initialise(self) -> None:
         super()._initialise()
@@ -48,12 +47,9 @@ class HostValkey(LocalValkey):
     def url(self, database: int = 0) -> str:
         return super().url(database).replace("@127.0.0.1:", f"@{self._host.address}:")
 
-    def start(self, *, same_port: bool = True, cancelled: threading.Event | None = None) -> None:
+    def start(self, *, same_port: bool = False, cancelled: threading.Event | None = None) -> None:
         with self._host.inside():
-            super().start(same_port=same_port and (self._home / "port").exists(), cancelled=cancelled)
+            super().start(same_port=same_port, cancelled=cancelled)
 
     def _command(self, port: int) -> list[str]:
         return [*super()._command(port), "--bind", self._host.address]
-
-    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
-        return super()._is_ready(process)
