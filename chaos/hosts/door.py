@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 12.0
 
 
 class Door:
-    """One thread per dashboard asks `/healthz` and `/readyz`; `seen` counts the answers, `slowest` keeps the longest wait."""
+    """One thread per dashboard asks `/healthz` and `/readyz`; `seen` counts answers, `slowest` has the longest waits."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.seen: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Owns cutting the leading scheduler off until the other one leads, and what the first did meanwhile. Breaks nothing else."""
+"""Owns cutting the leading scheduler off until the other one leads, and what the first did meanwhile. Mends it."""
 
 from __future__ import annotations
 
