@@ -2,6 +2,7 @@
 # make test   the checks and the tests          (PYTEST_ARGS='-k name' to choose)
 # make bench  the benchmarks, beside what others do       (QUICK=1 for a rougher minute)
 # make chaos  real processes under random faults, compared with what was accepted (SECONDS=1800 SEED=7)
+# make hosts  the same over several machines, in network namespaces; needs root (SECONDS=600 SEED=7)
 # make lock   write the versions of this .venv to requirements.lock
 # make clean  remove what was built and installed; the data in var/ stay
 
@@ -18,7 +19,7 @@ endif
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test bench chaos lock clean
+.PHONY: run test bench chaos hosts lock clean
 
 run: $(VENV)/.installed-local
 	@exec $(BIN)/dispatchlog up
@@ -35,6 +36,9 @@ bench: $(VENV)/.installed-bench
 
 chaos: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m chaos --seconds $(SECONDS) --seed $(SEED)
+
+hosts: $(VENV)/.installed-dev
+	@exec $(BIN)/python -m chaos.hosts --seconds $(SECONDS) --seed $(SEED)
 
 lock: $(VENV)/.installed-bench
 	@{ echo "# Exact versions of everything in a development environment; write it anew with: make lock"; \

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 EVERY_SECONDS = 0.25
 PATIENCE_SECONDS = 12.0
+START_SECONDS = 90.0
 
 
 class Door:
@@ -40,6 +41,16 @@ class Door:
                 with self._guard:
                     self.seen[answer] += 1
                     self.slowest[answer] = round(max(self.slowest.get(answer, 0.0), time.monotonic() - began), 1)
+
+
+def ready(urls: Sequence[str]) -> int:
+    """How many of the dashboards are ready, once all are or have been given long enough to start."""
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends:
+        if all(status(f"{url}/readyz") == "200" for url in urls):
+            return len(urls)
+        time.sleep(EVERY_SECONDS)
+    return sum(status(f"{url}/readyz") == "200" for url in urls)
 
 
 def status(url: str) -> str:

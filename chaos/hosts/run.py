@@ -7,7 +7,7 @@ from typing import Any
 
 from chaos.desk import Desk
 from chaos.feeder import Feeder
-from chaos.hosts.door import Door, status
+from chaos.hosts.door import Door, ready
 from chaos.hosts.leader import TakeOver
 from chaos.hosts.lost import LostWorker
 from chaos.hosts.monkey import HostsMonkey
@@ -42,7 +42,7 @@ class HostsRun(Run):
 
     def after_faults(self) -> None:
         self._door.stop()
-        self.result["dashboards_ready"] = sum(status(f"{url}/readyz") == "200" for url in self._hosts.dashboard_urls)
+        self.result["dashboards_ready"] = ready(self._hosts.dashboard_urls)
 
     def holds(self, verdict: Verdict) -> bool:
         """Besides what every run has to hold, both dashboards are back and one scheduler led at a time."""
