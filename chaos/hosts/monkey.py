@@ -70,7 +70,7 @@ class HostsMonkey(Monkey):
         seconds = self._random.uniform(*self._random.choice((SHORT_SECONDS, LONG_SECONDS)))
         ends = (self._hosts.host(name), self._hosts.host(server))
         ways = self._random.choice(((ends,), (ends[::-1],), (ends, ends[::-1])))
-        if name in network.lost:
+        if {name, server} & network.lost:
             return
         for sender, receiver in ways:
             network.cut(sender, receiver)
