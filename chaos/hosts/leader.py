@@ -12,7 +12,7 @@ from chaos.hosts.world import HostsWorld
 from scheduler import LEADER_LOCK
 
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 150.0
 MENDED_SECONDS = 4.0
 
 _LEADER = """

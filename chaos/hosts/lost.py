@@ -13,7 +13,7 @@ from chaos.hosts.world import HostsWorld
 from chaos.lanes import KINDS
 
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 150.0
 
 _HELD = " UNION ALL ".join(
     f"SELECT t.id FROM {kind.table} t JOIN dispatch_workers w ON w.id = t.claimed_by"

@@ -225,4 +225,4 @@ def _close(namespaces: dict[str, int]) -> None:
 
 def _call(function: Callable[..., int], *arguments: int) -> None:
     if function(*arguments) != 0:
-        raise NetworkError(f"{function.__name__}: {os.strerror(ctypes.get_errno())}")  # type: ignore[attr-defined]
+        raise NetworkError(f"{function.__name__}: {os.strerror(ctypes.get_errno())}")
