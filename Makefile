@@ -7,6 +7,7 @@
 # make scan   the running dashboard as a web scanner sees it, signed in as staff
 # make bench  the benchmarks, beside what others do       (QUICK=1 for a rougher minute)
 # make chaos  real processes under random faults, compared with what was accepted (SECONDS=1800 SEED=7)
+# make hosts  the same over several machines, in network namespaces; needs root (SECONDS=600 SEED=7)
 # make lock   write the versions of this .venv to requirements.lock, and the scanners' to security/
 # make clean  remove what was built and installed; the data in var/ stay
 
@@ -29,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test sast audit sbom fuzz scan bench chaos lock clean
+.PHONY: run test sast audit sbom fuzz scan bench chaos hosts lock clean
 
 run: $(VENV)/.installed-local
 	@exec $(BIN)/dispatchlog up
@@ -63,6 +64,9 @@ bench: $(VENV)/.installed-bench
 
 chaos: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m chaos --seconds $(SECONDS) --seed $(SEED)
+
+hosts: $(VENV)/.installed-dev
+	@exec $(BIN)/python -m chaos.hosts --seconds $(SECONDS) --seed $(SEED)
 
 lock: $(VENV)/.installed-bench
 	@{ echo "# Exact versions of everything in a development environment; write it anew with: make lock"; \

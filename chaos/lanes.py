@@ -13,6 +13,7 @@ from typing import Any
 from peewee import TextField
 
 from chaos.gateways import DEADLINE_SECONDS, LedgerFileGateway, MessageGateway
+from chaos.places import HOST
 from dispatchlog.engine.gateway import GatewayKind
 from dispatchlog.engine.lanes import Lane, Letter, Route, Row
 from dispatchlog.engine.retry import RetryPolicy
@@ -77,6 +78,7 @@ class Outside:
     smtp_url: str
     directory: str
     seed: int
+    mllp_host: str = HOST
     mllp_port: int = 0
 
     def to_json(self) -> str:
@@ -163,17 +165,15 @@ def _ledger_file(outside: Outside) -> LedgerFileGateway:
 
 
 def _routes(outside: Outside) -> Mapping[str, Route]:
-    return {
-        name: Route(name, MllpGateway(_endpoint(name, outside.mllp_port)), retry=RETRY, batch=20) for name in ENDPOINTS
-    }
+    return {name: Route(name, MllpGateway(_endpoint(name, outside)), retry=RETRY, batch=20) for name in ENDPOINTS}
 
 
-def _endpoint(name: str, port: int) -> Hl7Endpoint:
+def _endpoint(name: str, outside: Outside) -> Hl7Endpoint:
     return Hl7Endpoint(
         name=f"{HL7.name}:{name}",
         transport=Transport.MLLP,
-        host="127.0.0.1",
-        port=port,
+        host=outside.mllp_host,
+        port=outside.mllp_port,
         deadline_seconds=DEADLINE_SECONDS,
         connect_seconds=1.0,
     )

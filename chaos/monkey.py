@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from chaos.world import World
 
@@ -70,6 +70,8 @@ PLAYS: dict[str, list[dict[str, Any]]] = {
 class Monkey:
     """One thread, the only one that touches the world while it runs. `kills` counts each kill -9, `faults` each card."""
 
+    deck: ClassVar[dict[str, int]] = DECK
+
     def __init__(self, world: World, *, seed: int, gap_seconds: float) -> None:
         self.kills: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -87,7 +89,7 @@ class Monkey:
     @property
     def dealt_all(self) -> bool:
         """Whether every fault has happened."""
-        return set(self.faults) == set(DECK)
+        return set(self.faults) == set(self.deck)
 
     def stop(self) -> None:
         """Come back when the fault in hand is over.
@@ -113,7 +115,7 @@ class Monkey:
 
     def _deal(self) -> None:
         if not self._cards:
-            self._cards = [name for name, count in DECK.items() for _ in range(count)]
+            self._cards = [name for name, count in self.deck.items() for _ in range(count)]
             self._random.shuffle(self._cards)
         card = self._cards.pop()
         self.faults[card] += 1

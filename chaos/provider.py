@@ -14,11 +14,10 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from chaos.places import HOST
 from dispatchlog.gateways.fake_ledger import Entry, Ledger, Script
 from dispatchlog.gateways.fake_provider import SmtpSide
 from dispatchlog.gateways.fake_provider_http import HttpSide
-
-HOST = "127.0.0.1"
 
 
 @dataclass(slots=True)
@@ -48,9 +47,9 @@ async def serve(options: argparse.Namespace) -> None:
     http_side = HttpSide(ledger, script, indexing_delay_seconds=options.indexing_delay_seconds)
     smtp_side = SmtpSide(ledger, script)
     smtp = await loop.create_server(
-        lambda: SMTP(smtp_side, hostname="chaos-provider", loop=loop), HOST, options.smtp_port
+        lambda: SMTP(smtp_side, hostname="chaos-provider", loop=loop), options.host, options.smtp_port
     )
-    http = await asyncio.start_server(http_side.serve, HOST, options.http_port)
+    http = await asyncio.start_server(http_side.serve, options.host, options.http_port)
     async with http, smtp:
         await http.serve_forever()
 
@@ -58,6 +57,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(description="The fake provider of a run of faults.")
+    parser.add_argument("--host", default=HOST)
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--smtp-port", type=int, required=True)
     parser.add_argument("--ledger", type=Path, required=True)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,11 @@ class Run:
         seed = self.plan.seed
         feeder = Feeder(lanes, waker, seed=seed, per_second=self.plan.per_second)
         desk = Desk(lanes, ProviderLedger(self.world.provider_ledger), seed=seed + 1)
-        monkey = Monkey(self.world, seed=seed + 2, gap_seconds=self.plan.gap_seconds)
-        for part in (feeder, desk, monkey):
+        monkey = self.make_monkey(seed + 2)
+        for part in (feeder, desk):
             part.start()
+        self.before_faults()
+        monkey.start()
         raged = self._rage(feeder, monkey)
         monkey.stop()
         say("faults over; healing")
@@ -86,6 +89,7 @@ class Run:
         desk.stop()
         seconds = settle(lanes, desk, self.world.tend, seconds=SETTLE_SECONDS)
         say(f"settled in {seconds:.1f} s; comparing")
+        self.after_faults()
         self.world.stop_workers()
         database.close_all()
         began = time.monotonic()
@@ -103,6 +107,20 @@ class Run:
             say(line)
         self.result |= self._figures(feeder, desk, monkey, verdict, raged=raged, settled_in=seconds)
         return verdict
+
+    def make_monkey(self, seed: int) -> Monkey:
+        """Who breaks what."""
+        return Monkey(self.world, seed=seed, gap_seconds=self.plan.gap_seconds)
+
+    def before_faults(self) -> None:
+        """What happens first, while dispatches come in."""
+
+    def after_faults(self) -> None:
+        """What is looked at once all has settled and everything still runs."""
+
+    def holds(self, verdict: Verdict) -> bool:
+        """Whether all is as it has to be."""
+        return verdict.holds
 
     def _rage(self, feeder: Feeder, monkey: Monkey) -> float:
         """Seconds of faults."""
@@ -150,21 +168,26 @@ class Run:
         }
 
 
-def run(plan: Plan) -> tuple[bool, dict[str, Any]]:
+def one_machine(plan: Plan, directory: Path) -> Run:
+    """A run whose processes are all on this machine."""
+    return Run(plan, directory, World(directory, plan.seed, plan.workers))
+
+
+def run(plan: Plan, make: Callable[[Plan, Path], Run] = one_machine) -> tuple[bool, dict[str, Any]]:
     """Whether everything held, and every figure. The directory is kept where something did not hold."""
     directory = Path(tempfile.mkdtemp(prefix="dispatchlog-chaos-"))
     for variable in ("DATABASE_URL", "REDIS_URL", "BROKER_URL"):
         os.environ.pop(variable, None)
     get_settings.cache_clear()
-    world = World(directory, plan.seed, plan.workers)
+    this = make(plan, directory)
     keep = True
     try:
-        this = Run(plan, directory, world)
         verdict = this.go()
-        keep = plan.keep or not verdict.holds
-        return verdict.holds, this.result
+        holds = this.holds(verdict)
+        keep = plan.keep or not holds
+        return holds, this.result
     finally:
-        world.stop()
+        this.world.stop()
         if keep:
             say(f"kept: {directory}")
         else:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ import redis
 
 from chaos.gateways import PROVIDER_INDEXING_SECONDS
 from chaos.lanes import Outside, create_statements
+from chaos.places import HOST, Place, one_machine
 from dispatchlog.local.directory import choose_port
 from dispatchlog.local.postgres import LocalPostgres
 from dispatchlog.local.server import end_process
@@ -29,7 +30,6 @@ from dispatchlog.local.valkey import LocalValkey
 from dispatchlog.migrate import migrate_up
 from dispatchlog.supervisor import spawn
 
-HOST = "127.0.0.1"
 START_SECONDS = 120.0
 RESPAWN_SECONDS = 0.2
 PROXIED = ("proxied_http", "proxied_smtp", "proxied_mllp")
@@ -40,6 +40,7 @@ class Slot:
     """Room for one process of a kind: the present one and, while it is paused, when it goes on."""
 
     module: str
+    place: str
     process: subprocess.Popen[bytes] | None = None
     respawn_at: float = 0.0
     resume_at: float | None = None
@@ -47,11 +48,17 @@ class Slot:
 
 @dataclass(slots=True)
 class World:
-    """All of it, in one directory. Used by one thread at a time."""
+    """All of it, in one directory. Used by one thread at a time.
+
+    `place_of` says where each of `provider`, `worker-1`, `scheduler-1` and so on is. Without `proxied` the workers reach
+    the provider directly, and only the run's own faults are between them.
+    """
 
     directory: Path
     seed: int
     worker_count: int
+    place_of: Callable[[str], Place] = one_machine
+    proxied: bool = True
     postgres: LocalPostgres = field(init=False)
     valkey: LocalValkey = field(init=False)
     workers: list[Slot] = field(init=False)
@@ -67,9 +74,9 @@ class World:
     def __post_init__(self) -> None:
         self.postgres = LocalPostgres(self.directory / "postgres")
         self.valkey = LocalValkey(self.directory / "valkey")
-        self.workers = [Slot("chaos.worker") for _ in range(self.worker_count)]
+        self.workers = [Slot("chaos.worker", f"worker-{number + 1}") for number in range(self.worker_count)]
         # One leads, the other stands by.
-        self.schedulers = [Slot("chaos.scheduler") for _ in range(2)]
+        self.schedulers = [Slot("chaos.scheduler", f"scheduler-{number + 1}") for number in range(2)]
         for name in ("http", "smtp", "mllp", "exchange", *PROXIED):
             self._ports[name] = self._new_port(name)
         self.outside = self._outside(0)
@@ -99,6 +106,10 @@ class World:
                 cursor.execute(statement)
         self.start_provider()
         self.start_exchange()
+        if self.proxied:
+            self._start_proxy()
+
+    def _start_proxy(self) -> None:
         routes = [f"{self._ports[name]}:{self._ports[name.removeprefix('proxied_')]}" for name in PROXIED]
         self._proxy = self._spawn("chaos.proxy", "--seed", str(self.seed), *(f"--route={route}" for route in routes))
         for name in PROXIED:
@@ -110,12 +121,14 @@ class World:
             return
         self._provider = self._spawn(
             "chaos.provider",
+            f"--host={self._provider_address}",
             f"--http-port={self._ports['http']}",
             f"--smtp-port={self._ports['smtp']}",
             f"--ledger={self.provider_ledger}",
             f"--indexing-delay-seconds={PROVIDER_INDEXING_SECONDS}",
+            place="provider",
         )
-        wait_for_port(self._ports["http"])
+        wait_for_port(self._ports["http"], host=self._provider_address)
 
     def kill_provider(self) -> None:
         if self._provider is not None:
@@ -128,11 +141,13 @@ class World:
             return
         self._exchange = self._spawn(
             "dispatchlog.gateways.hl7_exchange",
+            f"--host={self._provider_address}",
             f"--port={self._ports['mllp']}",
             f"--http-port={self._ports['exchange']}",
             f"--ledger={self.exchange_ledger}",
+            place="provider",
         )
-        wait_for_port(self._ports["mllp"])
+        wait_for_port(self._ports["mllp"], host=self._provider_address)
 
     def kill_exchange(self) -> None:
         if self._exchange is not None:
@@ -142,7 +157,7 @@ class World:
     def script(self, channel: str, plays: Sequence[Mapping[str, Any]], *, clear: bool = False) -> None:
         """What the channel's next requests get; nothing happens while the provider is down."""
         order = json.dumps({"channel": channel, "plays": list(plays), "clear": clear}).encode()
-        url = f"http://{HOST}:{self._ports['http']}/script"
+        url = f"http://{self._provider_address}:{self._ports['http']}/script"
         with suppress(OSError):
             urllib.request.urlopen(url, data=order, timeout=5).close()  # our own child  # nosec B310
 
@@ -157,7 +172,7 @@ class World:
                 slot.respawn_at = now + RESPAWN_SECONDS
             if slot.process is None and (everything or now >= slot.respawn_at):
                 self._spawned += 1
-                slot.process = self._spawn(slot.module, self._outside(self._spawned).to_json())
+                slot.process = self._run_in(slot)
 
     def kill(self, slot: Slot) -> bool:
         """kill -9, and reaped at once: a zombie would still look like a process that may write."""
@@ -240,13 +255,23 @@ class World:
     def _slots(self) -> list[Slot]:
         return [*self.workers, *self.schedulers]
 
+    @property
+    def _provider_address(self) -> str:
+        return self.place_of("provider").address
+
+    def _run_in(self, slot: Slot) -> subprocess.Popen[bytes]:
+        """Start the slot's program."""
+        return self._spawn(slot.module, self._outside(self._spawned).to_json(), place=slot.place)
+
     def _outside(self, number: int) -> Outside:
+        by, host = ("proxied_", HOST) if self.proxied else ("", self._provider_address)
         return Outside(
-            http_url=f"http://{HOST}:{self._ports['proxied_http']}",
-            smtp_url=f"smtp://{HOST}:{self._ports['proxied_smtp']}?tls=none",
+            http_url=f"http://{host}:{self._ports[f'{by}http']}",
+            smtp_url=f"smtp://{host}:{self._ports[f'{by}smtp']}?tls=none",
             directory=str(self.directory),
             seed=self.seed * 1_000_000 + number,
-            mllp_port=self._ports["proxied_mllp"],
+            mllp_host=host,
+            mllp_port=self._ports[f"{by}mllp"],
         )
 
     def _new_port(self, name: str) -> int:
@@ -257,19 +282,23 @@ class World:
                 return port
             note.unlink()
 
-    def _spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        env = {
+    def _spawn(self, module: str, *arguments: str, place: str = "") -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", module, *arguments]
+        with (self.directory / f"{place or module}.log").open("ab") as log, self.place_of(place).inside():
+            return spawn(command, env=self._environment(place), output=log, death_signal=signal.SIGKILL)
+
+    def _environment(self, place: str) -> dict[str, str]:  # noqa: ARG002  (alike everywhere)
+        """What a program of the run finds in its environment."""
+        return {
             **os.environ,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "BROKER_URL": "",
             "DISPATCHLOG_LOG_LEVEL": "warning",
         }
-        with (self.directory / f"{module}.log").open("ab") as log:
-            return spawn([sys.executable, "-m", module, *arguments], env=env, output=log, death_signal=signal.SIGKILL)
 
 
-def wait_for_port(port: int) -> None:
+def wait_for_port(port: int, *, host: str = HOST) -> None:
     """Come back when somebody listens there.
 
     Raises:
@@ -277,7 +306,7 @@ def wait_for_port(port: int) -> None:
     """
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
-        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port}")
+    raise TimeoutError(f"nothing listens on {host}:{port}")

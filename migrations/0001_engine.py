@@ -284,7 +284,9 @@ DO $$ BEGIN
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- another database of this cluster made it just now
 END $$;
 DO $$ BEGIN
-    IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+    -- Since PostgreSQL 16 whoever made a role without being a superuser is a member of it that may not become it.
+    IF NOT pg_has_role(current_user, '{role}', CASE WHEN current_setting('server_version_num')::int >= 160000
+                                                    THEN 'SET' ELSE 'MEMBER' END) THEN
         EXECUTE format('GRANT {role} TO %I', current_user);
     END IF;
 END $$;

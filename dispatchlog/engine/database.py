@@ -17,14 +17,22 @@ from dispatchlog.engine.tallies import tallies
 
 psycopg2.extras.register_uuid()
 
-# Keepalives notice a vanished host in about 25 seconds instead of two hours.
+# Keepalives notice a vanished host in about 25 seconds instead of two hours: here that PostgreSQL's is gone, and there
+# that ours is. A worker's lock is free only when PostgreSQL has noticed, and until then nobody takes over its dispatches.
+VANISHED_SECONDS = 25
 KEEPALIVES: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
+    "tcp_user_timeout": VANISHED_SECONDS * 1000,
     "connect_timeout": 5,
+}
+SERVER_KEEPALIVES = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": VANISHED_SECONDS * 1000,
 }
 
 # What says that PostgreSQL or the way to it is gone, whatever was asked.
@@ -68,6 +76,7 @@ def connect_arguments(
     PostgreSQL ends the session when it has asked nothing for `idle_seconds` (0: it may be silent for ever).
     """
     options = f"-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s"
+    options += "".join(f" -c {setting}={value}" for setting, value in SERVER_KEEPALIVES.items())
     if idle_seconds:
         options += f" -c idle_session_timeout={idle_seconds}s"
     if by_index:

@@ -67,6 +67,28 @@ def note_if_gone(worker_id: int) -> None:
             )
 
 
+# Newest first, for the old ones were dealt with when they were young.
+_OPEN_HERE = """
+SELECT id, host, boot_id, pid, process_started FROM dispatch_workers
+WHERE host = %s AND stopped_at IS NULL AND id <> %s ORDER BY id DESC LIMIT 1000
+"""
+# Whoever holds the lock lives, whatever its host is called.
+_GONE_HERE = """
+UPDATE dispatch_workers SET stopped_at = clock_timestamp()
+WHERE id = ANY (%s) AND stopped_at IS NULL AND pg_try_advisory_xact_lock_shared(%s, id)
+"""
+
+
+def _note_all_gone_here(cursor: Any, *, but: int) -> None:
+    """Keep `stopped_at` of every worker of this host whose process is gone: after a power failure only the host itself can
+    know it, and doubts about what they sent can be settled once it is known."""
+    cursor.execute(_OPEN_HERE, (socket.gethostname(), but))
+    names = [column.name for column in cursor.description]
+    known = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    if gone := [worker["id"] for worker in known if _is_gone(worker)]:
+        cursor.execute(_GONE_HERE, (gone, LOCK_CLASS))
+
+
 def _is_gone(worker: Mapping[str, Any]) -> bool:
     if worker["host"] != socket.gethostname() or not worker["boot_id"]:
         return False
@@ -178,6 +200,7 @@ class Presence:
                     self._lanes,
                 ),
             )
+            _note_all_gone_here(cursor, but=worker_id)
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._socket.setblocking(False)
         self._connection, self._worker_id, self._confirmed = connection, worker_id, boottime()

@@ -203,3 +203,54 @@ def test_the_lock_s_connection_has_no_idle_neighbours(here: Presence, database_u
             "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert opened.fetchall() == [("dispatchlog worker lock",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_noted"),
+    [
+        ("boot_id = 'an earlier boot'", True),
+        ("pid = 4194305, process_started = '1'", True),
+        ("pid = pid", False),
+        ("host = 'elsewhere', boot_id = 'an earlier boot'", False),
+        ("boot_id = ''", False),
+    ],
+)
+def test_a_host_that_comes_back_says_which_of_its_workers_are_gone(
+    database_url: str, cursor: Any, change: str, is_noted: bool
+) -> None:
+    worker_id = a_worker_without_a_goodbye(database_url, cursor)
+    cursor.execute(f"UPDATE dispatch_workers SET {change} WHERE id = %s", (worker_id,))
+    with closing(Presence(database_url, role=APPLICATION_ROLE)) as back:
+        back.open()
+        cursor.execute("SELECT stopped_at IS NOT NULL FROM dispatch_workers WHERE id = %s", (worker_id,))
+        assert cursor.fetchone() == (is_noted,)
+
+
+def a_worker_without_a_goodbye(database_url: str, cursor: Any) -> int:
+    opened = Presence(database_url, role=APPLICATION_ROLE)
+    worker_id = opened.open()
+    opened.close()
+    until(lambda: not is_held(cursor, worker_id), what="the lock is free")
+    cursor.execute("UPDATE dispatch_workers SET stopped_at = NULL WHERE id = %s", (worker_id,))
+    return worker_id
+
+
+def test_whoever_holds_its_lock_is_not_gone_whatever_its_host_is_called(
+    here: Presence, database_url: str, cursor: Any
+) -> None:
+    cursor.execute("UPDATE dispatch_workers SET boot_id = 'another machine of this name'")
+    with closing(Presence(database_url, role=APPLICATION_ROLE)) as other:
+        other.open()
+        cursor.execute("SELECT stopped_at FROM dispatch_workers WHERE id = %s", (here.worker_id,))
+        assert cursor.fetchone() == (None,)
+
+
+def test_postgresql_notices_a_vanished_worker_within_half_a_minute(here: Presence) -> None:
+    """Not after two hours, as it would by itself: until then nobody takes over what the worker held."""
+    with here._connection.cursor() as asking:
+        asking.execute(
+            "SELECT name, setting::int FROM pg_settings WHERE name LIKE 'tcp_keepalives_%' OR name = 'tcp_user_timeout'"
+        )
+        found = dict(asking.fetchall())
+    idle, interval, count = (found[f"tcp_keepalives_{name}"] for name in ("idle", "interval", "count"))
+    assert (idle + interval * count, found["tcp_user_timeout"]) == (25, 25_000)

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import psycopg2
 
-from chaos.world import HOST, wait_for_port
+from chaos.places import HOST
+from chaos.world import wait_for_port
 from dispatchlog.engine.database import configure, connected
 from dispatchlog.local.directory import choose_port
 from dispatchlog.local.postgres import LocalPostgres

@@ -18,7 +18,8 @@ from chaos.gateways import PROVIDER_INDEXING_SECONDS
 from chaos.lanes import Outside, create_statements
 from chaos.ledgers import accepted_by_provider
 from chaos.oracle import Oracle, report
-from chaos.world import HOST, wait_for_port
+from chaos.places import HOST
+from chaos.world import wait_for_port
 from dispatchlog.broker import make_broker
 from dispatchlog.engine import ledger
 from dispatchlog.engine.database import configure, connected, database, fetch_all, fetch_dicts, transaction

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from chaos.world import HOST, wait_for_port
+from chaos.places import HOST
+from chaos.world import wait_for_port
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import configure, connected, fetch_dicts
 from dispatchlog.engine.tables import new_id

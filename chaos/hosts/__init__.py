@@ -1,0 +1,1 @@
+"""Several machines inside this one: hosts in network namespaces, and what breaks between them."""
