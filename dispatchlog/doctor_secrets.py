@@ -2,67 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from dispatchlog import second_factor
 from dispatchlog.doctor import Check, State
-from dispatchlog.engine.database import fetch_all, fetch_dicts
-from dispatchlog.engine.errors import DispatchlogError
-from dispatchlog.sealing import CannotUnsealError
+from dispatchlog.engine.database import fetch_all
+from dispatchlog.keys.columns import SealedColumn, by_table
+from dispatchlog.keys.resealing import Table, table_of
+from dispatchlog.sealing import CannotUnsealError, unseal_bytes
 from dispatchlog.settings import Settings
-from dispatchlog.systems.hl7 import endpoints
-from dispatchlog.systems.outreach import contacts
 
 LEAST_KEY = 32
-# The newest: a key that was changed shows in what was sealed before, so the oldest are looked at too.
+# From either end of a table by its primary key: a key that was changed shows in what was sealed before.
 _SAMPLE = 50
-_ENDS = "SELECT {columns} FROM {table} ORDER BY {by} LIMIT {count}"
+_ENDS = """
+(SELECT {names} FROM {table} t ORDER BY {up} LIMIT {count})
+UNION (SELECT {names} FROM {table} t ORDER BY {down} LIMIT {count})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A sealed value: the primary key of its row, the value, its column, and whom it is bound to."""
+
+    row: str
+    sealed: bytes
+    column: SealedColumn
+    owner: str
 
 
 def examine_secrets(settings: Settings) -> Iterator[Check]:
-    """Whether the secret key is one, and whether stored secrets open; to be called with a connection."""
+    """Whether the secret key is one, and whether what is sealed opens; to be called with a connection."""
     length = len(settings.secret_key.get_secret_value())
     state: State = "ok" if length >= LEAST_KEY else "failed" if settings.environment == "production" else "warning"
     what_next = "" if state == "ok" else f"use at least {LEAST_KEY} random characters"
     yield Check("secret key", state, f"{length} characters", what_next)
-    key = settings.secret_key.get_secret_value()
-    yield _opens("second factors", "user_id", "staff_second_factors", "user_id, secret", lambda row: _factor(row, key))
-    yield _opens("patients", "id", "patients", "id, name_sealed", lambda row: contacts.open_text(row[1], row[0]))
-    yield _endpoints()
+    tables = [table_of(name, columns) for name, columns in by_table().items()]
+    looked_at = {table.name: _sample(table) for table in tables}
+    closed = {name: [each.row for each in values if not _is_open(each)] for name, values in looked_at.items()}
+    wrong = [_closed(name, found, len(looked_at[name])) for name, found in closed.items() if found]
+    number = sum(map(len, looked_at.values()))
+    yield from wrong or [Check("sealed", "ok", f"{number} values of {len(tables)} tables looked at, all open")]
 
 
-def _factor(row: tuple[Any, ...], key: str) -> str:
-    return second_factor.unseal(bytes(row[1]), user_id=row[0], secret_key=key)
-
-
-def _opens(what: str, by: str, table: str, columns: str, unseal: Callable[[tuple[Any, ...]], object]) -> Check:
-    ends = (by, f"{by} DESC")
-    asked = [_ENDS.format(columns=columns, table=table, by=end, count=_SAMPLE) for end in ends]
-    rows = {row[0]: row for sql in asked for row in fetch_all(sql)}
-    return _verdict(what, [(str(name), partial(unseal, row)) for name, row in rows.items()])
-
-
-def _endpoints() -> Check:
-    rows = fetch_dicts(endpoints.SELECT)
-    return _verdict("HL7 keys", [(row["code"], partial(endpoints.endpoint_of, row)) for row in rows])
-
-
-def _verdict(what: str, each: list[tuple[str, Callable[[], object]]]) -> Check:
-    closed = [name for name, unseal in each if not _is_open(unseal)]
-    if not closed:
-        return Check("sealed", "ok", f"{what}: {len(each)} looked at, all open")
-    words = f"{what}: {len(closed)} of {len(each)} cannot be opened, such as {closed[0]}"
-    what_next = "set DISPATCHLOG_SECRET_KEY to what it was when they were stored; it is with your backups"
+def _closed(table: str, found: list[str], of: int) -> Check:
+    words = f"{table}: {len(found)} of {of} cannot be opened, such as that of {found[0]}"
+    what_next = "set DISPATCHLOG_SECRET_KEY or DISPATCHLOG_OLD_SECRET_KEYS to what it was when they were sealed"
     return Check("sealed", "failed", words, what_next)
 
 
-def _is_open(unseal: Callable[[], object]) -> bool:
+def _sample(table: Table) -> list[_Value]:
+    names = ", ".join([table.key_names, *(f"t.{each.column}, (t.{each.owner})::text" for each in table.columns)])
+    down = ", ".join(f"{name} DESC" for name in table.key_names.split(", "))
+    sql = _ENDS.format(names=names, table=table.name, up=table.key_names, down=down, count=_SAMPLE)
+    found = []
+    for row in fetch_all(sql):
+        where, values = ", ".join(map(str, row[: len(table.key)])), row[len(table.key) :]
+        for column, sealed, owner in zip(table.columns, values[::2], values[1::2], strict=True):
+            if sealed is not None:
+                found.append(_Value(where, bytes(sealed), column, owner))
+    return found
+
+
+def _is_open(value: _Value) -> bool:
     try:
-        unseal()
-    except (CannotUnsealError, second_factor.SecondFactorUnreadable):
+        unseal_bytes(value.sealed, purpose=value.column.purpose, owner=value.owner)
+    except CannotUnsealError:
         return False
-    except DispatchlogError:
-        return True  # such as an endpoint that is not finished: nothing is wrong with its key
     return True

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 
 from chaos.hosts.world import HostsWorld
-from scheduler import LEADER_LOCK
+from dispatchlog.engine.presence import LEADER_LOCK
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 150.0

@@ -19,7 +19,9 @@ from tests.migrations.test_migrations import cursor_of
 # Up to here migrations were written before there was a release to keep working.
 LAST_FREE = "0026_outreach_growth"
 # What breaks a rule on purpose, and why the release before works on all the same: (migration, rule): reason.
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("0028_sealed_content", "rewrites rows in one transaction"): "dispatch_lanes has a row for each lane, a handful",
+}
 
 NAME = r"(?:IF (?:NOT )?EXISTS )?(?:ONLY )?(?:public\.)?\"?(?P<table>\w+)\"?"
 ALTER = re.compile(rf"ALTER TABLE {NAME}(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
