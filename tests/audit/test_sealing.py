@@ -101,30 +101,32 @@ def test_a_prepared_transaction_is_waited_for_too(owner: Owner) -> None:
     assert seal() == 2
 
 
+def write_in_turns(owner: Owner, number: int, kept: list[int]) -> None:
+    """Thirty transactions of so many rows, every fifth rolled back; `kept` gets how many rows each other one has."""
+    with closing(psycopg2.connect(owner.url)) as connection, connection.cursor() as cursor:
+        for turn in range(30):
+            for _ in range(number):
+                cursor.execute(MOVE, (str(uuid4()), f"writer {number}"))
+            if number > 2:
+                cursor.execute("SELECT pg_sleep(0.02)")  # the others' larger ids are committed meanwhile
+            if turn % 5 == number % 5:
+                connection.rollback()
+            else:
+                connection.commit()
+                kept.append(number)
+
+
 def test_with_many_writers_every_row_is_sealed_once(owner: Owner) -> None:
     """Transactions of different lengths, some rolled back, while two seal all the time."""
     ended = threading.Event()
     kept: list[int] = []
-
-    def write(number: int) -> None:
-        with closing(psycopg2.connect(owner.url)) as connection, connection.cursor() as cursor:
-            for turn in range(30):
-                for _ in range(number):
-                    cursor.execute(MOVE, (str(uuid4()), f"writer {number}"))
-                if number > 2:
-                    cursor.execute("SELECT pg_sleep(0.02)")  # the others' larger ids are committed meanwhile
-                if turn % 5 == number % 5:
-                    connection.rollback()
-                else:
-                    connection.commit()
-                    kept.append(number)
 
     def keep_sealing() -> None:
         horizon = Horizon()
         while not ended.is_set():
             seal_all(horizon, who=WHO)
 
-    writers = [threading.Thread(target=write, args=(number,)) for number in (1, 2, 3, 5)]
+    writers = [threading.Thread(target=write_in_turns, args=(owner, number, kept)) for number in (1, 2, 3, 5)]
     sealers = [threading.Thread(target=keep_sealing) for _ in range(2)]
     for thread in [*writers, *sealers]:
         thread.start()
