@@ -1,7 +1,8 @@
 """Asks whether a vulnerability is known of a locked package, and says loudly where nobody could be asked.
 
-Run by the scanners' Python (`make audit`); the report is build/audit.json. pip-audit ends well, and says that it found
-nothing, where the database does not know the packages at all; here that is "not audited". Exit code 1 only for a finding.
+Run by the scanners' Python (`make audit`); the report is build/audit.json, or the file that is named. pip-audit ends well,
+and says that it found nothing, where the database does not know the packages at all; here that is "not audited". Exit code
+1 only for a finding.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def ask() -> str:
 
 
 def main() -> int:
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "audit.json"
     report = judge(ask())
-    target = ROOT / "build" / "audit.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(asdict(report), indent=2) + "\n")
     mark = "!" * 100

@@ -30,9 +30,9 @@ def locked() -> set[tuple[str, str]]:
     return {(normal(name), version) for name, _, version in (line.partition("==") for line in lines) if version}
 
 
-def run(program: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, *arguments: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [SCANNERS / "python", ROOT / "security" / program],
+        [SCANNERS / "python", ROOT / "security" / program, *arguments],
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -65,11 +65,11 @@ def test_what_is_no_answer_is_no_audit(output: str) -> None:
     assert judge(output).state == UNREACHABLE
 
 
-def test_an_audit_without_a_network_says_so_loudly_and_in_its_report() -> None:
-    asked = run("audit.py", HTTPS_PROXY="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1")
+def test_an_audit_without_a_network_says_so_loudly_and_in_its_report(tmp_path: Path) -> None:
+    asked = run("audit.py", tmp_path / "audit.json", HTTPS_PROXY="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1")
     assert asked.returncode == 0, asked.stderr
     assert "NOT AUDITED: the database of known vulnerabilities cannot be reached" in asked.stdout
-    assert json.loads((ROOT / "build" / "audit.json").read_text())["state"] == UNREACHABLE
+    assert json.loads((tmp_path / "audit.json").read_text())["state"] == UNREACHABLE
 
 
 def test_the_bill_of_materials_names_every_locked_package_and_no_place_to_download_from() -> None:
