@@ -176,7 +176,7 @@ def upgrade(
         assert "0026" not in before.command("migrate", "status"), "it is the pinned commit that runs"
         printed = before.command("tokens", "add", "core", "--scope", "orders:write", "--scope", "comm:write")
         env["TOKEN"] = next(word for word in printed.split() if word.startswith("dlk_"))
-        now = Release(ROOT, env, tmp_path / "now.log")
+        now = Release(ROOT, {**env, "DISPATCHLOG_SEAL_CONTENT": "0"}, tmp_path / "now.log")
         stack.callback(now.stop)
         for name in ("DATABASE_URL", "REDIS_URL", "DISPATCHLOG_SECRET_KEY"):
             monkeypatch.setenv(name, env[name])
@@ -228,5 +228,11 @@ def test_a_release_goes_in_and_out_again_while_everything_works(upgrade: Upgrade
     before.start()
     upgrade.work(before)
     upgrade.settle()
+    before.stop()  # in again, for good: nobody reads what is not sealed any more
+    del now.env["DISPATCHLOG_SEAL_CONTENT"]
+    now.start()
+    upgrade.work(now)
+    upgrade.settle()
+    now.command("seal")
     with connected():
         assert fetch_all("SELECT DISTINCT outcome FROM dispatch_attempts") == [("ACCEPTED",)]
