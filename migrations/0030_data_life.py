@@ -235,9 +235,9 @@ def _payloads(lane, table):
         "target": "dispatch_payloads",
         "act": "empty",
         "age": "t.created_at",
-        "condition": f"t.body IS NOT NULL AND t.lane = '{lane}' AND EXISTS (SELECT FROM {table} d"
+        "condition": f"(t.body IS NOT NULL OR t.sealed IS NOT NULL) AND t.lane = '{lane}' AND EXISTS (SELECT FROM {table} d"
         f" WHERE d.id = t.dispatch_id AND {settled} AND NOT dispatchlog_is_held(to_jsonb(d)))",
-        "empties": {"body": "NULL", "recipient": "''", "headers": "'{}'"},
+        "empties": {"body": "NULL", "recipient": "''", "headers": "'{}'", "sealed": "NULL"},
         "why": "what exactly was sent; its SHA-256 stays",
         "least_days": 30,
         "days": NINETY,
@@ -279,15 +279,23 @@ POLICIES = [
     _texts(
         "hl7",
         "t.updated_at",
-        "t.body <> ''",
-        {"body": "''", "record": "NULL"},
+        "(t.sealed IS NOT NULL OR t.body <> '')",
+        {"body": "''", "record": "NULL", "student_name": "''", "sealed": "NULL"},
         "the message; the visit it was made from stays",
     ),
     _texts(
         "comm_job",
         "t.updated_at",
-        "t.body <> ''",
-        {"body": "''", "subject": "NULL", "variables": "'{}'", "recipient": "''", "preferences_link": "''"},
+        "(t.sealed IS NOT NULL OR t.body <> '')",
+        {
+            "body": "''",
+            "subject": "NULL",
+            "provider_template": "'{}'",
+            "variables": "'{}'",
+            "recipient": "''",
+            "preferences_link": "''",
+            "sealed": "NULL",
+        },
         "what a patient was told and at which address; that and when it was said stays",
     ),
     _rows(
@@ -333,8 +341,8 @@ POLICIES = [
         "target": "courier_events",
         "act": "empty",
         "age": "t.received_at",
-        "condition": "t.applied_at IS NOT NULL AND t.body <> '{}'",
-        "empties": {"body": "'{}'"},
+        "condition": "t.applied_at IS NOT NULL AND (t.sealed IS NOT NULL OR t.body <> '{}')",
+        "empties": {"body": "'{}'", "sealed": "NULL"},
         "why": "what a courier said, word for word; what followed from it stays",
         "least_days": 30,
         "days": NINETY,
@@ -398,7 +406,6 @@ def up(migrator, db):
     # Rows of its other lanes are what keeps a kit or a courier from being ordered twice, so those are never deleted.
     for table in {policy["target"] for policy in POLICIES if policy["act"] == "delete" and policy.get("lane")}:
         db.execute_sql("SELECT dispatchlog_let_retire(%s)", (table,))
-    db.execute_sql("CREATE INDEX dispatch_payloads_full ON dispatch_payloads (created_at) WHERE body IS NOT NULL")
     for policy in POLICIES:
         values = {
             name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in policy.items()
@@ -415,7 +422,6 @@ def down(migrator, db):
     names = [setting.partition(" =")[0].strip() for setting in VACUUM.split(",")]
     for table in BIG:
         db.execute_sql(f"ALTER TABLE {table} RESET ({', '.join(names)})")
-    db.execute_sql("DROP INDEX dispatch_payloads_full")
     for table in {policy["target"] for policy in POLICIES if policy["act"] == "delete" and policy.get("lane")}:
         db.execute_sql(f"DROP TRIGGER keep_rows ON {table}")
         db.execute_sql(

@@ -319,7 +319,9 @@ class DispatchPayload(Table):
 
 DispatchPayload.add_index(
     DispatchPayload.index(
-        DispatchPayload.created_at, where=DispatchPayload.body.is_null(False), name="dispatch_payloads_full"
+        DispatchPayload.created_at,
+        where=DispatchPayload.body.is_null(False) | DispatchPayload.sealed.is_null(False),
+        name="dispatch_payloads_full",
     )
 )
 
