@@ -99,7 +99,7 @@ def migrate_down(database_url: str, target: str | None = None) -> list[str]:
 
 
 def _take_turns(db: PostgresqlDatabase) -> None:
-    """Asked again and again: whoever waits in a query is waited for by CREATE INDEX CONCURRENTLY, and both would be stuck."""
+    """Asked again and again: CREATE INDEX CONCURRENTLY waits for whoever waits in a query, and both would be stuck."""
     while not db.execute_sql("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,)).fetchone()[0]:
         time.sleep(_TURN_SECONDS)
 

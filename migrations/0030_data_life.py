@@ -34,7 +34,8 @@ GRANT SELECT ON log_restorations, log_losses TO {role};
 
 
 RETENTION = """
--- What is kept back whatever its age: for a dispute, an inspection, a court. Every value is lower case.
+-- What is kept back whatever its age: for a dispute, an inspection, a court. Every value is lower case; `also` is how
+-- sealed rows have it.
 CREATE TABLE legal_holds (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     scope varchar(16) NOT NULL CHECK (scope IN ('patient', 'subject', 'order', 'dispatch', 'organisation')),
@@ -92,7 +93,9 @@ SET search_path = pg_catalog, {schema}, pg_temp AS $$
         WHEN 'order' THEN kept IN (of_row ->> 'order_id', lower(of_row ->> 'order_number'))
             OR split_part(lower(of_row ->> 'subject_id'), ':', 2) = kept
         WHEN 'patient' THEN kept IN (of_row ->> 'patient_id', of_row ->> 'party_id', lower(of_row ->> 'recipient_email'),
-                                     lower(of_row ->> 'recipient'), lower(of_row ->> 'subject_id'))
+                                     lower(of_row ->> 'recipient'), of_row ->> 'recipient_hash',
+                                     lower(of_row ->> 'patient_email'), lower(of_row ->> 'patient_phone'),
+                                     lower(of_row ->> 'from_address'), lower(of_row ->> 'subject_id'))
             OR split_part(lower(of_row ->> 'subject_id'), ':', 2) = kept
             OR EXISTS (SELECT FROM jsonb_array_elements_text(coalesce(of_row -> 'search_keys', '[]')) AS each (key)
                        WHERE lower(each.key) = kept)

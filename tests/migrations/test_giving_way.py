@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import psycopg2
 import pytest
@@ -88,6 +89,14 @@ def index_of(url: str) -> list[tuple[bool, str]]:
         return list(cursor.fetchall())
 
 
+def waits_for_a_lock(cursor: Any) -> bool:
+    cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE INDEX CONC%' AND wait_event_type = 'Lock'"
+        " AND pid <> pg_backend_pid()"
+    )
+    return bool(cursor.fetchone() == (1,))
+
+
 def test_an_index_is_made_while_somebody_writes_and_others_write_meanwhile(
     before_full_payloads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,13 +109,8 @@ def test_an_index_is_made_while_somebody_writes_and_others_write_meanwhile(
         migrating.start()
         with closing(psycopg2.connect(url)) as looking, looking.cursor() as cursor:
             looking.autocommit = True
-            waits = (
-                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE INDEX%' AND wait_event_type = 'Lock'"
-            )
-            while True:
-                cursor.execute(waits + " AND pid <> pg_backend_pid()")
-                if cursor.fetchone() == (1,):
-                    break
+            while not waits_for_a_lock(cursor):
+                assert migrating.is_alive()
             cursor.execute("SET statement_timeout = '60s'")
             cursor.execute(PAYLOAD)
         slow.commit()

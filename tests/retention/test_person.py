@@ -11,12 +11,13 @@ from uuid import uuid4
 import pytest
 
 import models
-from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.retention.belongings import lanes, of_dispatches, others
 from dispatchlog.retention.erasure import ErasureRefused, erase
 from dispatchlog.retention.export import export
 from dispatchlog.retention.holds import Scope, keep, let_go
+from dispatchlog.retention.opening import opened
 from dispatchlog.retention.person import PatientNotFound
 from dispatchlog.retention.traces import find_traces
 from dispatchlog.systems import registry
@@ -38,15 +39,19 @@ TRIGGERS = (
 )
 
 
-def everything_of(who: Neighbour) -> dict[str, Any]:
-    """All rows in which a word of theirs stands, as they are."""
+def everything_of(who: Neighbour) -> dict[str, list[str]]:
+    """All rows in which a word of theirs stands, as somebody reads them who may open them."""
     found = {}
     for table in sorted({table for table, _, _ in find_traces(who.canaries)}):
-        found[table] = fetch_all(
-            f"SELECT t::text FROM {table} t WHERE t::text ILIKE ANY (%s) ORDER BY 1",
-            ([f"%{each}%" for each in who.canaries],),
-        )
+        rows = [words_of(opened(table, row)) for row in fetch_dicts(f"SELECT * FROM {table}")]
+        mine = sorted(row for row in rows if any(each.lower() in row.lower() for each in who.canaries))
+        assert mine, table
+        found[table] = mine
     return found
+
+
+def words_of(row: dict[str, Any]) -> str:
+    return str({name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()})
 
 
 def forget(who: Neighbour | str, **more: Any) -> Any:
@@ -118,12 +123,12 @@ def test_what_is_open_is_cancelled_first_and_what_is_in_doubt_has_to_be_settled(
     with pytest.raises(ErasureRefused, match="still open") as refused:
         forget(who)
     assert refused.value.code == "STILL_OPEN"
-    assert fetch_one("SELECT count(*) FROM comm_jobs WHERE body <> ''")[0] == 1
+    assert fetch_one("SELECT count(*) FROM comm_jobs WHERE sealed IS NOT NULL")[0] == 1
 
     execute("UPDATE comm_jobs SET in_doubt = false WHERE id = %s", (job,))
     done = forget(who)
     assert done.cancelled == len(who.dispatches) - 1  # the school's is another identity
-    assert fetch_all("SELECT status, body, recipient FROM comm_jobs") == [("CANCELLED", "", "")]
+    assert fetch_all("SELECT status, body, recipient, sealed FROM comm_jobs") == [("CANCELLED", "", "", None)]
 
 
 @pytest.mark.parametrize("by", ["id", "address", "order", "dispatch"])
@@ -151,7 +156,9 @@ def test_the_medical_record_is_kept_for_as_long_as_the_law_says(shared: Shared) 
     assert done.left_record
     assert not done.rows.keys() & {"prescriptions", "pharmacy_orders", "chat_messages"}
     assert fetch_one("SELECT notes FROM prescriptions")[0] == who.word
-    assert fetch_all("SELECT body, recipient FROM comm_jobs") == [("", "")]
+    assert fetch_all("SELECT body, recipient, sealed FROM comm_jobs") == [("", "", None)]
+    (order,) = (opened("pharmacy_orders", row) for row in fetch_dicts("SELECT * FROM pharmacy_orders"))
+    assert order["patient_name"] == who.name
 
 
 def test_an_address_that_two_patients_share_does_not_take_the_other_one_s_kits(
