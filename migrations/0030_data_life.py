@@ -55,7 +55,7 @@ CREATE UNIQUE INDEX legal_holds_open ON legal_holds (scope, value) WHERE release
 CREATE TABLE retention_policies (
     name varchar(64) PRIMARY KEY,
     target varchar(64) NOT NULL,
-    act varchar(8) NOT NULL CHECK (act IN ('empty', 'delete')),
+    act varchar(8) NOT NULL CHECK (act IN ('empty', 'delete', 'prune')),
     lane varchar(64),
     age text NOT NULL,
     condition text NOT NULL DEFAULT 'true',
@@ -160,11 +160,23 @@ BEGIN
     run_id := run;
     done := 0;
     IF p.days IS NULL THEN RETURN NEXT; RETURN; END IF;
-    -- In no order: sorting would read all that is due for every batch.
-    EXECUTE format('SELECT array_agg(place), max(aged) FROM (SELECT t.ctid AS place, (%s) AS aged FROM %I t WHERE %s
-                    LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
-                   p.age, p.target, dispatchlog_retention_due_where(p), most) INTO places, latest;
-    done := coalesce(cardinality(places), 0);
+    IF p.act = 'prune' THEN
+        -- Whole sealed batches: of so many rows together, or one that has more.
+        EXECUTE format('SELECT max(b.sealed_at) + interval ''1 microsecond'' FROM
+                        (SELECT t.sealed_at, row_number() OVER w AS place, sum(t.row_count) OVER w AS so_far
+                         FROM %I t WHERE %s WINDOW w AS (ORDER BY t.number)) b
+                        WHERE b.place = 1 OR b.so_far <= greatest(%s, 10000)',
+                       p.target, dispatchlog_retention_due_where(p), most) INTO latest;
+        IF latest IS NOT NULL THEN
+            done := dispatchlog_prune_audit(latest, format('retention: %s after %s days', p.name, p.days));
+        END IF;
+    ELSE
+        -- In no order: sorting would read all that is due for every batch.
+        EXECUTE format('SELECT array_agg(place), max(aged) FROM (SELECT t.ctid AS place, (%s) AS aged FROM %I t WHERE %s
+                        LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
+                       p.age, p.target, dispatchlog_retention_due_where(p), most) INTO places, latest;
+        done := coalesce(cardinality(places), 0);
+    END IF;
     IF done > 0 AND p.act = 'delete' THEN
         IF jsonb_array_length(p.hanging) > 0 THEN
             EXECUTE format('SELECT array_agg(t.id) FROM %I t WHERE t.ctid = ANY ($1)', p.target) INTO ids USING places;
@@ -182,7 +194,7 @@ BEGIN
         PERFORM set_config('dispatchlog.retires', p.target, true);
         EXECUTE format('DELETE FROM %I t WHERE t.ctid = ANY ($1)', p.target) USING places;
         PERFORM set_config('dispatchlog.retires', '', true);
-    ELSIF done > 0 THEN
+    ELSIF done > 0 AND p.act = 'empty' THEN
         -- What is emptied may not change on a final row, except here; nobody else sees that it may for a moment.
         SELECT l.mutable_when_final INTO kept FROM dispatch_lanes l WHERE l.lane = p.lane FOR UPDATE;
         UPDATE dispatch_lanes l SET mutable_when_final = kept || ARRAY(SELECT jsonb_object_keys(p.empties))
@@ -228,7 +240,7 @@ VACUUM = (
     "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,"
     " autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05"
 )
-NINETY, YEAR, SEVEN_YEARS = 90, 365, 2555
+NINETY, YEAR, SIX_YEARS, SEVEN_YEARS, TEN_YEARS = 90, 365, 2190, 2555, 3650
 
 
 def _payloads(lane, table):
@@ -388,6 +400,18 @@ POLICIES = [
         "why": "who was told of an alert",
         "least_days": 30,
         "days": YEAR,
+    },
+    {
+        "name": "audit",
+        "target": "audit_seals",
+        "act": "prune",
+        "age": "t.sealed_at",
+        # A batch leaves as a whole, so while anything is kept back none does.
+        "condition": "t.number > coalesce((SELECT max(p.through) FROM audit_prunings p), 0)"
+        " AND NOT EXISTS (SELECT FROM legal_holds h WHERE h.released_at IS NULL)",
+        "why": "who did what, in whole sealed batches; their seals stay, and that they left is sealed too",
+        "least_days": SIX_YEARS,
+        "days": TEN_YEARS,
     },
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from dispatchlog.engine.database import fetch_all, fetch_one
 from dispatchlog.keys.columns import SEALED_COLUMNS, SealedColumn
@@ -21,13 +22,13 @@ ORDER BY 1, a.attnum
 """
 # A table is read so many pages at a time: sealed values are opened here, and not all of them fit.
 _PAGES = 256
-SEALED, SHUT = "{} (sealed)", "{} (does not open)"
+OPENED, SHUT = "{} (opened)", "{} (does not open)"
 
 
 def find_traces(texts: Collection[str]) -> list[tuple[str, str, int]]:
     """Table, column and number of rows in which one of the texts stands, whatever its case. It reads everything there is.
 
-    Bytes are read as text as far as they are text. Sealed values are opened, and their columns told as `column (sealed)`;
+    Bytes are read as text as far as they are text. Sealed values are opened, and their columns told as `column (opened)`;
     those that do not open as `column (does not open)`, for nobody knows what is in them. Where an address is looked for,
     its hash is too, but for that on the stop list.
     """
@@ -50,7 +51,7 @@ def _escaped(text: str) -> str:
 
 
 def _sealed_traces(wanted: Collection[str]) -> Iterator[tuple[str, str, int]]:
-    forms = {form.lower() for each in wanted for form in _as_sealed(each)}
+    lower = [each.lower() for each in wanted]
     for column in SEALED_COLUMNS:
         found = shut = 0
         for sealed, owner in _values(column):
@@ -59,20 +60,32 @@ def _sealed_traces(wanted: Collection[str]) -> Iterator[tuple[str, str, int]]:
             except CannotUnsealError:
                 shut += 1
                 continue
-            text = plain.decode(errors="replace").lower()
-            found += any(form in text for form in forms)
+            text = "\n".join(_texts(plain)).lower()
+            found += any(each in text for each in lower)
         yield from (
             (column.table, words.format(column.column), count)
-            for words, count in ((SEALED, found), (SHUT, shut))
+            for words, count in ((OPENED, found), (SHUT, shut))
             if count
         )
 
 
-def _as_sealed(text: str) -> set[str]:
-    """What is sealed is a text, or JSON with or without escapes, in which bytes stand one by one."""
-    written = [text, text.encode().decode("latin-1")]
-    written += [json.dumps(each, ensure_ascii=False)[1:-1] for each in written]
-    return {*written, json.dumps(text)[1:-1]}
+def _texts(plain: bytes) -> Iterator[str]:
+    """What is sealed is a text, or a line of JSON and perhaps bytes after it."""
+    yield plain.decode(errors="replace")
+    with suppress(ValueError):
+        yield from _strings(json.loads(plain.partition(b"\n")[0]))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, str):
+        yield value
+        with suppress(UnicodeError):  # bytes are sealed one by one, as letters
+            yield value.encode("latin-1").decode()
 
 
 def _values(column: SealedColumn) -> Iterator[tuple[bytes, str]]:

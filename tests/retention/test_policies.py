@@ -11,6 +11,7 @@ from dispatchlog.engine.move_counts import count_moves
 from dispatchlog.retention import runs
 from dispatchlog.retention.erasure import _triggers_off
 from dispatchlog.retention.holds import Scope, keep
+from dispatchlog.row_content import SEALED, SealedRow
 from dispatchlog.systems.outreach.stats import rollup
 from tests.retention.neighbours import Neighbour, Shared, make
 
@@ -46,6 +47,19 @@ def end_everything() -> None:
         execute("UPDATE dispatch_payloads SET created_at = now() - interval '1 year'")
 
 
+def test_a_policy_that_empties_sealed_rows_empties_all_that_is_sealed(shared: Shared) -> None:
+    policies = fetch_all("SELECT name, target, empties FROM retention_policies WHERE act = 'empty'")
+    sealed = {column.table: column for column in SEALED}
+    looked_at = [name for name, target, _ in policies if target in sealed]
+    assert {"comm_job texts", "hl7 texts", "courier news", "comm_job payloads"} <= set(looked_at)
+    for name, target, empties in policies:
+        if target in sealed:
+            column = sealed[target]
+            fields = column.fields if isinstance(column, SealedRow) else {"recipient", "headers", "body"}
+            assert {column.column, *fields} <= empties.keys(), name
+
+
+@pytest.mark.parametrize("seal_content", ["1", "0"], indirect=True)
 def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
     two: tuple[Neighbour, Neighbour],
 ) -> None:
