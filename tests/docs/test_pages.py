@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatchlog.engine.diagram import state_diagram
+from dispatchlog.systems import registry
 from tests.docs.reading import PAGES, ROOT
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -30,6 +31,12 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
     pages = {Path(page).name for page in PAGES if page.startswith("docs/")} - {"README.md"}
     assert {name for name in pages if f"({name})" not in index} == set()
+
+
+def test_a_worker_beside_the_one_for_hl7_is_told_every_other_lane() -> None:
+    told = re.search(r"DISPATCHLOG_WORKER_LANES=(\S+)", (ROOT / "deploy" / "README.md").read_text("utf-8"))
+    assert told is not None
+    assert told[1].split(",") == [lane.name for lane in registry.lanes() if lane.name != "hl7"]
 
 
 def _leads(page: Path, link: str) -> bool:
