@@ -14,7 +14,7 @@ from typing import Any
 
 from dispatchlog.audit import findings as found
 from dispatchlog.audit.anchors import AnchorError, read_anchors
-from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, Seal, holds, seal_of
+from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, Seal, holds, key_since, seal_of
 from dispatchlog.audit.findings import Finding
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 
@@ -94,8 +94,9 @@ def _before(since: datetime | None) -> Seal | None:
 def _follow(report: Report, before: Seal | None, last: int, told: Told | None) -> None:
     ends: dict[str, int] = _ends(before)
     previous = before
+    ours = _Ours(key_since())
     for seal in _seals(before.number if before else 0, last):
-        _check_place(report, previous, seal, ends)
+        _check_place(report, previous, seal, ends, ours)
         _check_rows(report, seal)
         previous = seal
         ends[seal.source] = seal.last_id
@@ -120,11 +121,26 @@ def _seals(after: int, last: int) -> Iterator[Seal]:
         after = rows[-1][0]
 
 
-def _check_place(report: Report, previous: Seal | None, seal: Seal, ends: dict[str, int]) -> None:
+@dataclass(slots=True)
+class _Ours:
+    """Since when our key is there, and whether a seal has held under it: what follows that one was made under it too."""
+
+    since: datetime | None
+    has_held: bool = False
+
+    def other_key(self, seal: Seal) -> datetime | None:
+        """The key's time where the seal was made under an earlier one, which was given up."""
+        return self.since if self.since is not None and seal.sealed_at < self.since and not self.has_held else None
+
+
+def _check_place(report: Report, previous: Seal | None, seal: Seal, ends: dict[str, int], ours: _Ours) -> None:
     """One finding a seal: what is missing before it also explains why it does not follow."""
     expected = previous.number if previous else 0
-    if not holds(seal):
-        report.add(found.changed(seal))
+    is_ours = holds(seal)
+    ours.has_held |= is_ours
+    if not is_ours:
+        since = ours.other_key(seal)
+        report.add(found.of_other_key(seal, since) if since is not None else found.changed(seal))
     elif seal.number != expected + 1:
         report.add(found.missing(expected, seal))
     elif seal.previous != (previous.chained if previous else NOTHING) or seal.after_id != ends.get(
