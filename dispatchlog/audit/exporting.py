@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import hmac
 import json
 import os
 from collections.abc import Iterator
@@ -111,7 +112,9 @@ def _write(connection: Any, file: Path, asked: _Asked, *, is_packed: bool) -> Ex
             rows = _rows(connection, seal)
             digests = [hashlib.sha256(seal.salt + line.encode()).digest() for _, line in rows]
             pruned = not rows and _is_pruned(connection, seal)
-            good = holds(seal) and (pruned or hashlib.sha256(b"".join(digests)).digest() == seal.digest)
+            good = holds(seal) and (
+                pruned or hmac.compare_digest(hashlib.sha256(b"".join(digests)).digest(), seal.digest)
+            )
             _put(out, hashed, _seal_line(seal, asked, pruned=pruned, good=good))
             for (place, line), digest in zip(rows, digests, strict=True):
                 _put(out, hashed, _row_line(seal.source, place, line, digest, asked, key))
