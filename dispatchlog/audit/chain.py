@@ -26,6 +26,17 @@ SOURCES: Final = {
     "patient_reads": "id",
     "audit_prunings": "id",
 }
+# What retention may take away; whatever a row of `audit_prunings` says, of nothing else.
+PRUNABLE: Final = frozenset(
+    {
+        "dispatch_transitions",
+        "operator_actions",
+        "comm_audit_log",
+        "order_changes",
+        "ticket_changes",
+        "patient_reads",
+    }
+)
 # Which columns, and how they are written: that of migration 0029.
 ENCODING: Final = 1
 # Before the first seal, and before a source's first row.
