@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 import models
+from dispatchlog.audit.chain import SOURCES
 from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.lanes import Letter
@@ -30,7 +31,7 @@ from dispatchlog.systems import registry
 from dispatchlog.systems.outreach.inputs import PatientInput
 from dispatchlog.systems.outreach.patients import put_patient
 from tests.at_rest import columns_with
-from tests.retention.neighbours import ASKER, Neighbour, Shared, make
+from tests.retention.neighbours import ASKER, Neighbour, Shared, insert, make
 
 # Records of who did what: they have a chain of their own, and their reasons are the words of whoever gave them.
 AUDIT = {
@@ -101,6 +102,18 @@ def test_an_erasure_leaves_no_trace_in_any_column_of_any_table(
     for table, count in rows.items():
         if table not in AUDIT | emptied | {"comm_stops", "comm_consents"}:
             assert fetch_one(f"SELECT count(*) FROM {table}")[0] == count, table
+
+
+def test_an_erasure_adds_to_the_record_of_who_did_what_and_changes_nothing_there(
+    two: tuple[Neighbour, Neighbour],
+) -> None:
+    gone, _ = two
+    insert("patient_reads", actor="ann@example.org", what="patient", subject=str(gone.id), why="outreach")
+    assert read_export(str(gone.id))[0]["tables"]["patient_reads"][0]["what"] == "patient"
+    before = {table: set(fetch_all(f"SELECT t::text FROM {table} t")) for table in SOURCES}
+    assert before["patient_reads"]
+    forget(gone)
+    assert all(rows <= set(fetch_all(f"SELECT t::text FROM {table} t")) for table, rows in before.items())
 
 
 def test_erasing_again_changes_nothing(two: tuple[Neighbour, Neighbour]) -> None:
