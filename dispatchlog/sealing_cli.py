@@ -12,8 +12,10 @@ from dispatchlog.settings import get_settings
 @click.option("--batch", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Rows per transaction.")
 @as_owner
 def seal_command(*, batch: int) -> None:
-    """Seal what older releases stored of patients in plain columns, as the tables' owner (DATABASE_OWNER_URL, else
-    DATABASE_URL). Everything may run meanwhile; it may be ended and run again at any time."""
+    """Seal what older releases stored of patients in plain columns, while everything runs, as the tables' owner.
+
+    DATABASE_OWNER_URL, else DATABASE_URL. It may be ended and run again at any time.
+    """
     from dispatchlog.row_sealing import seal_rows
 
     owner = get_settings().effective_owner_url

@@ -9,6 +9,7 @@ import pytest
 
 from dispatchlog.audit import findings, sealing
 from dispatchlog.audit.anchors import write_anchor
+from dispatchlog.audit.chain import PRUNABLE
 from dispatchlog.engine.move_counts import keep_counts
 from dispatchlog.retention import runs
 from dispatchlog.retention.holds import Scope, keep, let_go
@@ -92,6 +93,34 @@ def test_a_batch_of_what_is_never_pruned_is_deleted_and_not_pruned(anchored: Own
     seal()
     anchored.tamper("audit_prunings", "DELETE FROM audit_prunings")
     assert {code for code, _ in codes(check())} == {findings.DELETED}
+
+
+CLAIM = (
+    "INSERT INTO audit_prunings (through, before, row_count, sources, reason) VALUES (%s, now(), 5, %s, 'retention')"
+)
+
+
+def test_who_deletes_a_batch_and_says_that_it_was_retention_is_told_by_what_is_left(anchored: Owner) -> None:
+    """Retention takes all batches up to one; somebody who takes the second one alone has to leave the first."""
+    anchored.tamper("dispatch_transitions", "DELETE FROM dispatch_transitions WHERE id BETWEEN 11 AND 20")
+    anchored.run(CLAIM, (2, ["dispatch_transitions"]))
+    seal()
+    assert codes(check()) == [(findings.PRUNED_BUT_THERE, 1)]
+
+
+def test_retention_never_takes_what_is_part_of_a_ticket_whatever_is_said(owner: Owner) -> None:
+    owner.run(CLAIM, (0, []))
+    seal()
+    owner.tamper("audit_prunings", "DELETE FROM audit_prunings")
+    owner.run(CLAIM, (10, ["audit_prunings", "emergency_accesses"]))
+    seal()
+    assert codes(check()) == [(findings.DELETED, 1)]
+
+
+def test_the_program_s_list_of_what_may_be_pruned_is_the_database_s(anchored: Owner) -> None:
+    prune(anchored, now(anchored))
+    [(sources,)] = anchored.run("SELECT sources FROM audit_prunings")
+    assert frozenset(sources) == PRUNABLE
 
 
 @pytest.mark.parametrize("statement", ["SELECT dispatchlog_prune_audit(now())", "DELETE FROM operator_actions"])
