@@ -24,7 +24,7 @@ from dispatchlog.retention.holds import Scope, keep, let_go
 from dispatchlog.retention.opening import opened
 from dispatchlog.retention.person import PatientNotFound
 from dispatchlog.retention.traces import find_traces
-from dispatchlog.row_content import COMM_INBOUND, HL7_MESSAGES, PAYLOADS, SEALED, SealedRow
+from dispatchlog.row_content import COMM_INBOUND, ERASED, HL7_MESSAGES, PAYLOADS, PHARMACY_ORDERS, SEALED, SealedRow
 from dispatchlog.row_sealing import tables_with_plain_rows
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
@@ -199,6 +199,33 @@ def test_an_address_that_two_patients_share_does_not_take_the_other_one_s_kits(
     assert done.shared_addresses == 1
     assert fetch_one("SELECT count(*) FROM order_kits WHERE recipient_email = %s", (gone.email,))[0] == 1
     assert fetch_one("SELECT count(*) FROM comm_stops WHERE channel = 'email'")[0] == 0
+
+
+@SEALED_OR_NOT
+def test_an_order_that_names_no_patient_is_found_by_its_address(two: tuple[Neighbour, Neighbour]) -> None:
+    gone, _ = two
+    with transaction("test"), _triggers_off({"pharmacy_orders"}):
+        execute("UPDATE pharmacy_orders SET patient_id = '' WHERE id = %s", (gone.order,))
+    given = gone.email.upper()
+    assert read_export(given)[0]["tables"]["pharmacy_orders"][0]["patient_name"] == gone.name
+    forget(given)
+    assert fetch_all(
+        "SELECT patient_name, patient_email, sealed FROM pharmacy_orders WHERE id = %s", (gone.order,)
+    ) == [(ERASED, "", None)]
+
+
+@SEALED_OR_NOT
+def test_an_address_that_is_in_another_one_s_order_too_is_shared(two: tuple[Neighbour, Neighbour]) -> None:
+    gone, stays = two
+    (order,) = fetch_dicts("SELECT * FROM pharmacy_orders WHERE id = %s", (stays.order,))
+    values = PHARMACY_ORDERS.changed(order, {"patient_email": gone.email})
+    with transaction("test"), _triggers_off({"pharmacy_orders"}):
+        execute(
+            f"UPDATE pharmacy_orders SET {', '.join(f'{name} = %s' for name in values)} WHERE id = %s",
+            (*values.values(), stays.order),
+        )
+    assert forget(gone).shared_addresses == 1
+    assert fetch_one("SELECT count(*) FROM order_kits WHERE recipient_email = %s", (gone.email,))[0] == 1
 
 
 def test_nobody_is_erased_without_a_reason_or_by_a_name_that_nobody_has(two: tuple[Neighbour, Neighbour]) -> None:
