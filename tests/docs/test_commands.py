@@ -28,6 +28,7 @@ from dispatchlog.systems import kit_upstream, registry
 from dispatchlog.systems.courier import couriers
 from tests.dashboard.browsing import served
 from tests.docs import world
+from tests.docs.commands_guide import REFERENCE, rows
 from tests.docs.reading import PAGES, ROOT, Command, commands
 from tests.scenarios.processes import mailbox, running
 
@@ -59,6 +60,8 @@ ELSEWHERE = {
     "python -m bench": "tests/test_bench.py",
     "python -m chaos": "tests/scenarios/test_chaos.py",
     "python -m tests.exploration": "tests/exploration",
+    "python -m tests.settings_guide": "tests/test_settings.py",
+    "python -m tests.docs.commands_guide": "tests/docs/test_commands.py",
     "python -m pytest": "it is what runs this",
     "make test": "it is what runs this",
     "make run": "installs packages; what it starts then is `dispatchlog up`",
@@ -76,7 +79,6 @@ ELSEWHERE = {
     "grep -h DISPATCH_FAILED /var/log": "for a machine that runs the product",
     "export DISPATCHLOG_ENVIRONMENT=production": "a sketch of settings with dots in it",
 }
-REFERENCE = "docs/commands.md"
 # What is refused rightly, for the world of the tests is not as far as the page: a part of the command, and the refusal.
 REFUSED = {
     "/otp/verify": "DISPATCH_NOT_IN_TRANSIT",
@@ -214,17 +216,5 @@ def test_what_is_carried_out_elsewhere_is() -> None:
 
 def test_the_reference_has_every_command_of_the_program() -> None:
     """What differs is shown; what the program says is right."""
-    said = (ROOT / REFERENCE).read_text("utf-8")
-    assert [line for line in said.splitlines() if line.startswith("| `")] == list(_reference(main, "dispatchlog"))
-
-
-def _reference(group: click.Group, before: str) -> Iterator[str]:
-    """A line for each command: how it is called, and what it does."""
-    for name, command in sorted(group.commands.items()):
-        if isinstance(command, click.Group):
-            yield from _reference(command, f"{before} {name}")
-        else:
-            usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-            options = " ".join(f"{each.opts[0]}" for each in command.params if isinstance(each, click.Option))
-            called = " ".join(part for part in (before, name, options, usage.replace("[OPTIONS]", "").strip()) if part)
-            yield f"| `{called}` | {(command.help or '').splitlines()[0]} |"
+    told = [line for line in (ROOT / REFERENCE).read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert told == rows(), "write it anew with: python -m tests.docs.commands_guide"
