@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from uuid import uuid4
-
-import pytest
 
 from dispatchlog.systems.hl7 import schools
 from tests.dashboard.browsing import Dashboard
@@ -29,12 +28,12 @@ HOSTILE = (
     "²",
     "١٢",
     "\u202e\ufeff",
-    "😀" * 3000,
-    "x" * 100_000,
+    "😀" * 300,
+    "x" * 5_000,
     "%s%(x)s{0}{{ 7*7 }}",
     "=cmd|' /C calc'!A0",
     "a\r\nSet-Cookie: b=c",
-    "[" * 5000,
+    "[" * 500,
     '{"a": {"$ne": 1}}',
     "0000-00-00",
     "9999-12-31T23:59:60",
@@ -67,25 +66,28 @@ def field_names() -> list[str]:
     return sorted(found - {"csrf_token", "viewport", "robots"})
 
 
-@pytest.mark.parametrize("role", ["support", "admin"])
-def test_item_42_no_form_brings_its_page_down(dash: Dashboard, role: str) -> None:
+def test_item_42_no_form_brings_its_page_down(dash: Dashboard) -> None:
     names = field_names()
     assert len(names) > 80
     link_accounts()
     schools.add_school("SCH-01", "First school", actor="test")
     known = {**VALUES, "dispatch_id": form_in("FAILED")["id"], "patient_id": builders.patient()}
-    visitor = dash.as_(role)
-    chance = random.Random(role)  # noqa: S311  the same in every run
-    failed = []
+    visitor = dash.as_("admin")
+    chance = random.Random(1)  # noqa: S311  the same in every run
+    failed, answers = [], Counter()
     for rule in sorted(dash.app.url_map.iter_rules(), key=lambda rule: rule.rule):
         signs_out = rule.endpoint in ENDING_SESSIONS or rule.endpoint.startswith(("api.", "account.", "security."))
         if signs_out or "POST" not in (rule.methods or ()):
             continue
         with dash.app.test_request_context():
             address = dash.app.url_map.bind("localhost").build(rule.endpoint, {n: known[n] for n in rule.arguments})
-        for _ in range(4):
-            form = {name: chance.choice(chance.choice((HOSTILE, PLAUSIBLE))) for name in names}
+        for _ in range(3):
+            form = {name: chance.choice(PLAUSIBLE) for name in names}
+            form |= {name: chance.choice(HOSTILE) for name in chance.sample(names, 12)}
             answer = visitor.post(address, **form)
+            answers[answer.status_code, answer.text[answer.text.find('<main'):][:400] if answer.status_code == 400 else ''] += 1
             if answer.status_code >= 500:
                 failed.append((rule.rule, answer.status_code, {n: v[:20] for n, v in form.items() if n in answer.text}))
     assert failed == []
+    for a, n in answers.most_common(12): print(n, a)
+    assert 0

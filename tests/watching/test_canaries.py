@@ -113,6 +113,7 @@ def held(url: str) -> str:
         "list": lambda key: client.lrange(key, 0, -1),
         "set": client.smembers,
         "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        "none": lambda key: "has just ended",
     }
     return "\n".join(f"{key} {read[client.type(key)](key)}" for key in client.scan_iter(count=1000))
 
