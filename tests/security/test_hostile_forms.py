@@ -1,4 +1,4 @@
-"""Items 27, 42: whatever somebody who is signed in writes into the fields of a form, no page of it ends in a fault."""
+"""Item 42: whatever somebody who is signed in writes into the fields of a form, no page of it ends in a fault."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ HOSTILE = (
     "",
 )
 # So that what comes after the first field is read as well.
+# Where a page leads afterwards, which is judged before anything else; and what are no fields.
+ELSEWHERE = {"csrf_token", "next", "back", "color-scheme", "referrer", "List-Unsubscribe"}
 PLAUSIBLE = (
     "1",
     "on",
@@ -63,7 +65,7 @@ def field_names() -> list[str]:
         found |= set(re.findall(r'\bname="([A-Za-z_][\w.-]*)"', path.read_text()))
     for path in sorted((ROOT / "dashboard").glob("*.py")):
         found |= set(re.findall(r'form(?:\.get(?:list)?\(|\[)"([\w.-]+)"', path.read_text()))
-    return sorted(found - {"csrf_token", "viewport", "robots"})
+    return sorted(found - ELSEWHERE)
 
 
 def test_item_42_no_form_brings_its_page_down(dash: Dashboard) -> None:
@@ -74,20 +76,19 @@ def test_item_42_no_form_brings_its_page_down(dash: Dashboard) -> None:
     known = {**VALUES, "dispatch_id": form_in("FAILED")["id"], "patient_id": builders.patient()}
     visitor = dash.as_("admin")
     chance = random.Random(1)  # noqa: S311  the same in every run
-    failed, answers = [], Counter()
+    failed, answers = [], Counter[int]()
     for rule in sorted(dash.app.url_map.iter_rules(), key=lambda rule: rule.rule):
         signs_out = rule.endpoint in ENDING_SESSIONS or rule.endpoint.startswith(("api.", "account.", "security."))
         if signs_out or "POST" not in (rule.methods or ()):
             continue
         with dash.app.test_request_context():
             address = dash.app.url_map.bind("localhost").build(rule.endpoint, {n: known[n] for n in rule.arguments})
-        for _ in range(3):
+        for _ in range(2):
             form = {name: chance.choice(PLAUSIBLE) for name in names}
             form |= {name: chance.choice(HOSTILE) for name in chance.sample(names, 12)}
             answer = visitor.post(address, **form)
-            answers[answer.status_code, answer.text[answer.text.find('<main'):][:400] if answer.status_code == 400 else ''] += 1
+            answers[answer.status_code] += 1
             if answer.status_code >= 500:
                 failed.append((rule.rule, answer.status_code, {n: v[:20] for n, v in form.items() if n in answer.text}))
     assert failed == []
-    for a, n in answers.most_common(12): print(n, a)
-    assert 0
+    assert answers[303] > 40, "most of them were read, and not refused before that"
