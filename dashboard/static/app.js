@@ -29,24 +29,41 @@ for (const ending of ["pointerup", "pointercancel", "dragend"]) {
   document.addEventListener(ending, () => setTimeout(() => { pressed = false; }), true);
 }
 
+// Whether somebody wrote or chose something in it that was not sent yet.
+function wasChanged(field) {
+  if (!field.matches("select")) return field.value !== field.defaultValue;
+  const options = [...field.options];
+  return field.selectedIndex !== Math.max(0, options.findIndex((option) => option.defaultSelected));
+}
+
 // While somebody works inside the part, replacing it would take their focus, their click or their text away.
 function isInUse(part) {
   if (pressed) return true;
   if (document.querySelector("dialog[open]") || part.querySelector("details[open], input:checked")) return true;
   const focused = document.activeElement;
   if (part.contains(focused) && focused.matches("input, select, textarea")) return true;
+  if ([...part.querySelectorAll("input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea")].some(wasChanged)) return true;
   const selection = window.getSelection();
   return Boolean(selection && !selection.isCollapsed && part.contains(selection.anchorNode));
 }
 
+// What tells a control from the others of its page: where it leads, or what its form is asked to do.
+function purposeOf(control) {
+  const form = control.form;
+  return form ? `${form.getAttribute("action")} ${control.name} ${control.value}` : control.getAttribute("href") || control.id;
+}
+
+// The focus goes to what has the same purpose. A link that is gone leaves it to what is in its place; a button does not, for
+// whoever presses Enter would do to another line what they meant for the one that is gone.
 function keepFocus(part, swap) {
+  const controls = () => [...part.querySelectorAll("a, button, summary, [tabindex]")];
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
-  const address = focused && focused.getAttribute("href");
-  const place = focused ? [...part.querySelectorAll("a, button, summary, [tabindex]")].indexOf(focused) : -1;
+  const purpose = focused && purposeOf(focused);
+  const alike = () => purpose ? controls().filter((control) => purposeOf(control) === purpose) : [];
+  const place = controls().indexOf(focused), placeAmongAlike = alike().indexOf(focused);
   swap();
   if (!focused) return;
-  const again = (address && [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === address))
-    || part.querySelectorAll("a, button, summary, [tabindex]")[place];
+  const again = alike()[placeAmongAlike] || alike()[0] || (!focused.form && controls()[place]);
   if (again) again.focus({ preventScroll: true });
 }
 
@@ -115,11 +132,6 @@ document.addEventListener("toggle", (event) => {
   const field = details.open && details.matches(".act") && details.querySelector("input:not([type=hidden])");
   if (field) field.focus();
 }, true);
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, select, textarea, dialog");
-  const search = document.getElementById("q");
-  if (event.key === "/" && !typing && search) { event.preventDefault(); search.focus(); }
-});
 window.addEventListener("hashchange", openByHash);
 
 for (const toast of document.querySelectorAll("[data-toast]")) setTimeout(() => toast.remove(), 9000);

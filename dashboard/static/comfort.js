@@ -66,15 +66,28 @@ function showKeys() {
   return true;
 }
 
+function search() {
+  const field = document.getElementById("q");
+  if (!field) return false;
+  field.focus();
+  return true;
+}
+
+// Whether keys are meant for what has the focus. A dialog that was just closed keeps it until the page is drawn anew.
+function takesKeys(focused) {
+  const dialog = focused.closest("dialog");
+  return dialog ? dialog.open : Boolean(focused.closest("input, select, textarea, [contenteditable]"));
+}
+
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || takesKeys(event.target)) return;
   const second = Date.now() - firstKeyAt < SECOND_KEY_MS;
   firstKeyAt = 0;
   let done = false;
   if (second) done = openPage(event.key);
   else if (event.key === "g") { firstKeyAt = Date.now(); done = true; }
   else if (event.key === "?") done = showKeys();
+  else if (event.key === "/") done = search();
   else if (event.key === "j") done = step(1);
   else if (event.key === "k") done = step(-1);
   else if (event.key === "x") done = tick();

@@ -285,6 +285,63 @@ def test_a_link_that_is_being_pressed_is_not_replaced_by_what_changed(site: Site
     expect(page.get_by_role("link", name="VO-2", exact=True)).to_be_visible()
 
 
+REFRESH = "() => refresh(document.querySelector('[data-refresh]'))"
+
+
+def test_somebody_who_searches_while_the_list_changes_keeps_their_place_and_words(site: Site) -> None:
+    with connected():
+        form_in("FAILED", number="VO-1")
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches?status=FAILED")
+    page.keyboard.press("/")
+    page.keyboard.type("VO")
+    with connected():
+        form_in("FAILED", number="VO-2")
+    assert page.evaluate(REFRESH) is True
+    expect(page.get_by_role("link", name="VO-2", exact=True)).to_be_visible()
+    page.keyboard.type("-2")
+    expect(page.get_by_label("Search")).to_have_value("VO-2")
+
+
+def test_what_was_chosen_and_not_yet_sent_is_not_taken_back_by_what_changed(site: Site) -> None:
+    with connected():
+        form_in("FAILED", number="VO-1")
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches?status=FAILED")
+    page.locator("#bulk-action").select_option("cancel")
+    page.locator("#bulk-action").blur()
+    with connected():
+        form_in("FAILED", number="VO-2")
+    assert page.evaluate(REFRESH) is False
+    expect(page.locator("#bulk-action")).to_have_value("cancel")
+    page.locator("#bulk-action").select_option("retry")
+    page.locator("#bulk-action").blur()
+    assert page.evaluate(REFRESH) is True
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_button_keeps_the_focus_with_its_line_and_gives_it_to_no_other(site: Site, stays: bool) -> None:
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches")
+    line = "<form action='/{0}'><button>Retry {0}</button></form>"
+    before, after = (
+        [line.format(name) for name in ("one", "two")],
+        [line.format(name) for name in ("new", "one", "two")],
+    )
+    lines = [text for text in after if stays or "two" not in text]
+    page.evaluate(
+        """([before, after]) => {
+          const part = document.querySelector("[data-refresh]");
+          part.innerHTML = before;
+          part.querySelectorAll("button")[1].focus();
+          keepFocus(part, () => { part.innerHTML = after; });
+        }""",
+        ["".join(before), "".join(lines)],
+    )
+    assert page.evaluate("document.activeElement.textContent.trim()").startswith("Retry two") is stays
+    assert stays or page.evaluate("document.activeElement === document.body")
+
+
 def test_a_lane_is_paused_from_its_own_page(site: Site) -> None:
     page = site.signed_in("support")
     page.goto(f"{site.url}/lanes/health_information")

@@ -86,6 +86,46 @@ def test_keys_open_pages_walk_lists_and_show_themselves(site: Site) -> None:
     expect(sheet).to_be_hidden()
 
 
+CLOSE_AND_TYPE = """(id) => {
+  const dialog = document.getElementById(id);
+  dialog.showModal();
+  dialog.close();
+  const heard = new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true });
+  const left = dialog.contains(document.activeElement);
+  document.activeElement.dispatchEvent(heard);
+  return [left, heard.defaultPrevented, document.activeElement.id];
+}"""
+
+
+@pytest.mark.parametrize("dialog", ["keys", "retry-reason-dialog"])
+def test_a_key_right_after_a_dialog_closed_is_the_pages(site: Site, dialog: str) -> None:
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches")
+    # Until it draws the next frame, the browser leaves the focus in the closed dialog.
+    assert page.evaluate(CLOSE_AND_TYPE, dialog) == [True, True, "q"]
+
+
+def test_a_key_typed_in_an_open_dialog_is_no_shortcut(site: Site) -> None:
+    page = site.signed_in("support")
+    page.goto(f"{site.url}/dispatches")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    expect(page.get_by_label("Search")).not_to_be_focused()
+
+
+def test_the_sheet_has_the_key_of_every_page(site: Site) -> None:
+    page = site.signed_in("admin")
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keys")
+    expect(sheet).to_be_visible()
+    opened = page.evaluate("Object.keys(pagesByKey)")
+    told = [words.split()[1] for words in sheet.locator("dt").all_inner_texts() if words.startswith("g")]
+    assert sorted(told) == sorted(opened)
+
+
 def test_keys_can_be_switched_off(site: Site) -> None:
     page = site.signed_in("viewer")
     page.goto(f"{site.url}/account")
@@ -96,6 +136,9 @@ def test_keys_can_be_switched_off(site: Site) -> None:
     page.locator("h1").click()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    page.goto(f"{site.url}/dispatches")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).not_to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
