@@ -19,8 +19,8 @@ EXPECTED: Final = {
 # As a call finds them: what hides ours, and what stands beside it for arguments of other types, is seen too.
 _FOUND = """
 SELECT p.proname, l.lanname, p.prosrc,
-    replace(array_to_string(p.proconfig, ';'), ' ' || current_schema() || ',', ' {schema},')
-FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    replace(array_to_string(p.proconfig, ';'), ' ' || t.relnamespace::regnamespace::text || ',', ' {schema},')
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_class t ON t.oid = 'audit_seals'::regclass
 WHERE p.proname = ANY (%s) AND pg_function_is_visible(p.oid) ORDER BY p.proname
 """
 
