@@ -23,6 +23,7 @@ _MIGRATION_LOCK = 7_240_117
 # Whoever waits for a table's lock holds up all who come after. So a step that does not get it gives way, and tries again.
 _LOCK_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
+_TURN_SECONDS = 0.2
 _TRIES = 60
 
 
@@ -77,7 +78,7 @@ def migrate_up(database_url: str, target: str | None = None) -> list[str]:
     """
     db, runner = _open(database_url)
     with db.connection_context():
-        db.execute_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        _take_turns(db)
         runner.History.create_table()
         before = set(runner.applied())
         _giving_way(db, lambda: runner.up(target))
@@ -88,13 +89,19 @@ def migrate_down(database_url: str, target: str | None = None) -> list[str]:
     """Revert the newest migration, or all back through `target`; the reverted names come back."""
     db, runner = _open(database_url)
     with db.connection_context():
-        db.execute_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        _take_turns(db)
         before = set(runner.applied())
         wanted = target or max(before, default=None)
         if wanted is None:
             return []
         _giving_way(db, lambda: runner.down(wanted))
         return sorted(before - set(runner.applied()), reverse=True)
+
+
+def _take_turns(db: PostgresqlDatabase) -> None:
+    """Asked again and again: CREATE INDEX CONCURRENTLY waits for whoever waits in a query, and both would be stuck."""
+    while not db.execute_sql("SELECT pg_try_advisory_lock(%s)", (_MIGRATION_LOCK,)).fetchone()[0]:
+        time.sleep(_TURN_SECONDS)
 
 
 def _giving_way(db: PostgresqlDatabase, step: Callable[[], object]) -> None:

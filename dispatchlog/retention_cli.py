@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -71,7 +72,9 @@ def run_command(*, dry_run: bool, names: tuple[str, ...], most: int | None) -> N
             show_table((f"would {p.act}", p.name, str(count)) for p, count in counted if count)
             return
         done = let_leave(actor="cli", chosen=chosen, most=most or MOST_PER_RUN)
-        show_table((each.policy, str(each.rows), "more is due" if each.more else "") for each in done)
+        show_table((each.policy, str(each.rows), "more is due" if each.more else each.refused) for each in done)
+        if any(each.refused for each in done):
+            sys.exit(1)
         click.echo("nothing else is due" if not any(each.more for each in done) else "run it again for the rest")
 
     run()

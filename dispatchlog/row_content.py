@@ -21,6 +21,8 @@ from dispatchlog.settings import get_settings
 
 _HASHED_FOR = "patient look-up"
 HASHED = "h:"
+# What stands in the place of a name once its patient was erased. It says nothing, so it is not sealed.
+ERASED = "erased"
 # As many as fit where a telephone number stood; 120 bits.
 _HASH_DIGITS = 30
 
@@ -123,6 +125,13 @@ class SealedRow(SealedColumn):
         told: dict[str, Any] = json.loads(self.open(sealed, row[self.owner]))
         said = {name: value.encode("latin-1") if self.fields[name] == b"" else value for name, value in told.items()}
         return {**{name: value for name, value in row.items() if name != self.column}, **said}
+
+
+def literal(nothing: str | bytes | float | None) -> str:
+    """As SQL, what says nothing."""
+    if nothing is None:
+        return "NULL"
+    return "''" if isinstance(nothing, bytes) else f"'{nothing}'"
 
 
 def digits_of(number: str) -> str:

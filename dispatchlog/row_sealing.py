@@ -17,7 +17,7 @@ import psycopg2.extras
 from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import connect_arguments, fetch_one
 from dispatchlog.engine.lanes import Letter
-from dispatchlog.row_content import PAYLOADS, SEALED, SealedColumn, SealedRow, hashed
+from dispatchlog.row_content import ERASED, PAYLOADS, SEALED, SealedColumn, SealedRow, hashed, literal
 
 BATCH = 500
 # A row that a worker holds in this moment is left for the next round.
@@ -47,12 +47,6 @@ class Sealing:
     lane: str = ""
 
 
-def _literal(nothing: str | bytes | float | None) -> str:
-    if nothing is None:
-        return "NULL"
-    return "''" if isinstance(nothing, bytes) else f"'{nothing}'"
-
-
 def _payload(row: Mapping[str, Any]) -> bytes:
     letter = Letter(row["recipient"], bytes(row["body"]), headers=row["headers"])
     return PAYLOADS.seal_anyway(pack(letter), row["dispatch_id"])
@@ -60,7 +54,10 @@ def _payload(row: Mapping[str, Any]) -> bytes:
 
 def _says_something(column: SealedRow) -> list[str]:
     """A row that says nothing, or nothing any more, has nothing to seal."""
-    return [f"{name} IS DISTINCT FROM {_literal(nothing)}" for name, nothing in column.fields.items()]
+    return [
+        f"({name} IS DISTINCT FROM {literal(nothing)} AND {name}::text IS DISTINCT FROM '{ERASED}')"
+        for name, nothing in column.fields.items()
+    ]
 
 
 def _hashed_keys(keys: Sequence[str]) -> list[str]:
@@ -144,7 +141,7 @@ def _batches(connection: Any, sealing: Sealing, batch: int) -> Iterator[int]:
 def _write(cursor: Any, sealing: Sealing, rows: Sequence[Mapping[str, Any]]) -> None:
     column = sealing.column
     names = (*column.key, column.column, *(name for name, _ in sealing.hashes))
-    cleared = ", ".join(f"{name} = {_literal(nothing)}" for name, nothing in sealing.clears.items())
+    cleared = ", ".join(f"{name} = {literal(nothing)}" for name, nothing in sealing.clears.items())
     kept = "".join(f", {name} = v.{name}" for name, _ in sealing.hashes)
     psycopg2.extras.execute_values(
         cursor,

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import click
 
+from dispatchlog.owner_cli import as_owner
 from dispatchlog.settings import get_settings
 
 
 @click.command("seal")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Rows per transaction.")
+@as_owner
 def seal_command(*, batch: int) -> None:
-    """Seal what older releases stored of patients in plain columns, as the tables' owner (DATABASE_OWNER_URL, else
-    DATABASE_URL). Everything may run meanwhile; it may be ended and run again at any time."""
-    from dispatchlog.cli import explained
-    from dispatchlog.engine.errors import DispatchlogError
+    """Seal what older releases stored of patients in plain columns, while everything runs, as the tables' owner.
+
+    DATABASE_OWNER_URL, else DATABASE_URL. It may be ended and run again at any time.
+    """
     from dispatchlog.row_sealing import seal_rows
 
-    @explained
-    def run() -> None:
-        url = get_settings().effective_owner_url
-        if not url:
-            raise DispatchlogError("neither DATABASE_OWNER_URL nor DATABASE_URL is set", code="NO_DATABASE_URL")
-        done = seal_rows(url, batch=batch, told=lambda table, number: click.echo(f"{table}: {number} so far", err=True))
-        for table, number in done.items():
-            click.echo(f"{table}: {number} sealed")
-
-    run()
+    owner = get_settings().effective_owner_url
+    done = seal_rows(owner, batch=batch, told=lambda table, number: click.echo(f"{table}: {number} so far", err=True))
+    for table, number in done.items():
+        click.echo(f"{table}: {number} sealed")

@@ -34,7 +34,8 @@ GRANT SELECT ON log_restorations, log_losses TO {role};
 
 
 RETENTION = """
--- What is kept back whatever its age: for a dispute, an inspection, a court. Every value is lower case.
+-- What is kept back whatever its age: for a dispute, an inspection, a court. Every value is lower case; `also` is how
+-- sealed rows have it.
 CREATE TABLE legal_holds (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     scope varchar(16) NOT NULL CHECK (scope IN ('patient', 'subject', 'order', 'dispatch', 'organisation')),
@@ -54,7 +55,7 @@ CREATE UNIQUE INDEX legal_holds_open ON legal_holds (scope, value) WHERE release
 CREATE TABLE retention_policies (
     name varchar(64) PRIMARY KEY,
     target varchar(64) NOT NULL,
-    act varchar(8) NOT NULL CHECK (act IN ('empty', 'delete')),
+    act varchar(8) NOT NULL CHECK (act IN ('empty', 'delete', 'prune')),
     lane varchar(64),
     age text NOT NULL,
     condition text NOT NULL DEFAULT 'true',
@@ -92,7 +93,9 @@ SET search_path = pg_catalog, {schema}, pg_temp AS $$
         WHEN 'order' THEN kept IN (of_row ->> 'order_id', lower(of_row ->> 'order_number'))
             OR split_part(lower(of_row ->> 'subject_id'), ':', 2) = kept
         WHEN 'patient' THEN kept IN (of_row ->> 'patient_id', of_row ->> 'party_id', lower(of_row ->> 'recipient_email'),
-                                     lower(of_row ->> 'recipient'), lower(of_row ->> 'subject_id'))
+                                     lower(of_row ->> 'recipient'), of_row ->> 'recipient_hash',
+                                     lower(of_row ->> 'patient_email'), lower(of_row ->> 'patient_phone'),
+                                     lower(of_row ->> 'from_address'), lower(of_row ->> 'subject_id'))
             OR split_part(lower(of_row ->> 'subject_id'), ':', 2) = kept
             OR EXISTS (SELECT FROM jsonb_array_elements_text(coalesce(of_row -> 'search_keys', '[]')) AS each (key)
                        WHERE lower(each.key) = kept)
@@ -157,11 +160,23 @@ BEGIN
     run_id := run;
     done := 0;
     IF p.days IS NULL THEN RETURN NEXT; RETURN; END IF;
-    -- In no order: sorting would read all that is due for every batch.
-    EXECUTE format('SELECT array_agg(place), max(aged) FROM (SELECT t.ctid AS place, (%s) AS aged FROM %I t WHERE %s
-                    LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
-                   p.age, p.target, dispatchlog_retention_due_where(p), most) INTO places, latest;
-    done := coalesce(cardinality(places), 0);
+    IF p.act = 'prune' THEN
+        -- Whole sealed batches: of so many rows together, or one that has more.
+        EXECUTE format('SELECT max(b.sealed_at) + interval ''1 microsecond'' FROM
+                        (SELECT t.sealed_at, row_number() OVER w AS place, sum(t.row_count) OVER w AS so_far
+                         FROM %I t WHERE %s WINDOW w AS (ORDER BY t.number)) b
+                        WHERE b.place = 1 OR b.so_far <= greatest(%s, 10000)',
+                       p.target, dispatchlog_retention_due_where(p), most) INTO latest;
+        IF latest IS NOT NULL THEN
+            done := dispatchlog_prune_audit(latest, format('retention: %s after %s days', p.name, p.days));
+        END IF;
+    ELSE
+        -- In no order: sorting would read all that is due for every batch.
+        EXECUTE format('SELECT array_agg(place), max(aged) FROM (SELECT t.ctid AS place, (%s) AS aged FROM %I t WHERE %s
+                        LIMIT %s FOR UPDATE OF t SKIP LOCKED) d',
+                       p.age, p.target, dispatchlog_retention_due_where(p), most) INTO places, latest;
+        done := coalesce(cardinality(places), 0);
+    END IF;
     IF done > 0 AND p.act = 'delete' THEN
         IF jsonb_array_length(p.hanging) > 0 THEN
             EXECUTE format('SELECT array_agg(t.id) FROM %I t WHERE t.ctid = ANY ($1)', p.target) INTO ids USING places;
@@ -179,7 +194,7 @@ BEGIN
         PERFORM set_config('dispatchlog.retires', p.target, true);
         EXECUTE format('DELETE FROM %I t WHERE t.ctid = ANY ($1)', p.target) USING places;
         PERFORM set_config('dispatchlog.retires', '', true);
-    ELSIF done > 0 THEN
+    ELSIF done > 0 AND p.act = 'empty' THEN
         -- What is emptied may not change on a final row, except here; nobody else sees that it may for a moment.
         SELECT l.mutable_when_final INTO kept FROM dispatch_lanes l WHERE l.lane = p.lane FOR UPDATE;
         UPDATE dispatch_lanes l SET mutable_when_final = kept || ARRAY(SELECT jsonb_object_keys(p.empties))
@@ -225,7 +240,7 @@ VACUUM = (
     "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,"
     " autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05"
 )
-NINETY, YEAR, SEVEN_YEARS = 90, 365, 2555
+NINETY, YEAR, SIX_YEARS, SEVEN_YEARS, TEN_YEARS = 90, 365, 2190, 2555, 3650
 
 
 def _payloads(lane, table):
@@ -235,9 +250,9 @@ def _payloads(lane, table):
         "target": "dispatch_payloads",
         "act": "empty",
         "age": "t.created_at",
-        "condition": f"t.body IS NOT NULL AND t.lane = '{lane}' AND EXISTS (SELECT FROM {table} d"
+        "condition": f"(t.body IS NOT NULL OR t.sealed IS NOT NULL) AND t.lane = '{lane}' AND EXISTS (SELECT FROM {table} d"
         f" WHERE d.id = t.dispatch_id AND {settled} AND NOT dispatchlog_is_held(to_jsonb(d)))",
-        "empties": {"body": "NULL", "recipient": "''", "headers": "'{}'"},
+        "empties": {"body": "NULL", "recipient": "''", "headers": "'{}'", "sealed": "NULL"},
         "why": "what exactly was sent; its SHA-256 stays",
         "least_days": 30,
         "days": NINETY,
@@ -279,15 +294,23 @@ POLICIES = [
     _texts(
         "hl7",
         "t.updated_at",
-        "t.body <> ''",
-        {"body": "''", "record": "NULL"},
+        "(t.sealed IS NOT NULL OR t.body <> '')",
+        {"body": "''", "record": "NULL", "student_name": "''", "sealed": "NULL"},
         "the message; the visit it was made from stays",
     ),
     _texts(
         "comm_job",
         "t.updated_at",
-        "t.body <> ''",
-        {"body": "''", "subject": "NULL", "variables": "'{}'", "recipient": "''", "preferences_link": "''"},
+        "(t.sealed IS NOT NULL OR t.body <> '')",
+        {
+            "body": "''",
+            "subject": "NULL",
+            "provider_template": "'{}'",
+            "variables": "'{}'",
+            "recipient": "''",
+            "preferences_link": "''",
+            "sealed": "NULL",
+        },
         "what a patient was told and at which address; that and when it was said stays",
     ),
     _rows(
@@ -333,8 +356,8 @@ POLICIES = [
         "target": "courier_events",
         "act": "empty",
         "age": "t.received_at",
-        "condition": "t.applied_at IS NOT NULL AND t.body <> '{}'",
-        "empties": {"body": "'{}'"},
+        "condition": "t.applied_at IS NOT NULL AND (t.sealed IS NOT NULL OR t.body <> '{}')",
+        "empties": {"body": "'{}'", "sealed": "NULL"},
         "why": "what a courier said, word for word; what followed from it stays",
         "least_days": 30,
         "days": NINETY,
@@ -378,6 +401,18 @@ POLICIES = [
         "least_days": 30,
         "days": YEAR,
     },
+    {
+        "name": "audit",
+        "target": "audit_seals",
+        "act": "prune",
+        "age": "t.sealed_at",
+        # A batch leaves as a whole, so while anything is kept back none does.
+        "condition": "t.number > coalesce((SELECT max(p.through) FROM audit_prunings p), 0)"
+        " AND NOT EXISTS (SELECT FROM legal_holds h WHERE h.released_at IS NULL)",
+        "why": "who did what, in whole sealed batches; their seals stay, and that they left is sealed too",
+        "least_days": SIX_YEARS,
+        "days": TEN_YEARS,
+    },
 ]
 
 
@@ -398,7 +433,6 @@ def up(migrator, db):
     # Rows of its other lanes are what keeps a kit or a courier from being ordered twice, so those are never deleted.
     for table in {policy["target"] for policy in POLICIES if policy["act"] == "delete" and policy.get("lane")}:
         db.execute_sql("SELECT dispatchlog_let_retire(%s)", (table,))
-    db.execute_sql("CREATE INDEX dispatch_payloads_full ON dispatch_payloads (created_at) WHERE body IS NOT NULL")
     for policy in POLICIES:
         values = {
             name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in policy.items()
@@ -415,7 +449,6 @@ def down(migrator, db):
     names = [setting.partition(" =")[0].strip() for setting in VACUUM.split(",")]
     for table in BIG:
         db.execute_sql(f"ALTER TABLE {table} RESET ({', '.join(names)})")
-    db.execute_sql("DROP INDEX dispatch_payloads_full")
     for table in {policy["target"] for policy in POLICIES if policy["act"] == "delete" and policy.get("lane")}:
         db.execute_sql(f"DROP TRIGGER keep_rows ON {table}")
         db.execute_sql(

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from dispatchlog.engine.errors import DispatchlogError
-from dispatchlog.sealing import derive_key
+from dispatchlog.keys.ring import EarlierRing, rings
+from dispatchlog.sealing import find_key
 from dispatchlog.settings import get_settings
 
 # What is sealed: a table, and the column by which its rows are numbered.
@@ -25,6 +26,17 @@ SOURCES: Final = {
     "patient_reads": "id",
     "audit_prunings": "id",
 }
+# What retention may take away; whatever a row of `audit_prunings` says, of nothing else.
+PRUNABLE: Final = frozenset(
+    {
+        "dispatch_transitions",
+        "operator_actions",
+        "comm_audit_log",
+        "order_changes",
+        "ticket_changes",
+        "patient_reads",
+    }
+)
 # Which columns, and how they are written: that of migration 0029.
 ENCODING: Final = 1
 # Before the first seal, and before a source's first row.
@@ -60,21 +72,27 @@ def seal_of(row: tuple[Any, ...]) -> Seal:
 
 
 class NoChainKeyError(DispatchlogError):
-    """There is no secret key to derive the chain's from; under none anybody could make seals."""
+    """There is no secret key that guards the chain's; under none anybody could make seals."""
 
     code = "NO_SECRET_KEY"
 
 
-def chain_keys() -> tuple[bytes, ...]:
-    """The keys under which a seal may have been made; the first makes new ones. The one place that knows of them.
+def chain_key() -> bytes:
+    """The key of every seal. It follows from the data key for hashes, so no rotation changes it.
 
     Raises:
         NoChainKeyError: DISPATCHLOG_SECRET_KEY is not set.
+        CannotUnsealError: the data key was wrapped under another secret key than this process has.
     """
-    secret = get_settings().secret_key.get_secret_value()
-    if not secret:
+    if not get_settings().secret_key.get_secret_value():
         raise NoChainKeyError("the audit chain needs DISPATCHLOG_SECRET_KEY, the same that the dashboard has")
-    return (derive_key(secret, _PURPOSE),)
+    return find_key(_PURPOSE)
+
+
+def key_since() -> datetime | None:
+    """When the data key behind `chain_key` was made; None while there is none, and an earlier release's way holds."""
+    ring = rings.current()
+    return None if isinstance(ring, EarlierRing) else ring.finding.created_at
 
 
 def moment(at: datetime) -> str:
@@ -105,5 +123,5 @@ def chain(seal: Seal, key: bytes) -> bytes:
 
 
 def holds(seal: Seal) -> bool:
-    """Whether one of our keys made it as it is."""
-    return any(hmac.compare_digest(chain(seal, key), seal.chained) for key in chain_keys())
+    """Whether our key made it as it is."""
+    return hmac.compare_digest(chain(seal, chain_key()), seal.chained)

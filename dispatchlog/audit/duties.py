@@ -13,6 +13,7 @@ from dispatchlog.audit.chain import NoChainKeyError
 from dispatchlog.audit.horizon import Horizon
 from dispatchlog.audit.sealing import seal_all
 from dispatchlog.audit.verifying import verify
+from dispatchlog.keys.errors import CannotUnsealError
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +27,11 @@ _horizon = Horizon()
 
 
 def seal(*, who: str) -> None:
-    """Seal what is settled; without a key nothing is, and that is logged each time."""
+    """Seal what is settled; without the key nothing is, and that is logged each time."""
     try:
         seal_all(_horizon, who=who)
-    except NoChainKeyError as error:
-        log.error("AUDIT_NOT_SEALED", error=error.message)
+    except (NoChainKeyError, CannotUnsealError) as error:
+        log.error("AUDIT_NOT_SEALED", code=error.code, error=error.message)
 
 
 def anchor(file: Path, *, who: str) -> None:
@@ -45,8 +46,8 @@ def verify_last_day(anchor_file: Path | None, *, who: str) -> None:
     """Verify what was sealed in the last day; what is wrong is kept, logged and alerted."""
     try:
         report = verify(who=who, since=datetime.now(UTC) - VERIFIED, anchor_file=anchor_file)
-    except NoChainKeyError as error:
-        log.error("AUDIT_NOT_VERIFIED", error=error.message)
+    except (NoChainKeyError, CannotUnsealError) as error:
+        log.error("AUDIT_NOT_VERIFIED", code=error.code, error=error.message)
         return
     for finding in report.findings:
         log.error("AUDIT_BROKEN", code=finding.code, number=finding.number, source=finding.source)

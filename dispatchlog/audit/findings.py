@@ -13,6 +13,7 @@ DELETED: Final = "DELETED"
 INSERTED: Final = "INSERTED"
 SEAL_MISSING: Final = "SEAL_MISSING"
 SEAL_CHANGED: Final = "SEAL_CHANGED"
+SEAL_OTHER_KEY: Final = "SEAL_OTHER_KEY"
 SEAL_OUT_OF_PLACE: Final = "SEAL_OUT_OF_PLACE"
 TAIL_CUT: Final = "TAIL_CUT"
 ANCHOR_MISMATCH: Final = "ANCHOR_MISMATCH"
@@ -55,8 +56,12 @@ def missing(after: int, seal: Seal) -> Finding:
 
 
 def changed(seal: Seal) -> Finding:
-    words = "the seal does not fit our key: it was changed or replaced, or made under a secret key that is not set here"
-    return _at(SEAL_CHANGED, seal, words)
+    return _at(SEAL_CHANGED, seal, "the seal does not fit our key: it was changed or replaced")
+
+
+def of_other_key(seal: Seal, since: datetime) -> Finding:
+    words = f"the seal is older than our key, which is of {_day(since)}: it was made under one that was given up"
+    return _at(SEAL_OTHER_KEY, seal, f"{words}, so nothing proves that it is as it was")
 
 
 def out_of_place(seal: Seal) -> Finding:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from dispatchlog.audit.chain import COLUMNS, ENCODING, FIRST_ID, NOTHING, SOURCES, Seal, chain, chain_keys, seal_of
+from dispatchlog.audit.chain import COLUMNS, ENCODING, FIRST_ID, NOTHING, SOURCES, Seal, chain, chain_key, seal_of
 from dispatchlog.audit.horizon import Horizon
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 from dispatchlog.engine.deadline import boottime
@@ -49,6 +49,7 @@ def seal_all(horizon: Horizon, *, who: str) -> int:
 
 def seal_once(settled: Mapping[str, int], *, who: str) -> int:
     """Add a seal for each source that has rows up to its settled number; how many rows. 0 too where another one seals."""
+    key = chain_key()  # before the seal's time is read: no seal is older than the data key that it is made under
     with transaction(f"audit:{who}"):
         if not fetch_one(_TURN)[0]:
             return 0
@@ -56,7 +57,7 @@ def seal_once(settled: Mapping[str, int], *, who: str) -> int:
         last = seal_of(found[0]) if found else None
         made = []
         for source in SOURCES:
-            if source in settled and (seal := _next(source, settled[source], last)) is not None:
+            if source in settled and (seal := _next(source, settled[source], last, key)) is not None:
                 _store(seal)
                 made.append(seal)
                 last = seal
@@ -68,7 +69,7 @@ def seal_once(settled: Mapping[str, int], *, who: str) -> int:
     return sum(seal.row_count for seal in made)
 
 
-def _next(source: str, settled: int, last: Seal | None) -> Seal | None:
+def _next(source: str, settled: int, last: Seal | None, key: bytes) -> Seal | None:
     after = fetch_one("SELECT coalesce(max(last_id), %s) FROM audit_seals WHERE source = %s", (FIRST_ID, source))[0]
     if settled <= after:
         return None
@@ -92,7 +93,7 @@ def _next(source: str, settled: int, last: Seal | None) -> Seal | None:
         previous=last.chained if last else NOTHING,
         sealed_at=now,
     )
-    return replace(seal, chained=chain(seal, chain_keys()[0]))
+    return replace(seal, chained=chain(seal, key))
 
 
 def _store(seal: Seal) -> None:

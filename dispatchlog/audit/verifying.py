@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from dispatchlog.audit import findings as found
 from dispatchlog.audit.anchors import AnchorError, read_anchors
-from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, Seal, holds, seal_of
+from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, PRUNABLE, Seal, holds, key_since, seal_of
 from dispatchlog.audit.findings import Finding
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 
@@ -94,8 +93,9 @@ def _before(since: datetime | None) -> Seal | None:
 def _follow(report: Report, before: Seal | None, last: int, told: Told | None) -> None:
     ends: dict[str, int] = _ends(before)
     previous = before
+    ours = _Ours(key_since())
     for seal in _seals(before.number if before else 0, last):
-        _check_place(report, previous, seal, ends)
+        _check_place(report, previous, seal, ends, ours)
         _check_rows(report, seal)
         previous = seal
         ends[seal.source] = seal.last_id
@@ -120,11 +120,26 @@ def _seals(after: int, last: int) -> Iterator[Seal]:
         after = rows[-1][0]
 
 
-def _check_place(report: Report, previous: Seal | None, seal: Seal, ends: dict[str, int]) -> None:
+@dataclass(slots=True)
+class _Ours:
+    """Since when our key is there, and whether a seal has held under it: what follows that one was made under it too."""
+
+    since: datetime | None
+    has_held: bool = False
+
+    def other_key(self, seal: Seal) -> datetime | None:
+        """The key's time where the seal was made under an earlier one, which was given up."""
+        return self.since if self.since is not None and seal.sealed_at < self.since and not self.has_held else None
+
+
+def _check_place(report: Report, previous: Seal | None, seal: Seal, ends: dict[str, int], ours: _Ours) -> None:
     """One finding a seal: what is missing before it also explains why it does not follow."""
     expected = previous.number if previous else 0
-    if not holds(seal):
-        report.add(found.changed(seal))
+    is_ours = holds(seal)
+    ours.has_held |= is_ours
+    if not is_ours:
+        since = ours.other_key(seal)
+        report.add(found.of_other_key(seal, since) if since is not None else found.changed(seal))
     elif seal.number != expected + 1:
         report.add(found.missing(expected, seal))
     elif seal.previous != (previous.chained if previous else NOTHING) or seal.after_id != ends.get(
@@ -134,10 +149,13 @@ def _check_place(report: Report, previous: Seal | None, seal: Seal, ends: dict[s
 
 
 def _check_rows(report: Report, seal: Seal) -> None:
+    # Asked before the rows and after them: retention may take them just between. It leaves none of what it takes, so
+    # whoever takes some rows and says that it was retention is told by those that are left.
+    was_pruned = _is_pruned(seal)
     rows, digest = _digest(seal)
-    if (rows, digest) == (seal.row_count, seal.digest):
+    if not was_pruned and (rows, digest) == (seal.row_count, seal.digest):
         report.rows += rows
-    elif seal.source in _pruned(seal.number):
+    elif was_pruned or _is_pruned(seal):
         report.pruned += 1
         if rows:
             report.add(found.pruned_but_there(seal, rows))
@@ -154,10 +172,12 @@ def _digest(seal: Seal) -> tuple[int, bytes]:
     return rows, bytes(digest)
 
 
-def _pruned(number: int) -> list[Any]:
-    """Of which sources retention took away the rows of this seal; asked anew, for it may have done so just now."""
-    rows = fetch_all("SELECT DISTINCT unnest(sources) FROM audit_prunings WHERE through >= %s", (number,))
-    return [source for (source,) in rows]
+def _is_pruned(seal: Seal) -> bool:
+    """Whether retention says that it took away the rows of this seal."""
+    if seal.source not in PRUNABLE:
+        return False
+    sql = "SELECT EXISTS (SELECT FROM audit_prunings WHERE through >= %s AND %s = ANY (sources))"
+    return bool(fetch_one(sql, (seal.number, seal.source))[0])
 
 
 def _compare(report: Report, file: Path, last: int) -> None:

@@ -319,7 +319,9 @@ class DispatchPayload(Table):
 
 DispatchPayload.add_index(
     DispatchPayload.index(
-        DispatchPayload.created_at, where=DispatchPayload.body.is_null(False), name="dispatch_payloads_full"
+        DispatchPayload.created_at,
+        where=DispatchPayload.body.is_null(False) | DispatchPayload.sealed.is_null(False),
+        name="dispatch_payloads_full",
     )
 )
 
@@ -590,11 +592,14 @@ LegalHold.add_index(
 
 
 class RetentionPolicy(Table):
-    """What leaves a table, or what of its rows is emptied, after how many days (null: never), and why it may."""
+    """What leaves a table, or what of its rows is emptied, after how many days (null: never), and why it may.
+
+    What is pruned are the rows that a seal of the audit chain covers.
+    """
 
     name = CharField(max_length=64, primary_key=True)
     target = CharField(max_length=64)
-    act = CharField(max_length=8, constraints=[Check("act IN ('empty', 'delete')")])
+    act = CharField(max_length=8, constraints=[Check("act IN ('empty', 'delete', 'prune')")])
     lane = CharField(max_length=64, null=True)
     age = TextField()
     condition = TextField(default="true", constraints=[SQL("DEFAULT 'true'")])

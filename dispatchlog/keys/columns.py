@@ -61,6 +61,7 @@ HASHED_COLUMNS: tuple[tuple[str, str], ...] = (
     ("comm_jobs", "recipient_hash"),
     ("staff_recovery_codes", "code_hash"),
     ("courier_dispatches", "code_hash"),
+    ("audit_seals", "chained"),
 )
 
 

@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dispatchlog.row_content import (
+    COMM_INBOUND,
+    COMM_JOBS,
+    COURIER_EVENTS,
+    COURIER_MESSAGES,
+    ERASED,
+    HL7_MESSAGES,
+    PHARMACY_ORDERS,
+    TICKET_NOTIFICATIONS,
+    VISITS,
+    SealedRow,
+    literal,
+)
 from dispatchlog.settings import get_settings
 
-_E = "'erased'"
+_E = f"'{ERASED}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +38,6 @@ class Belonging:
         lane: the lane whose dispatches they are, or "".
         record: whether they are part of the medical record, which the law keeps for a while.
         hidden: columns that are no use to the patient, or somebody else's, and are not exported.
-        sealed: columns that are sealed for the patient's id.
     """
 
     table: str
@@ -35,7 +47,6 @@ class Belonging:
     lane: str = ""
     record: bool = False
     hidden: tuple[str, ...] = ()
-    sealed: tuple[str, ...] = ()
 
 
 _OF_PATIENT = "t.patient_id = ANY (%(uuids)s::uuid[])"
@@ -61,6 +72,11 @@ _TECHNICAL = (
 )
 
 
+def _emptied(row: SealedRow, **others: str) -> dict[str, str]:
+    """Its sealed value is gone, and in each column stands what says nothing, or what is given."""
+    return {row.column: "NULL", **{name: literal(nothing) for name, nothing in row.fields.items()}, **others}
+
+
 def lanes() -> list[Belonging]:
     """The lanes' rows: what was, or will be, sent to or about the patient."""
     mail = f"({_BY_MAIL})"
@@ -73,11 +89,9 @@ def lanes() -> list[Belonging]:
             _OF_STUDENT,
             {
                 **_DISPATCH,
-                "body": "''",
-                "record": "NULL",
+                **_emptied(HL7_MESSAGES, student_name=_E),
                 "student_number": _E,
-                "student_name": _E,
-                "subject_id": "'erased:' || t.id",
+                "subject_id": f"'{ERASED}:' || t.id",
                 "ordering_key": "NULL",
             },
             lane="hl7",
@@ -89,29 +103,21 @@ def lanes() -> list[Belonging]:
         Belonging(
             "courier_messages",
             f"({_OF_ORDERS} AND t.recipient_role = 'PATIENT')",
-            _MAIL,
+            {**_DISPATCH, **_emptied(COURIER_MESSAGES)},
             lane="courier_message",
             hidden=_TECHNICAL,
         ),
         Belonging(
             "ticket_notifications",
             "t.party_id = ANY (%(uuids)s::uuid[])",
-            _MAIL,
+            {**_DISPATCH, **_emptied(TICKET_NOTIFICATIONS)},
             lane="ticket_notification",
             hidden=_TECHNICAL,
         ),
         Belonging(
             "comm_jobs",
             _OF_PATIENT,
-            {
-                **_DISPATCH,
-                "recipient": "''",
-                "recipient_hash": "NULL",
-                "subject": "NULL",
-                "body": "''",
-                "variables": "'{}'",
-                "preferences_link": "''",
-            },
+            {**_DISPATCH, **_emptied(COMM_JOBS), "recipient_hash": "NULL"},
             lane="comm_job",
             hidden=_TECHNICAL,
         ),
@@ -123,7 +129,10 @@ def of_dispatches() -> list[Belonging]:
     mine = "t.dispatch_id = ANY (%(dispatches)s::uuid[])"
     return [
         Belonging(
-            "dispatch_payloads", mine, {"body": "NULL", "recipient": "''", "headers": "'{}'"}, hidden=("sha256",)
+            "dispatch_payloads",
+            mine,
+            {"body": "NULL", "recipient": "''", "headers": "'{}'", "sealed": "NULL"},
+            hidden=("sha256",),
         ),
         Belonging(
             "dispatch_attempts", mine, {"message": "NULL", "evidence": "'{}'"}, hidden=("claim_token", "worker_id")
@@ -138,7 +147,6 @@ def of_dispatches() -> list[Belonging]:
 def others() -> list[Belonging]:
     """All other rows, in the order in which they are erased: what names others by the patient's data comes first."""
     settings = get_settings()
-    sealed = ("name_sealed", "email_sealed", "phone_sealed")
     of_orders = _OF_ORDERS.replace("t.order_id", "d.order_id")
     courier = f"t.dispatch_id IN (SELECT d.id FROM courier_dispatches d WHERE {of_orders})"
     return [
@@ -146,11 +154,11 @@ def others() -> list[Belonging]:
         Belonging(
             "visits",
             _OF_STUDENT,
-            {"student_number": _E, "student_name": _E, "record": "'{}'"},
+            {**_emptied(VISITS, student_name=_E), "student_number": _E},
             record=True,
             hidden=("record_sha256",),
         ),
-        Belonging("courier_events", f"({courier})", {"body": "'{}'", "reason": "''"}),
+        Belonging("courier_events", f"({courier})", {**_emptied(COURIER_EVENTS), "reason": "''"}),
         Belonging(
             "courier_dispatches",
             f"({_OF_ORDERS})",
@@ -162,14 +170,8 @@ def others() -> list[Belonging]:
             "pharmacy_orders",
             _ORDERS,
             {
-                "patient_name": _E,
-                "patient_phone": "''",
-                "patient_email": "''",
-                "address": _E,
-                "address_note": "''",
+                **_emptied(PHARMACY_ORDERS, patient_name=_E, address=_E),
                 "city": "''",
-                "latitude": "0",
-                "longitude": "0",
                 "payment_reference": "NULL",
             },
             record=True,
@@ -203,7 +205,7 @@ def others() -> list[Belonging]:
             "t.job_id IN (SELECT j.id FROM comm_jobs j WHERE j.patient_id = ANY (%(uuids)s::uuid[]))",
             {"body": "'{}'"},
         ),
-        Belonging("comm_inbound", _OF_PATIENT, {"body": _E, "from_address": "''", "note": "''"}),
+        Belonging("comm_inbound", _OF_PATIENT, {**_emptied(COMM_INBOUND, body=_E), "note": "''"}),
         Belonging("comm_reschedule_requests", _OF_PATIENT, {"note": "''"}),
         Belonging("comm_appointments", _OF_PATIENT, {"place": "''"}),
         Belonging(
@@ -216,7 +218,7 @@ def others() -> list[Belonging]:
             "comm_portal_tokens",
             _OF_PATIENT,
             {"content_sealed": "NULL", "revoked_at": "coalesce(t.revoked_at, clock_timestamp())"},
-            hidden=("token_hash", "content_sealed"),
+            hidden=("token_hash",),
         ),
         Belonging("comm_choices", _OF_PATIENT, hidden=("arms", "propensity")),
         Belonging("comm_campaign_sends", _OF_PATIENT),
@@ -229,7 +231,6 @@ def others() -> list[Belonging]:
             "patient_comm_prefs",
             _OF_PATIENT,
             {"email_address": "NULL", "sms_number": "NULL", "whatsapp_number": "NULL"},
-            sealed=("email_address", "sms_number", "whatsapp_number"),
         ),
         Belonging(
             "patients",
@@ -243,6 +244,5 @@ def others() -> list[Belonging]:
                 "region": "''",
                 "active": "false",
             },
-            sealed=sealed,
         ),
     ]

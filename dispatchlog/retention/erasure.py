@@ -18,7 +18,8 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.operator import log_action, require_reason
 from dispatchlog.retention.belongings import Belonging, lanes, of_dispatches, others
-from dispatchlog.retention.person import ERASED, Person, find_person
+from dispatchlog.retention.person import Person, find_person
+from dispatchlog.row_content import ERASED
 from dispatchlog.settings import get_settings
 from dispatchlog.systems.outreach import consents, contacts
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError

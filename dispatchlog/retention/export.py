@@ -20,8 +20,8 @@ from jinja2 import Environment
 from dispatchlog.engine.database import fetch_dicts, transaction
 from dispatchlog.engine.operator import log_action, require_reason
 from dispatchlog.retention.belongings import Belonging, lanes, of_dispatches, others
+from dispatchlog.retention.opening import opened
 from dispatchlog.retention.person import Person, find_person
-from dispatchlog.systems.outreach import contacts
 
 FORMAT = "dispatchlog patient export"
 VERSION = 1
@@ -45,6 +45,7 @@ def export(given: str, *, actor: str, reason: str) -> bytes:
 
     Raises:
         PatientNotFound: no system knows such a patient.
+        CannotUnsealError: something of the patient's does not open; an export without it would not be whole.
         ReasonRequired: without a reason.
     """
     require_reason(reason, stays_with="the export")
@@ -89,13 +90,7 @@ def _rows(each: Belonging, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _readable(each: Belonging, row: dict[str, Any]) -> dict[str, Any]:
-    opened = {
-        name.removesuffix("_sealed"): contacts.open_text(
-            row[name], row["patient_id"] if "patient_id" in row else row["id"]
-        )
-        for name in each.sealed
-    }
-    return {name: value for name, value in row.items() if name not in (*each.hidden, *each.sealed)} | opened
+    return {name: value for name, value in opened(each.table, row).items() if name not in each.hidden}
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,10 @@ from enum import StrEnum
 from dispatchlog.engine.database import connected, fetch_dicts, transaction
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import log_action, require_reason
+from dispatchlog.row_content import digits_of, hashed
+from dispatchlog.systems.outreach import contacts
+from dispatchlog.systems.outreach.inputs import OutreachError
+from dispatchlog.systems.outreach.states import Channel
 
 
 class Scope(StrEnum):
@@ -30,7 +34,7 @@ class NoSuchHold(DispatchlogError):
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
-    """One hold: `also` are other names of the same patient, such as addresses."""
+    """One hold: `also` is how sealed rows have a patient's address, hashed."""
 
     id: int
     scope: str
@@ -48,7 +52,18 @@ def _plain(value: str) -> str:
     return value.strip().lower()
 
 
-def keep(scope: Scope, value: str, *, actor: str, reason: str, also: Collection[str] = ()) -> LegalHold:
+def _as_sealed_rows_have_it(address: str) -> set[str]:
+    """The hashes of an address, as the columns in which they are found show them; nothing of an id."""
+    if "@" not in address and not address.startswith("+"):
+        return set()
+    channel = Channel.EMAIL if "@" in address else Channel.SMS
+    found = {hashed(address), hashed(digits_of(address))}
+    with suppress(OutreachError):  # a number that no country has, as an order may hold
+        found.add("\\x" + contacts.address_hash(channel, contacts.normalise(channel, address)).hex())
+    return found
+
+
+def keep(scope: Scope, value: str, *, actor: str, reason: str) -> LegalHold:
     """Keep it back; where it is kept back already, that hold comes back as it is.
 
     Raises:
@@ -58,12 +73,12 @@ def keep(scope: Scope, value: str, *, actor: str, reason: str, also: Collection[
     require_reason(reason, stays_with="the hold")
     if not _plain(value) or len(value) > 320:
         raise DispatchlogError("say what is to be kept back", code="BAD_HOLD")
-    names = sorted({_plain(each) for each in also} - {_plain(value), ""})
     with transaction(actor, reason):
+        also = _as_sealed_rows_have_it(_plain(value)) if scope is Scope.PATIENT else set()
         made = fetch_dicts(
             "INSERT INTO legal_holds (scope, value, also, reason, held_by) VALUES (%s, %s, %s, %s, %s)"
             " ON CONFLICT (scope, value) WHERE released_at IS NULL DO NOTHING RETURNING *",
-            (scope, _plain(value), names, reason, actor),
+            (scope, _plain(value), sorted(also), reason, actor),
         )
         if made:
             log_action(actor, "legal_hold", reason=reason, detail={"hold": made[0]["id"], "scope": scope})

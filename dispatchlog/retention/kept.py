@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 _MEMORY = "it is what keeps the same thing from being sent twice; its payload is emptied"
-_AUDIT = "the record of who did what; it has its own retention"
+_AUDIT = "the record of who did what; it stays"
+_PRUNED = "the record of who did what; the policy `audit` takes whole sealed batches, and erasure leaves it"
+_CHAIN = "the seals of who did what outlive the rows they are of"
 _MEDICAL = "part of the medical record; the law says how long, and a patient's erasure ends it"
 _SETTINGS = "what people set up; it names no patient"
 _FIGURES = "numbers that name nobody"
@@ -12,10 +14,16 @@ _UPSTREAM = "the upstream service's; that deletes it, or a patient's erasure"
 _PERSON = "stays as long as the person is known; erasure ends it"
 
 KEPT: dict[str, str] = {
-    "dispatch_transitions": _AUDIT,
-    "operator_actions": _AUDIT,
-    "comm_audit_log": _AUDIT,
+    "dispatch_transitions": _PRUNED,
+    "operator_actions": _PRUNED,
+    "comm_audit_log": _PRUNED,
+    "patient_reads": _PRUNED,
     "emergency_accesses": _AUDIT,
+    "audit_seals": _CHAIN,
+    "audit_anchors": _CHAIN,
+    "audit_checks": _CHAIN,
+    "audit_prunings": _CHAIN,
+    "data_keys": "without it nothing that is sealed opens again",
     "ticket_timeline": _AUDIT,
     "dispatch_holds": _AUDIT,
     "legal_holds": _AUDIT,
@@ -42,6 +50,8 @@ KEPT: dict[str, str] = {
     "dispatch_moves": _SETTINGS,
     "retention_policies": _SETTINGS,
     "dispatch_workers": "says which process sent; it names nobody",
+    "dispatch_attempt_counts": _FIGURES,
+    "dispatch_attempts_counted": "one row",
     "dispatch_counts": _FIGURES,
     "dispatch_counted": _FIGURES,
     "dispatch_alert_checks": "one row",
@@ -60,7 +70,7 @@ KEPT: dict[str, str] = {
     "pharmacy_orders": _MEDICAL,
     "pharmacy_order_items": _MEDICAL,
     "courier_dispatches": _MEDICAL,
-    "order_changes": _MEDICAL,
+    "order_changes": _PRUNED,
     "care_parties": _PERSON,
     "care_people": _PERSON,
     "healthcare_tickets": _MEDICAL,
@@ -70,7 +80,7 @@ KEPT: dict[str, str] = {
     "chat_threads": _MEDICAL,
     "chat_thread_members": _MEDICAL,
     "chat_messages": _MEDICAL,
-    "ticket_changes": _MEDICAL,
+    "ticket_changes": _PRUNED,
     "ticket_backfill_findings": "which old prescriptions have no ticket; it names none but by id",
     "ticket_moves": _SETTINGS,
     "comm_organizations": _SETTINGS,

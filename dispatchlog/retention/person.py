@@ -6,16 +6,18 @@ a student's number, kits by an e-mail address alone. Run by the tables' owner, w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from dispatchlog.engine.database import fetch_all
+from dispatchlog.engine.database import fetch_all, fetch_dicts
 from dispatchlog.engine.errors import DispatchlogError
+from dispatchlog.row_content import ERASED, PHARMACY_ORDERS, VISITS, SealedRow, as_stored, hashed
 from dispatchlog.systems.outreach import contacts
 from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.states import Channel
 
-ERASED = "erased"
 STUDENT = "student:"
 
 
@@ -69,12 +71,11 @@ class Person:
         return {each for each in self.addresses | self.names | number if each and each != ERASED}
 
     def parameters(self) -> dict[str, object]:
-        """For queries: every list is there, also where it is empty."""
+        """For queries: every list is there, also where it is empty; e-mail addresses also as sealed rows have them."""
         return {
             "ids": sorted(self.ids),
             "uuids": self.uuids,
-            "emails": sorted(self.emails),
-            "phones": sorted(self.phones),
+            "emails": sorted(self.emails | {hashed(each) for each in self.emails}),
             "school_id": self.school_id,
             "student_number": self.student_number,
         }
@@ -106,14 +107,19 @@ def find_person(given: str) -> Person:
 
 def _find_student(person: Person) -> None:
     _, code, number = (*person.given.split(":", 2), "", "")[:3]
-    found = fetch_all(
-        "SELECT DISTINCT v.school_id, v.student_number, v.student_name FROM visits v JOIN schools s ON s.id = v.school_id"
-        " WHERE lower(s.code) = lower(%s) AND v.student_number = %s",
+    found = _opened(
+        VISITS,
+        "visits t JOIN schools s ON s.id = t.school_id WHERE lower(s.code) = lower(%s) AND t.student_number = %s",
         (code, number),
     )
-    for school_id, student_number, name in found:
-        person.school_id, person.student_number = school_id, student_number
-        person.names.add(name)
+    for row in found:
+        person.school_id, person.student_number = row["school_id"], row["student_number"]
+        person.names.add(row["student_name"])
+
+
+def _opened(seal: SealedRow, rows: str, values: dict[str, object] | tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """The rows of a table, as t, with what is sealed in them."""
+    return [seal.opened(row) for row in fetch_dicts(f"SELECT t.* FROM {rows}", values)]
 
 
 def _begin(person: Person) -> None:
@@ -171,14 +177,10 @@ _ORDERS = "lower(t.patient_id) = ANY (%(ids)s) OR t.patient_id = '' AND lower(t.
 
 
 def _find_orders(person: Person) -> None:
-    rows = fetch_all(
-        f"SELECT DISTINCT patient_name, patient_email, patient_phone FROM pharmacy_orders t WHERE {_ORDERS}",
-        person.parameters(),
-    )
-    for name, email, phone in rows:
-        person.names.add(name)
-        person.emails |= {email.lower()} - {""}
-        person.phones |= {phone} - {""}
+    for row in _opened(PHARMACY_ORDERS, f"pharmacy_orders t WHERE {_ORDERS}", person.parameters()):
+        person.names.add(row["patient_name"])
+        person.emails |= {row["patient_email"].lower()} - {""}
+        person.phones |= {row["patient_phone"]} - {""}
 
 
 def _find_parties(person: Person) -> None:
@@ -202,11 +204,16 @@ def _leave_shared(person: Person) -> None:
         others = fetch_all(
             "SELECT 1 FROM comm_addresses WHERE address_hash = ANY (%(hashes)s::bytea[])"
             " AND patient_id <> ALL (%(uuids)s::uuid[])"
-            " UNION ALL SELECT 1 FROM pharmacy_orders WHERE lower(patient_email) = %(email)s AND patient_id <> ''"
+            " UNION ALL SELECT 1 FROM pharmacy_orders WHERE lower(patient_email) = ANY (%(stored)s) AND patient_id <> ''"
             " AND lower(patient_id) <> ALL (%(ids)s)"
             " UNION ALL SELECT 1 FROM care_parties WHERE kind = 'patient' AND lower(email) = %(email)s"
             " AND id <> ALL (%(uuids)s::uuid[]) LIMIT 1",
-            {**person.parameters(), "email": address, "hashes": _hashes(_with(address))},
+            {
+                **person.parameters(),
+                "email": address,
+                "stored": as_stored(address),
+                "hashes": _hashes(_with(address)),
+            },
         )
         if others:
             person.shared.add(address)

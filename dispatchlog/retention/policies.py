@@ -30,7 +30,7 @@ class TooShort(DispatchlogError):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy: `act` is "empty" or "delete"; `days` None: never. It cannot be shorter than `least_days`."""
+    """One policy: `act` is "empty", "delete" or "prune"; `days` None: never. It cannot be shorter than `least_days`."""
 
     name: str
     target: str
@@ -62,7 +62,7 @@ def policy_named(name: str) -> Policy:
 
 
 def due(policy: Policy) -> int:
-    """How many rows it would take now, at most MOST_COUNTED."""
+    """How many rows it would take now, or sealed batches where it prunes; at most MOST_COUNTED."""
     with connected():
         return int(fetch_one("SELECT dispatchlog_retention_due(%s, %s)", (policy.name, MOST_COUNTED))[0])
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import peewee
+import psycopg2
 import structlog
 
 from dispatchlog.engine.database import connected, fetch_dicts, fetch_one, transaction
@@ -22,15 +24,18 @@ BATCH = 500
 PAUSE_SECONDS = 0.05
 # So many rows of one policy in one run; the next hour goes on.
 MOST_PER_RUN = 50_000
+# The database refuses to prune the audit before it is anchored and counted.
+_NOT_YET = "DL005"
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What one run did of one policy; `more`: it stopped at its limit."""
+    """What one run did of one policy; `more`: it stopped at its limit; `refused`: why it did not go on, or ""."""
 
     policy: str
     rows: int
     more: bool
+    refused: str = ""
 
 
 def run(
@@ -41,28 +46,44 @@ def run(
     batch: int = BATCH,
     pause: Callable[[], object] = lambda: time.sleep(PAUSE_SECONDS),
 ) -> list[Retired]:
-    """Let go what is due, policy by policy; those of which something left come back. May be ended at any time."""
+    """Let go what is due, policy by policy; those of which something left, or was refused, come back. May be ended at any
+    time.
+    """
     done = [_run_policy(each, actor=actor, most=most, batch=batch, pause=pause) for each in chosen or policies()]
-    return [each for each in done if each.rows]
+    return [each for each in done if each.rows or each.refused]
 
 
 def _run_policy(policy: Policy, *, actor: str, most: int, batch: int, pause: Callable[[], object]) -> Retired:
     run_id: int | None = None
-    rows = 0
+    rows, refused = 0, ""
     while policy.days is not None and rows < most:
         wanted = min(batch, most - rows)
-        with transaction(actor, f"retention: {policy.name} after {policy.days} days"):
-            run_id, taken = fetch_one(
-                "SELECT run_id, done FROM dispatchlog_retire(%s, %s, %s, %s)", (policy.name, wanted, run_id, actor)
-            )
+        try:
+            with transaction(actor, f"retention: {policy.name} after {policy.days} days"):
+                run_id, taken = fetch_one(
+                    "SELECT run_id, done FROM dispatchlog_retire(%s, %s, %s, %s)", (policy.name, wanted, run_id, actor)
+                )
+        except peewee.DatabaseError as error:
+            refused = _refusal(error)
+            log.warning("RETENTION_REFUSED", policy=policy.name, why=refused)
+            break
         rows += taken
-        if taken < wanted:
+        # What is pruned leaves in whole batches, however many rows they have.
+        if taken < (1 if policy.act == "prune" else wanted):
             break
         pause()
     if rows:
         log.info("RETENTION_RAN", policy=policy.name, rows=rows)
         log_action(actor, "retention_run", detail={"policy": policy.name, "rows": rows, "run": run_id})
-    return Retired(policy.name, rows, more=rows >= most)
+    return Retired(policy.name, rows, more=rows >= most, refused=refused)
+
+
+def _refusal(error: peewee.DatabaseError) -> str:
+    """What the database says against pruning the audit now, and what helps. Any other error goes on its way."""
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, psycopg2.Error) or cause.pgcode != _NOT_YET:
+        raise error
+    return f"{cause.diag.message_primary}; {cause.diag.message_hint}"
 
 
 def run_at_night() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dispatchlog.alerts import ANCHOR_OLD, AUDIT_BROKEN, look
 from dispatchlog.audit import duties
-from dispatchlog.audit.chain import NoChainKeyError, chain_keys
+from dispatchlog.audit.chain import NoChainKeyError, chain_key
 from dispatchlog.audit.standing import standing, unsealed_seconds
 from dispatchlog.cli import main
 from dispatchlog.engine.database import connected
@@ -158,10 +158,14 @@ def test_without_a_secret_key_nothing_is_sealed(
         seal()
 
 
-def test_the_keys_place_is_said_in_the_guide(settings_env: Settings) -> None:
-    """An auditor who is given the secret key derives the chain's by the guide alone."""
+def test_the_key_s_place_is_said_in_the_guide(chained: Owner, settings_env: Settings) -> None:
+    """An auditor who is given the secret key and the row of data key 1 derives the chain's key by the guide alone."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-    given = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"dispatchlog audit chain")
-    assert chain_keys()[0] == given.derive(settings_env.secret_key.get_secret_value().encode())
+    [(wrapped,)] = chained.run("SELECT wrapped FROM data_keys WHERE id = 1 AND purpose = 'find'")
+    wrapping = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"dispatchlog data keys")
+    opener = AESGCM(wrapping.derive(settings_env.secret_key.get_secret_value().encode()))
+    data_key = opener.decrypt(bytes(wrapped[:12]), bytes(wrapped[12:]), b"data key 1 find")
+    assert chain_key() == HKDFExpand(algorithm=SHA256(), length=32, info=b"dispatchlog audit chain").derive(data_key)

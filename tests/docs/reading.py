@@ -15,7 +15,8 @@ PAGES = sorted(
 
 # What a command begins with; whatever else stands in a block of the shell is one too.
 _PROGRAM = (
-    r"(?:[A-Z_]+=\S+ )*(?:[\w./]*/)?(?:dispatchlog|pytest|python3?|ruff|mypy|lint-imports|make|curl|psql|pg_\w+)\b"
+    r"(?:[A-Z_]+=\S+ )*(?:[\w./]*bin/)?(?:dispatchlog|pytest|python3?|ruff|mypy|lint-imports|make|curl|psql|createdb"
+    r"|pg_dump|pg_dumpall|pg_restore|pg_basebackup)(?![\w-])"
 )
 _BEGINS = re.compile(_PROGRAM)
 _INLINE = re.compile(rf"`({_PROGRAM}(?: [^`\n]+)?)`")

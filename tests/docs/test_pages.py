@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatchlog.engine.diagram import state_diagram
+from dispatchlog.systems import registry
 from tests.docs.reading import PAGES, ROOT
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -32,6 +33,12 @@ def test_every_page_is_in_the_index() -> None:
     assert {name for name in pages if f"({name})" not in index} == set()
 
 
+def test_a_worker_beside_the_one_for_hl7_is_told_every_other_lane() -> None:
+    told = re.search(r"DISPATCHLOG_WORKER_LANES=(\S+)", (ROOT / "deploy" / "README.md").read_text("utf-8"))
+    assert told is not None
+    assert told[1].split(",") == [lane.name for lane in registry.lanes() if lane.name != "hl7"]
+
+
 def _leads(page: Path, link: str) -> bool:
     if re.match(r"[a-z]+:", link):
         return True  # elsewhere, where tests do not look
@@ -43,6 +50,8 @@ def _leads(page: Path, link: str) -> bool:
 
 
 def _places(page: Path) -> set[str]:
-    """Its headings, as they are linked to."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Its headings, as they are linked to, and what it names by itself."""
+    text = page.read_text("utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    named = re.findall(r'<a id="([^"]+)">', text)
+    return {*named, *(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)}

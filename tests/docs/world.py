@@ -35,6 +35,7 @@ PERSON = "2f1d3a52-9c1b-4c58-8a3e-5b7f6f0f8a13"
 OTHER_PERSON = "2f1d3a52-9c1b-4c58-8a3e-5b7f6f0f8a14"
 PHARMACY = "2f1d3a52-9c1b-4c58-8a3e-5b7f6f0f8a15"
 REPORTED = "0190a7a8-0000-7000-8000-000000000001"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _numbers = itertools.count(1)
 
 
@@ -46,8 +47,8 @@ def prepare(folder: Path, *, exchange_port: int) -> None:
     schools.add_school("SCH-09", "Its exchange is elsewhere", actor="docs")
     changes = {"enabled": True, "host": "127.0.0.1", "port": exchange_port, "tls": False}
     schools.change_endpoint("SCH-01", changes, actor="docs")
-    record_visit("SCH-01", replace(VISIT, id=uuid4()), source="docs")
-    builders.patient(id=UUID(KIT_ORDER))
+    record_visit("SCH-01", replace(VISIT, id=uuid4()), source="docs", trace_id=TRACE)
+    builders.patient(id=UUID(KIT_ORDER), email="jo@example.org")
     place = Place("1 Harbour Road", 25.2, 55.27)
     put_pharmacy(PharmacyInput("AL-NOOR", "Al Noor Pharmacy", "+97145550100", place), source="docs")
     put_party(PartyInput(UUID(PHARMACY), "pharmacy", "Al Noor Pharmacy"), source="docs")
@@ -79,11 +80,13 @@ def _values(command: str) -> Iterator[tuple[str, str | Callable[[], str]]]:
     yield "MESSAGE_ID", _message
     yield "$DISPATCH_ID", lambda: _first(_DISPATCH if "/dispatches/" in command else _COURIER)
     yield "[LANE]", "health_information"
-    yield " LANE ", " health_information "
+    yield " LANE", " health_information"
+    yield "trace ID", f"trace {TRACE}"
+    yield "NUMBER", "2"
     yield "WHY", "planned"
     yield "DAY", (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
     yield "--visits FILE", "--visits visits.json"
-    yield "FILE", "orders.csv"
+    yield "FILE", "orders.csv" if "import" in command else "kept"
     yield "EMAIL", _new_email if "users add" in command else _account
     yield "CODE-OR-ID", lambda: _first("SELECT code FROM pharmacies")
     if "pharmacy" in command:
@@ -106,13 +109,13 @@ def go_on() -> None:
 
 
 def _first(sql: str) -> str:
-    """The first value found; a worker may still be about to write it."""
+    """The first value found; a worker may still be about to write it, so what is asked for has to come for certain."""
 
     def found() -> list[tuple[Any, ...]]:
         with connected():
             return fetch_all(sql)
 
-    wait_for(lambda: bool(found()), seconds=60)
+    wait_for(lambda: bool(found()))
     return str(found()[0][0])
 
 

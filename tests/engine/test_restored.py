@@ -15,6 +15,12 @@ from uuid import UUID
 
 import pytest
 
+from dispatchlog.audit.anchors import write_anchor
+from dispatchlog.audit.findings import ANCHOR_MISMATCH, TAIL_CUT
+from dispatchlog.audit.horizon import Horizon
+from dispatchlog.audit.sealing import seal_all
+from dispatchlog.audit.verifying import verify
+from dispatchlog.doctor_secrets import examine_secrets
 from dispatchlog.engine import operator
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.comparing import NeverRestored, compare, losses
@@ -31,7 +37,10 @@ from dispatchlog.engine.restored import NotRestored, Restoration, StillRunning, 
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.engine.wakeup import Waker
 from dispatchlog.gateways.fake import FakeGateway, Outcome, Play
+from dispatchlog.keys.ring import rings
 from dispatchlog.local.postgres import _binaries
+from dispatchlog.row_content import PAYLOADS
+from dispatchlog.settings import get_settings
 from tests.engine.lane import APPLICATION_ROLE, change, enqueue, parcel_lane, read
 
 TOOLS = _binaries()
@@ -332,3 +341,64 @@ def test_a_provider_s_list_proves_what_the_log_doubts_and_names_what_it_lost(log
 def test_nothing_is_compared_with_a_log_that_lost_nothing(log: Log) -> None:
     with log.as_owner(), pytest.raises(NeverRestored):
         compare([lane_of(GatewayKind.BLIND)[1]], [], source="maillog", actor="cli")
+
+
+def say_secret(monkeypatch: pytest.MonkeyPatch, secret: str, *old: str) -> None:
+    """Go on as processes on a new machine do, with this secret key."""
+    monkeypatch.setenv("DISPATCHLOG_SECRET_KEY", secret)
+    monkeypatch.setenv("DISPATCHLOG_OLD_SECRET_KEYS", ",".join(old))
+    get_settings.cache_clear()
+    rings.forget()
+
+
+def test_what_was_sealed_leaves_again_as_it_was_with_the_secret_key_of_the_backup_and_with_no_other(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = FakeGateway(GatewayKind.IDEMPOTENT)
+    lane = parcel_lane(gateway, seal=PAYLOADS)
+    gateway.script(Outcome.TRANSIENT, Outcome.TRANSIENT)
+    sealed = enqueue(lane, 2)
+    log.work(lane)
+    change(lane, sealed[1], due_at="now() + interval '1 h'")
+    secret = get_settings().secret_key.get_secret_value()
+    log.back_up()
+    log.lose_and_restore()
+    log.take_over(lane)
+
+    say_secret(monkeypatch, "another machine's own")
+    change(lane, sealed[0], due_at="now() - interval '1 s'")
+    log.work(lane)
+    assert read(lane, sealed[0])["last_error_code"] == "CANNOT_UNSEAL"
+    with connected():
+        checks = {check.name: check.state for check in examine_secrets(get_settings())}
+    assert checks["sealed"] == "failed"
+
+    say_secret(monkeypatch, "another machine's own", secret)
+    change(lane, sealed[1], due_at="now() - interval '1 s'")
+    log.work(lane)
+    assert [(each.dispatch_id, each.recipient) for each in gateway.accepted] == [(sealed[1], "someone@example.org")]
+
+
+def test_after_a_restore_the_anchor_says_which_seals_are_missing(log: Log, tmp_path: Path) -> None:
+    _, lane = lane_of(GatewayKind.BLIND)
+    old, new = tmp_path / "anchors", tmp_path / "anchors of the restored log"
+    enqueue(lane)
+    seal_all(Horizon(), who="test")
+    kept = write_anchor(old, who="test")
+    log.back_up()
+    enqueue(lane)
+    seal_all(Horizon(), who="test")
+    lost = write_anchor(old, who="test")
+    log.lose_and_restore()
+    log.take_over(lane)
+
+    assert verify(who="test").is_good, "what is left fits"
+    report = verify(who="test", anchor_file=old)
+    assert [(each.code, each.number) for each in report.findings] == [(TAIL_CUT, lost.number)]
+    assert lost.number > kept.number == report.last_number
+    # The chain goes on from what is there, over the numbers that were skipped, and has an anchor file of its own.
+    seal_all(Horizon(), who="test")
+    write_anchor(new, who="test")
+    assert verify(who="test", anchor_file=new).is_good
+    again = verify(who="test", anchor_file=old)
+    assert [(each.code, each.number) for each in again.findings] == [(ANCHOR_MISMATCH, lost.number)]

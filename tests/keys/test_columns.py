@@ -26,6 +26,10 @@ NEITHER = {
     "web_sessions.id_hash": "likewise",
     "comm_portal_tokens.token_hash": "likewise",
     "sign_in_failures.account_hash": "counts for minutes only",
+    "audit_seals.digest": "a plain hash, salted, of rows that stand beside it",
+    "audit_seals.salt": "its salt",
+    "audit_seals.previous": "what the seal before is recognised by, once more",
+    "audit_anchors.chained": "likewise",
 }
 
 

@@ -7,13 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from dispatchlog.engine.database import configure, connected, database
-from dispatchlog.settings import Settings
+from dispatchlog.settings import Settings, get_settings
 from dispatchlog.systems import registry
 from tests.retention.neighbours import Neighbour, Shared, make, make_shared
 
 
 @pytest.fixture
-def shared(settings_env: Settings) -> Iterator[Shared]:
+def seal_content(request: pytest.FixtureRequest, settings_env: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are made as this release writes them, or with the parameter "0" as older ones did."""
+    monkeypatch.setenv("DISPATCHLOG_SEAL_CONTENT", getattr(request, "param", "1"))
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def shared(settings_env: Settings, seal_content: None) -> Iterator[Shared]:
     """The process as the tables' owner."""
     registry.forget()
     configure(settings_env.database_url, role="", name="test owner")

@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import execute, transaction
+from dispatchlog.engine.lanes import Letter
+from dispatchlog.keys.columns import PORTAL_TEXTS
 from dispatchlog.retention.belongings import lanes
 from dispatchlog.retention.erasure import _triggers_off
+from dispatchlog.row_content import PAYLOADS, SEALED, SealedRow
+from dispatchlog.sealing import seal
 from dispatchlog.systems.outreach import contacts, patients
 from dispatchlog.systems.outreach.inputs import Asker, PatientInput
 from dispatchlog.systems.outreach.states import Channel
 
 ASKER = Asker("service:test")
+SEALED_ROWS = {column.table: column for column in SEALED if isinstance(column, SealedRow)}
 LANES = {each.table: each.lane for each in lanes()}
 
 
@@ -54,10 +60,13 @@ class Neighbour:
 
     @property
     def canaries(self) -> list[str]:
-        return [self.word, self.phone]
+        return [self.word, self.phone, self.email]
 
 
 def insert(table: str, **columns: Any) -> None:
+    """A row as the product writes it: sealed where it seals."""
+    if table in SEALED_ROWS:
+        columns = SEALED_ROWS[table].sealing(columns)
     values = [json.dumps(each) if isinstance(each, dict) else each for each in columns.values()]
     execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(values))})", tuple(values))
 
@@ -120,10 +129,11 @@ def make(word: str, phone: str, shared: Shared, *, settled: bool = True, age: st
 
 def _dispatch(who: Neighbour, table: str, **columns: Any) -> None:
     who.dispatches[table] = uuid4()
+    seal_of = SEALED_ROWS.get(table)
     insert(
         table,
         id=who.dispatches[table],
-        search_keys=[who.email, who.word],
+        search_keys=[seal_of.search_key(who.email) if seal_of else who.email, who.word],
         subject_id=columns.pop("subject_id", f"order:{who.order}"),
         **columns,
     )
@@ -140,16 +150,17 @@ def _send(table: str, dispatch_id: UUID, who: Neighbour, age: str) -> None:
         " WHERE id = %s",
         (dispatch_id,),
     )
+    letter = Letter(who.email, f"Dear {who.name}".encode(), headers={"to": who.name})
+    sealed = PAYLOADS.seal(pack(letter), dispatch_id)
+    plain = {"recipient": letter.recipient, "headers": dict(letter.headers), "body": letter.body}
     insert(
         "dispatch_payloads",
         dispatch_id=dispatch_id,
         generation=1,
         lane=LANES[table],
-        recipient=who.email,
         content_type="text/plain",
-        headers={"to": who.name},
         sha256=b"x",
-        body=f"Dear {who.name}".encode(),
+        **(plain if sealed is None else {"recipient": "", "sealed": sealed}),
     )
     insert(
         "dispatch_attempts",
@@ -376,13 +387,14 @@ def _outreach(who: Neighbour, shared: Shared) -> None:
         evidence={"said": who.word},
         user_agent=f"browser of {who.word}",
     )
+    link = uuid4()
     insert(
         "comm_portal_tokens",
         **of_patient,
-        id=uuid4(),
+        id=link,
         token_hash=str(job).encode(),
         kind="message",
         job_id=job,
-        content_sealed=contacts.seal_text(who.word, who.id),
+        content_sealed=seal(who.word, purpose=PORTAL_TEXTS, owner=str(link)),
         expires_at="2026-01-05T12:00Z",
     )

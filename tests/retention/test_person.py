@@ -11,17 +11,25 @@ from uuid import uuid4
 import pytest
 
 import models
-from dispatchlog.engine.database import execute, fetch_all, fetch_one, transaction
+from dispatchlog.engine.content import pack
+from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
+from dispatchlog.engine.lanes import Letter
 from dispatchlog.engine.operator import ReasonRequired
+from dispatchlog.keys.columns import SEALED_COLUMNS
 from dispatchlog.retention.belongings import lanes, of_dispatches, others
-from dispatchlog.retention.erasure import ErasureRefused, erase
+from dispatchlog.retention.erasure import ErasureRefused, _triggers_off, erase
 from dispatchlog.retention.export import export
 from dispatchlog.retention.holds import Scope, keep, let_go
+from dispatchlog.retention.opening import opened
 from dispatchlog.retention.person import PatientNotFound
 from dispatchlog.retention.traces import find_traces
+from dispatchlog.row_content import COMM_INBOUND, HL7_MESSAGES, PAYLOADS, SEALED, SealedRow
+from dispatchlog.row_sealing import tables_with_plain_rows
+from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach.inputs import PatientInput
 from dispatchlog.systems.outreach.patients import put_patient
+from tests.at_rest import columns_with
 from tests.retention.neighbours import ASKER, Neighbour, Shared, make
 
 # Records of who did what: they have a chain of their own, and their reasons are the words of whoever gave them.
@@ -38,15 +46,19 @@ TRIGGERS = (
 )
 
 
-def everything_of(who: Neighbour) -> dict[str, Any]:
-    """All rows in which a word of theirs stands, as they are."""
+def everything_of(who: Neighbour) -> dict[str, list[str]]:
+    """All rows in which a word of theirs stands, as somebody reads them who may open them."""
     found = {}
     for table in sorted({table for table, _, _ in find_traces(who.canaries)}):
-        found[table] = fetch_all(
-            f"SELECT t::text FROM {table} t WHERE t::text ILIKE ANY (%s) ORDER BY 1",
-            ([f"%{each}%" for each in who.canaries],),
-        )
+        rows = [words_of(opened(table, row)) for row in fetch_dicts(f"SELECT * FROM {table}")]
+        mine = sorted(row for row in rows if any(each.lower() in row.lower() for each in who.canaries))
+        assert mine, table
+        found[table] = mine
     return found
+
+
+def words_of(row: dict[str, Any]) -> str:
+    return str({name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()})
 
 
 def forget(who: Neighbour | str, **more: Any) -> Any:
@@ -54,15 +66,21 @@ def forget(who: Neighbour | str, **more: Any) -> Any:
     return erase(given, registry.lanes(), actor="cli", reason="asked for by letter", **more)
 
 
+SEALED_OR_NOT = pytest.mark.parametrize("seal_content", ["1", "0"], indirect=True)
+
+
 def student(who: Neighbour) -> str:
     return f"student:SC1:{who.student}"
 
 
-def test_an_erasure_leaves_no_trace_in_any_column_of_any_table(two: tuple[Neighbour, Neighbour]) -> None:
+@SEALED_OR_NOT
+def test_an_erasure_leaves_no_trace_in_any_column_of_any_table(
+    two: tuple[Neighbour, Neighbour], settings_env: Settings
+) -> None:
     gone, stays = two
     before = everything_of(stays)
     assert len(everything_of(gone)) > 20
-    guards = fetch_all(TRIGGERS)
+    guards, before_plain = fetch_all(TRIGGERS), tables_with_plain_rows()
     rows = {
         model._meta.table_name: fetch_one(f"SELECT count(*) FROM {model._meta.table_name}")[0]
         for model in models.ALL_TABLES
@@ -75,6 +93,8 @@ def test_an_erasure_leaves_no_trace_in_any_column_of_any_table(two: tuple[Neighb
     left = [trace for trace in find_traces(gone.canaries) if trace[0] not in AUDIT]
     assert left == []
     assert {table for table, _, _ in find_traces(gone.canaries)} <= {"dispatch_transitions"}
+    assert {column.split(".")[0] for column in columns_with(settings_env.database_url, gone.canaries)} <= AUDIT
+    assert tables_with_plain_rows() == before_plain
     assert everything_of(stays) == before
     assert fetch_all(TRIGGERS) == guards
     emptied = {"dispatch_search", "prescription_drafts", "patient_names", "comm_addresses"}
@@ -118,12 +138,12 @@ def test_what_is_open_is_cancelled_first_and_what_is_in_doubt_has_to_be_settled(
     with pytest.raises(ErasureRefused, match="still open") as refused:
         forget(who)
     assert refused.value.code == "STILL_OPEN"
-    assert fetch_one("SELECT count(*) FROM comm_jobs WHERE body <> ''")[0] == 1
+    assert fetch_one("SELECT count(*) FROM comm_jobs WHERE sealed IS NOT NULL")[0] == 1
 
     execute("UPDATE comm_jobs SET in_doubt = false WHERE id = %s", (job,))
     done = forget(who)
     assert done.cancelled == len(who.dispatches) - 1  # the school's is another identity
-    assert fetch_all("SELECT status, body, recipient FROM comm_jobs") == [("CANCELLED", "", "")]
+    assert fetch_all("SELECT status, body, recipient, sealed FROM comm_jobs") == [("CANCELLED", "", "", None)]
 
 
 @pytest.mark.parametrize("by", ["id", "address", "order", "dispatch"])
@@ -139,7 +159,7 @@ def test_a_legal_hold_refuses_an_erasure_until_it_ends(two: tuple[Neighbour, Nei
     assert everything_of(gone) == before
     let_go(hold.id, actor="counsel", reason="settled")
     assert forget(gone).rows
-    assert fetch_all("SELECT 1 FROM legal_holds WHERE value = %s", (gone.email,)) == []
+    assert fetch_all("SELECT 1 FROM legal_holds WHERE value = %s OR also <> '{}'", (gone.email,)) == []
 
 
 def test_the_medical_record_is_kept_for_as_long_as_the_law_says(shared: Shared) -> None:
@@ -151,7 +171,9 @@ def test_the_medical_record_is_kept_for_as_long_as_the_law_says(shared: Shared) 
     assert done.left_record
     assert not done.rows.keys() & {"prescriptions", "pharmacy_orders", "chat_messages"}
     assert fetch_one("SELECT notes FROM prescriptions")[0] == who.word
-    assert fetch_all("SELECT body, recipient FROM comm_jobs") == [("", "")]
+    assert fetch_all("SELECT body, recipient, sealed FROM comm_jobs") == [("", "", None)]
+    (order,) = (opened("pharmacy_orders", row) for row in fetch_dicts("SELECT * FROM pharmacy_orders"))
+    assert order["patient_name"] == who.name
 
 
 def test_an_address_that_two_patients_share_does_not_take_the_other_one_s_kits(
@@ -180,6 +202,7 @@ def read_export(given: str) -> tuple[dict[str, Any], str]:
         return json.loads(archive.read("patient.json")), archive.read("patient.html").decode()
 
 
+@SEALED_OR_NOT
 def test_an_export_has_everything_of_the_patient_and_nothing_of_the_neighbour(two: tuple[Neighbour, Neighbour]) -> None:
     mine, other = two
     document, page = read_export(str(mine.id))
@@ -187,6 +210,12 @@ def test_an_export_has_everything_of_the_patient_and_nothing_of_the_neighbour(tw
     assert document["patient"]["emails"] == [mine.email.lower()]
     assert document["tables"]["patients"][0]["name"] == mine.name
     assert document["tables"]["dispatch_payloads"][0]["body"] == f"Dear {mine.name}"
+    assert document["tables"]["comm_jobs"][0]["body"] == f"Dear {mine.word}"
+    assert document["tables"]["comm_inbound"][0]["from_address"] == mine.email
+    assert document["tables"]["comm_portal_tokens"][0]["content"] == mine.word
+    assert document["tables"]["pharmacy_orders"][0]["patient_phone"] == mine.phone
+    assert document["tables"]["courier_events"][0]["body"] == {"recipient": mine.name}
+    assert not any("sealed" in name for rows in document["tables"].values() for row in rows for name in row)
     assert len(document["tables"]["chat_messages"]) == 2
     whole = json.dumps(document) + page
     for word in (*other.canaries, str(other.id), str(other.ticket), *map(str, other.dispatches.values())):
@@ -216,3 +245,40 @@ def test_every_table_with_a_patient_s_words_is_among_their_belongings(two: tuple
     named = {each.table for each in (*lanes(), *of_dispatches(), *others())}
     assert set(everything_of(two[0])) - AUDIT <= named
     assert named <= {model._meta.table_name for model in models.ALL_TABLES}
+
+
+def test_with_every_sealed_value_of_a_patient_an_erasure_empties_what_it_stands_for(shared: Shared) -> None:
+    named = {each.table: each for each in (*lanes(), *of_dispatches(), *others())}
+    for column in SEALED:
+        erased = named[column.table].erased
+        assert erased[column.column] == "NULL", column.table
+        assert set(column.fields if isinstance(column, SealedRow) else ()) <= erased.keys(), column.table
+    of_nobody = {"staff_second_factors", "hl7_endpoints"}
+    name = "patients.name_sealed"  # sealed anew, for the column is never empty
+    kept = [each.name for each in SEALED_COLUMNS if each.table not in of_nobody and each.name != name]
+    assert all(named[each.split(".")[0]].erased[each.split(".")[1]] == "NULL" for each in kept)
+
+
+def test_traces_are_found_in_what_is_sealed_however_it_is_written(two: tuple[Neighbour, Neighbour]) -> None:
+    one, other = two
+    word = 'Zoë "Bär" \\ %s'
+    with transaction("test"), _triggers_off({"comm_inbound", "hl7_messages", "dispatch_payloads", "comm_jobs"}):
+        for seal, said in ((COMM_INBOUND, {"body": word}), (HL7_MESSAGES, {"body": word.encode()})):
+            for row in fetch_dicts(f"SELECT * FROM {seal.table}"):
+                execute(
+                    f"UPDATE {seal.table} SET sealed = %s WHERE id = %s", (seal.seal_fields(said, row["id"]), row["id"])
+                )
+        letter = PAYLOADS.seal(pack(Letter(one.email, b"", headers={"to": word})), one.dispatches["comm_jobs"])
+        execute(
+            "UPDATE dispatch_payloads SET sealed = %s WHERE dispatch_id = %s", (letter, one.dispatches["comm_jobs"])
+        )
+        mine, theirs = one.dispatches["comm_jobs"], other.dispatches["comm_jobs"]
+        execute(
+            "UPDATE comm_jobs SET sealed = (SELECT sealed FROM comm_jobs WHERE id = %s) WHERE id = %s", (theirs, mine)
+        )
+    assert find_traces([word.upper()]) == [
+        ("comm_inbound", "sealed (opened)", 2),
+        ("comm_jobs", "sealed (does not open)", 1),
+        ("dispatch_payloads", "sealed (opened)", 1),
+        ("hl7_messages", "sealed (opened)", 2),
+    ]

@@ -11,6 +11,7 @@ from dispatchlog.engine.move_counts import count_moves
 from dispatchlog.retention import runs
 from dispatchlog.retention.erasure import _triggers_off
 from dispatchlog.retention.holds import Scope, keep
+from dispatchlog.row_content import SEALED, SealedRow
 from dispatchlog.systems.outreach.stats import rollup
 from tests.retention.neighbours import Neighbour, Shared, make
 
@@ -24,6 +25,8 @@ LANE_TABLES = (
     "ticket_notifications",
     "comm_jobs",
 )
+# A row that still says something, sealed or as older releases wrote it.
+SAYS = "(sealed IS NOT NULL OR body::text NOT IN ('', '{}', '\\x'))"
 
 
 def run() -> dict[str, int]:
@@ -44,6 +47,19 @@ def end_everything() -> None:
         execute("UPDATE dispatch_payloads SET created_at = now() - interval '1 year'")
 
 
+def test_a_policy_that_empties_sealed_rows_empties_all_that_is_sealed(shared: Shared) -> None:
+    policies = fetch_all("SELECT name, target, empties FROM retention_policies WHERE act = 'empty'")
+    sealed = {column.table: column for column in SEALED}
+    looked_at = [name for name, target, _ in policies if target in sealed]
+    assert {"comm_job texts", "hl7 texts", "courier news", "comm_job payloads"} <= set(looked_at)
+    for name, target, empties in policies:
+        if target in sealed:
+            column = sealed[target]
+            fields = column.fields if isinstance(column, SealedRow) else {"recipient", "headers", "body"}
+            assert {column.column, *fields} <= empties.keys(), name
+
+
+@pytest.mark.parametrize("seal_content", ["1", "0"], indirect=True)
 def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
     two: tuple[Neighbour, Neighbour],
 ) -> None:
@@ -55,9 +71,10 @@ def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
     }
     deleted = {"courier_messages", "ticket_notifications", "comm_jobs"}
     assert {table for table in LANE_TABLES if count(table) == 0} == deleted
-    assert count("hl7_messages", "body = '' AND record IS NULL") == 2
-    assert count("dispatch_payloads") == count("dispatch_payloads", "body IS NULL AND recipient = ''") == 10
-    assert count("courier_events", "body <> '{}'") == 0
+    assert count("hl7_messages", "body = '' AND record IS NULL AND sealed IS NULL") == 2
+    empty = "body IS NULL AND recipient = '' AND headers = '{}' AND sealed IS NULL"
+    assert count("dispatch_payloads") == count("dispatch_payloads", empty) == 10
+    assert count("courier_events", "body <> '{}' OR sealed IS NOT NULL") == 0
     assert count("comm_inbound") == 2
     assert run() == {}
 
@@ -69,7 +86,7 @@ def test_what_something_open_refers_to_stays(two: tuple[Neighbour, Neighbour]) -
         "ticket_notifications": 2,
         "comm_jobs": 0,
     }
-    assert count("courier_events", "body <> '{}'") == 2
+    assert count("courier_events", SAYS) == 2
 
 
 @pytest.mark.parametrize("by", ["id", "email"])
@@ -78,10 +95,10 @@ def test_a_patient_who_is_kept_back_keeps_everything(two: tuple[Neighbour, Neigh
     end_everything()
     keep(Scope.PATIENT, str(getattr(kept, by)), actor="counsel", reason="a dispute")
     run()
-    assert fetch_all("SELECT patient_id, body <> '' FROM comm_jobs") == [(kept.id, True)]
+    assert fetch_all(f"SELECT patient_id, {SAYS} FROM comm_jobs") == [(kept.id, True)]
     assert fetch_all("SELECT party_id FROM ticket_notifications") == [(kept.id,)]
     held = kept.dispatches["comm_jobs"]
-    assert count("dispatch_payloads", f"dispatch_id = '{held}' AND body IS NOT NULL") == 1
+    assert count("dispatch_payloads", f"dispatch_id = '{held}' AND {SAYS}") == 1
     assert count("dispatch_search", f"dispatch_id = '{held}'") == 2
 
 
