@@ -44,7 +44,8 @@ ALTER TABLE {table} DISABLE TRIGGER USER;
 INSERT INTO {table} (id, order_id, kit_id, order_number, practitioner_id, recipient_email, status, in_doubt, due_at,
     expires_at, claims, attempts, claim_token, claimed_by, claimed_at, first_claimed_at, sending_at, last_error,
     last_error_code, provider, provider_message_id, sent_at, subject_id, search_keys, created_at, updated_at{more_names})
-SELECT pg_temp.identity_of('{kind}', at, n), order_id, kit_id, order_number, practitioner_id, recipient_email, status, in_doubt,
+SELECT pg_temp.identity_of('{kind}', at, n), order_id, kit_id, order_number, practitioner_id, recipient_email, status,
+    in_doubt,
     CASE WHEN status = 'PENDING' THEN now() + (n % 86400) * interval '1 s' ELSE at END,
     CASE WHEN n % 10 = 0 THEN at + interval '400 days' END, CASE WHEN status = 'PENDING' THEN 0 ELSE 1 END,
     CASE WHEN status = 'FAILED' THEN 1 ELSE 0 END, token, worker, began, began, began,

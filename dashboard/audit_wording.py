@@ -194,4 +194,6 @@ def _roles(roles: list[str], before: list[str] | None) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -15,6 +15,7 @@ from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.retention.holds import Scope, holds, keep, let_go
 from dispatchlog.retention.policies import MOST_COUNTED, due, policies, set_days
 from dispatchlog.retention.runs import latest_runs
+from dispatchlog.systems import registry
 
 pages = Blueprint("data_life", __name__, url_prefix="/data")
 
@@ -33,7 +34,8 @@ def show() -> str:
     """Every policy, every hold in force, the latest runs."""
     return render_template(
         "data_life.html",
-        policies=[(each, due(each)) for each in policies()],
+        policies=sorted(((each, due(each)) for each in policies()), key=lambda found: title_of(found[0].name)),
+        title_of=title_of,
         most=MOST_COUNTED,
         holds=holds(),
         scopes=SCOPES,
@@ -42,6 +44,15 @@ def show() -> str:
         from_hour=settings().retention_from_hour,
         until_hour=settings().retention_until_hour,
     )
+
+
+def title_of(policy: str) -> str:
+    """What a policy is about, for a person: those of a lane begin with the lane's title, so that they stand together."""
+    titles = {lane.name: lane.title for lane in registry.lanes()}
+    name, _, part = policy.partition(" ")
+    if name in titles:
+        return f"{titles[name]}: {part}" if part else titles[name]
+    return policy[:1].upper() + policy[1:]
 
 
 @pages.post("/days")

@@ -41,6 +41,7 @@ class Entry:
         return request.blueprint in (self.endpoint.partition(".")[0], *self.also)
 
 
+# What needs somebody comes first, then what one looks for, then what one does to many at once.
 WORK = (
     Entry("overview.show", "Overview", "home", key="o"),
     Entry(
@@ -52,6 +53,12 @@ WORK = (
         key="m",
         also=("ticket", "ticket_new", "prescription_form"),
     ),
+    Entry("alerts.show", "Alerts", "bell", key="l"),
+    Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
+    Entry("incidents.show", "Incidents", "alert", key="i"),
+    Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),
+    Entry("upcoming.show", "What leaves next", "clock", key="n"),
+    Entry("subjects.find", "Stories", "pulse", key="s"),
     Entry(
         "courier_orders.every_order",
         "Orders",
@@ -59,16 +66,10 @@ WORK = (
         key="t",
         also=("courier_order", "courier_actions", "courier_analytics"),
     ),
-    Entry("ticket_overview.every_ticket", "Tickets", "care", OVERSEE, key="m"),
-    Entry("doubts.show", "In doubt", "help", count=number_in_doubt, key="d"),
-    Entry("incidents.show", "Incidents", "alert", key="i"),
-    Entry("dispatches.every_lane", "All dispatches", "list", exact=True, key="a"),
-    Entry("upcoming.show", "What leaves next", "clock", key="n"),
-    Entry("subjects.find", "Stories", "pulse", key="s"),
-    Entry("bulk.every_run", "Bulk actions", "stack", key="b"),
     Entry("kit_orders.every_order", "Kit orders", "box", key="k"),
+    Entry("ticket_overview.every_ticket", "Tickets", "care", OVERSEE, key="m"),
+    Entry("bulk.every_run", "Bulk actions", "stack", key="b"),
     Entry("pausing.show", "Pausing", "pause", key="p"),
-    Entry("alerts.show", "Alerts", "bell", key="l"),
 )
 # Messages to patients.
 PATIENTS: tuple[Entry, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -74,7 +75,7 @@ class LostWorker:
         cursor.execute(_HELD, {"host": self.place})
         return [str(row[0]) for row in cursor.fetchall()]
 
-    def _while_patient(self, otherwise: str) -> Any:
+    def _while_patient(self, otherwise: str) -> Iterator[None]:
         ends = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < ends:
             self._world.tend()

@@ -97,6 +97,10 @@ function onKey(event) {
   if (done) event.preventDefault();
 }
 
+// The menu is longer than most screens; the line of this page is always in sight.
+const here = document.querySelector(".side-nav [aria-current]"), side = here && here.closest(".side");
+if (side) side.scrollTop = Math.max(0, here.offsetTop + here.offsetHeight * 2 - side.clientHeight);
+
 if (keysAreOn) document.addEventListener("keydown", onKey);
 for (const button of document.querySelectorAll("[data-show-keys]")) {
   button.hidden = false;

@@ -1,10 +1,8 @@
-"""Owns dispatches as tests and screenshots need them, made by the product's own functions. No real persons."""
+"""Owns dispatches as tests need them, made by the product's own functions. No real persons."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,16 +16,6 @@ from dispatchlog.engine.payloads import prepare
 from dispatchlog.systems import registry
 from dispatchlog.systems.kit_orders import KitInput, OrderInput, PractitionerInput, put_order
 
-CLINICS = (
-    ("Northgate Functional Medicine", "northgate.example.org"),
-    ("Harbour Street Clinic", "harbourstreet.example.org"),
-    ("Linden Integrative Health", "linden.example.net"),
-    ("Dr. Maren Solberg Practice", "solberg.example.com"),
-    ("Vale & Rowan Nutrition", "valerowan.example.org"),
-    ("Cedar Gut Health", "cedargut.example.net"),
-)
-FIRST_NAMES = ("ada", "bela", "carmen", "dario", "elin", "farid", "greta", "hugo", "ines", "jonas", "kaya", "luis")
-
 Judge = Callable[[Row], Receipt | DispatchlogError | None]
 
 
@@ -40,7 +28,7 @@ def place_order(
 ) -> UUID:
     """A practitioner's order, shipped unless `more` says otherwise; its id."""
     order_id = uuid4()
-    clinic, domain = more.pop("clinic", CLINICS[0])
+    clinic, domain = more.pop("clinic", ("Northgate Functional Medicine", "northgate.example.org"))
     practitioner = PractitionerInput(uuid4(), clinic, more.pop("practitioner_email", f"desk@{domain}"))
     put_order(
         OrderInput(
@@ -184,47 +172,3 @@ def registration_in_doubt() -> Row:
         execute(f"UPDATE {lane.table} SET attempts = %s WHERE status = 'PENDING'", (lane.retry.max_attempts - 1,))
     send_due("kit_registration", lambda _: OutcomeUnknown("no answer in time", code="HTTP_TIMEOUT"))
     return the_row("kit_registration")
-
-
-def fill_plausibly(*, orders: int = 34, seed: int = 7) -> None:
-    """A database as on an ordinary day: most forms sent, some waiting, a few refused, two in doubt."""
-    dice = random.Random(seed)  # noqa: S311  only sample data
-    number = 20418
-    for _ in range(orders):
-        number += dice.randint(1, 4)
-        clinic = dice.choice(CLINICS)
-        name = f"{dice.choice(FIRST_NAMES)}.{dice.choice('bcdfghklmnprstw')}"
-        email = f"{name}@{dice.choice(('example.org', 'example.net', 'example.com'))}"
-        kits = [f"KIT-{number % 9000:04X}-{position:02d}" for position in range(1, dice.choice((1, 1, 1, 2, 3)) + 1)]
-        shipped = datetime.now(UTC) - timedelta(hours=dice.randint(2, 40))
-        place_order(
-            f"VO-{number}",
-            kits=kits,
-            email=email,
-            clinic=clinic,
-            shipping_date=shipped,
-            tracking_number=f"1Z{number}E0{dice.randint(100, 999)}",
-        )
-    send_due(
-        "kit_registration",
-        lambda row: fail_for_now(row) if dice.random() < 0.06 else Receipt(f"reg-{row['kit_id'].lower()}"),
-        limit=500,
-    )
-    make_due("health_information", where="mod(seq, 4) <> 0")
-
-    def judge(row: Row) -> Receipt | DispatchlogError:
-        fate = dice.random()
-        return refuse(row) if fate < 0.10 else lose_answer(row) if fate < 0.15 else _accept(row)
-
-    send_due("health_information", judge, worker_id=2, limit=500)
-    place_order(f"VO-{number + 3}", kits=(f"KIT-{number + 3}-01",), clinic=CLINICS[2])
-    place_order(
-        f"VO-{number + 4}",
-        kits=(f"KIT-{number + 4}-01", f"KIT-{number + 4}-02"),
-        clinic=CLINICS[4],
-        email="ines.w@example.org",
-    )
-    send_due("kit_registration", lambda _: None, limit=1)
-    place_order(f"VO-{number + 5}", kits=(), clinic=CLINICS[1])
-    place_order(f"VO-{number + 6}", kits=("KIT-RETAIL-1",), practitioner=None)
-    place_order(f"VO-{number + 7}", kits=("KIT-UNSHIPPED-1",), status="paid")

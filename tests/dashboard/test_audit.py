@@ -15,6 +15,7 @@ import pytest
 
 from dashboard import audit_queries
 from dashboard.audit_filter import AuditFilter, Place, name_of_actor
+from dashboard.audit_wording import about
 from dashboard.csv_file import safe_cell as cell
 from dispatchlog import people
 from dispatchlog.audit.anchors import write_anchor
@@ -46,6 +47,13 @@ def auditor(dash: Dashboard) -> Visitor:
     engine_database.database.close_all()
     visitor.get("/audit")
     return visitor
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(True, "yes"), (False, "no"), (None, "none"), (0, "0"), (["a", "b"], "a, b")]
+)
+def test_what_an_entry_says_is_in_words(value: object, words: str) -> None:
+    assert about({"order_id": value}, {}, actor="") == f"order id: {words}"
 
 
 def test_what_people_do_is_listed_newest_first_and_leads_to_its_dispatch(dash: Dashboard, auditor: Visitor) -> None:

@@ -126,6 +126,17 @@ def test_the_sheet_has_the_key_of_every_page(site: Site) -> None:
     assert sorted(told) == sorted(opened)
 
 
+@pytest.mark.parametrize(("path", "line"), [("/", "Overview"), ("/people", "People"), ("/roles", "Roles")])
+def test_the_line_of_this_page_is_in_sight_in_a_menu_longer_than_the_screen(site: Site, path: str, line: str) -> None:
+    page = site.signed_in("admin")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(site.url + path)
+    page.wait_for_load_state()
+    menu = page.get_by_role("navigation", name="Main")
+    expect(menu.get_by_role("link", name=line, exact=True)).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+
+
 def test_keys_can_be_switched_off(site: Site) -> None:
     page = site.signed_in("viewer")
     page.goto(f"{site.url}/account")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dispatchlog.engine.database import connected, fetch_all
@@ -37,6 +39,14 @@ def test_what_is_not_allowed_changes_nothing_and_is_said(dash: Dashboard, form: 
     answer = dash.as_("admin").post("/data/days", follow=True, **form)
     assert "Nothing was changed" in answer.text or "whole number" in answer.text
     assert policy_named("comm_job texts").days == 365
+
+
+def test_the_policies_of_a_lane_stand_together_under_its_title(dash: Dashboard) -> None:
+    page = dash.as_("admin").get("/data").text
+    titles = re.findall(r'data-label="What"><div>([^<]+)<span', page)
+    first = titles.index("Messages to patients")
+    assert titles[first + 1 : first + 3] == ["Messages to patients: payloads", "Messages to patients: texts"]
+    assert "2555 days (7 years)" in page
 
 
 def test_something_is_kept_back_shown_masked_and_let_go(dash: Dashboard) -> None:

@@ -37,7 +37,6 @@ from .servers import LOOPBACK, RawServer, drip, raw_server, reset
 
 PROVIDERS = tuple(name.removeprefix("outreach-") for name in OUTREACH_RIGS)
 TO, FROM = "+12025550123", "+12025550199"
-REQUEST_END = b"}"
 
 
 def gateway_at(provider: str, base: str) -> Gateway:
