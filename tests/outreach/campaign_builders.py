@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from dispatchlog.engine.database import connected, execute, fetch_dicts
+from dispatchlog.row_content import COMM_JOBS
 from dispatchlog.systems.outreach import templates
 from dispatchlog.systems.outreach.campaigns import expansion, lifecycle, store
 from dispatchlog.systems.outreach.campaigns.plans import CampaignInput
@@ -84,9 +85,10 @@ def lines(campaign: Campaign, step: str = "first") -> dict[UUID, dict[str, Any]]
 
 
 def messages(campaign: Campaign) -> list[dict[str, Any]]:
-    """Its messages."""
+    """Its messages, opened."""
     with connected():
-        return fetch_dicts("SELECT * FROM comm_jobs WHERE campaign_id = %s ORDER BY created_at, id", (campaign.id,))
+        found = fetch_dicts("SELECT * FROM comm_jobs WHERE campaign_id = %s ORDER BY created_at, id", (campaign.id,))
+    return [dict(COMM_JOBS.opened(row)) for row in found]
 
 
 def time_passes(campaign: Campaign) -> None:
