@@ -15,18 +15,26 @@ KITS_PER_ORDER = 2
 # Everything lies within this time; the last dispatches are of this minute.
 DAYS = 365
 
+# Ids begin with their time, as those of the product do: pages of an index are then written once, not by each row.
+_IDENTITY = """
+CREATE FUNCTION pg_temp.identity_of(kind text, at timestamptz, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
+    || '7' || kind || '008' || lpad(to_hex(n), 15, '0'))::uuid
+$$
+"""
 _ORDERS = """
 INSERT INTO practitioners (id, name, email) SELECT md5('practitioner ' || n)::uuid, 'Practice ' || n,
     'desk' || n || '@example.org' FROM generate_series(0, 199) n;
 INSERT INTO orders (id, order_number, practitioner_id, status, shipping_date, tracking_number, registration_status,
     registered_at, created_at, updated_at)
-SELECT md5('order ' || n)::uuid, 'VO-' || n, md5('practitioner ' || n %% 200)::uuid, 'shipped', at, 'T' || n, 'registered',
-    at, at, at
+SELECT pg_temp.identity_of('1', at, n), 'VO-' || n, md5('practitioner ' || n %% 200)::uuid, 'shipped', at, 'T' || n,
+    'registered', at, at, at
 FROM (SELECT n, now() - (%(orders)s - n) * interval '1 day' * %(days)s / %(orders)s AS at
       FROM generate_series(1, %(orders)s) n) o;
 INSERT INTO order_kits (id, order_id, kit_id, recipient_email, created_at, updated_at)
-SELECT md5(o.id::text || k)::uuid, o.id, o.order_number || '-' || k, 'patient' || o.order_number || '-' || k
-    || '@example.org', o.created_at, o.updated_at FROM orders o, generate_series(1, %(kits)s) k;
+SELECT pg_temp.identity_of('2', o.created_at, substr(o.order_number, 4)::bigint * %(kits)s + k), o.id,
+    o.order_number || '-' || k, 'patient' || o.order_number || '-' || k || '@example.org', o.created_at, o.updated_at
+FROM orders o, generate_series(1, %(kits)s) k;
 INSERT INTO order_registrations (order_id, state, sources, reports, kits, first_reported_at, last_reported_at, updated_at)
 SELECT id, 'REGISTERED', '{vitract-orders}', 1, %(kits)s, created_at, created_at, updated_at FROM orders;
 """
@@ -36,7 +44,8 @@ ALTER TABLE {table} DISABLE TRIGGER USER;
 INSERT INTO {table} (id, order_id, kit_id, order_number, practitioner_id, recipient_email, status, in_doubt, due_at,
     expires_at, claims, attempts, claim_token, claimed_by, claimed_at, first_claimed_at, sending_at, last_error,
     last_error_code, provider, provider_message_id, sent_at, subject_id, search_keys, created_at, updated_at{more_names})
-SELECT md5('{lane}' || id)::uuid, order_id, kit_id, order_number, practitioner_id, recipient_email, status, in_doubt,
+SELECT pg_temp.identity_of('{kind}', at, n), order_id, kit_id, order_number, practitioner_id, recipient_email, status,
+    in_doubt,
     CASE WHEN status = 'PENDING' THEN now() + (n % 86400) * interval '1 s' ELSE at END,
     CASE WHEN n % 10 = 0 THEN at + interval '400 days' END, CASE WHEN status = 'PENDING' THEN 0 ELSE 1 END,
     CASE WHEN status = 'FAILED' THEN 1 ELSE 0 END, token, worker, began, began, began,
@@ -72,8 +81,8 @@ INSERT INTO dispatch_search (key, lane, dispatch_id)
 SELECT lower(key), '{lane}', id FROM {table}, unnest(search_keys) key ON CONFLICT DO NOTHING;
 """
 _LANES = (
-    ("kit_registrations", "kit_registration", "", ""),
-    ("health_information_dispatch_logs", "health_information", ", registered_at", ", at"),
+    ("kit_registrations", "kit_registration", "3", "", ""),
+    ("health_information_dispatch_logs", "health_information", "4", ", registered_at", ", at"),
 )
 _AFTER = """
 INSERT INTO operator_actions (at, actor, action, lane, dispatch_id, reason)
@@ -105,9 +114,10 @@ def fill(cursor: Any, *, orders: int) -> None:
     """
     sizes = {"orders": orders, "kits": KITS_PER_ORDER, "days": DAYS}
     with _indexed_afterwards(cursor):
+        cursor.execute(_IDENTITY)
         cursor.execute(_ORDERS, sizes)
-        for table, lane, more_names, more in _LANES:
-            cursor.execute(_LANE.format(table=table, lane=lane, more_names=more_names, more=more))
+        for table, lane, kind, more_names, more in _LANES:
+            cursor.execute(_LANE.format(table=table, lane=lane, kind=kind, more_names=more_names, more=more))
         cursor.execute(_AFTER)
     cursor.execute("ANALYZE")
 

@@ -36,6 +36,8 @@ from dispatchlog.settings import get_settings
 
 GOAL_MS = 100.0
 NAMES = ("p50", "p95", "max", "first")
+# Memory in proportion to the rows, and nothing that makes filling slower than it has to be; reading is as ever.
+_SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "fsync": "off", "full_page_writes": "off"}
 PERSON, PASSWORD = "admin@example.org", "a long sentence of the benchmark"
 PAGES = (
     "/",
@@ -86,7 +88,7 @@ def main() -> int:
     with ExitStack() as stack:
         directory = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dispatchlog-pages-")))
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        postgres = stack.enter_context(LocalPostgres(directory / "postgres"))
+        postgres = stack.enter_context(LocalPostgres(directory / "postgres", settings=_SERVER))
         valkey = stack.enter_context(LocalValkey(directory / "valkey"))
         stack.callback(database.close_all)
         client = _prepared(postgres, valkey, options.orders)

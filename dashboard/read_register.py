@@ -65,6 +65,7 @@ PAGES: Final[Mapping[str, str]] = {
     "campaign_preview.show": "campaign_id",
     "campaign_preview.start": "campaign_id",
     "audit.show": "",
+    "data_life.show": "",
     "audit.export": "",
     "mailbox.every_mail": "",
     "mailbox.one_mail": "key",
@@ -258,6 +259,9 @@ EXEMPT_PAGES: Final[Mapping[str, tuple[str, ...]]] = {
         "campaigns.stop",
         "campaigns.copy",
         "campaigns.choose_winner",
+        "data_life.change_days",
+        "data_life.hold",
+        "data_life.release",
     ),
 }
 

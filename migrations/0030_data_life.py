@@ -250,8 +250,10 @@ def _payloads(lane, table):
         "target": "dispatch_payloads",
         "act": "empty",
         "age": "t.created_at",
+        # OFFSET 0: row by row from the index of full payloads, and not by way of all dispatches.
         "condition": f"(t.body IS NOT NULL OR t.sealed IS NOT NULL) AND t.lane = '{lane}' AND EXISTS (SELECT FROM {table} d"
-        f" WHERE d.id = t.dispatch_id AND {settled} AND NOT dispatchlog_is_held(to_jsonb(d)))",
+        f" WHERE d.id = t.dispatch_id AND {settled} AND (NOT EXISTS (SELECT FROM legal_holds WHERE released_at IS NULL)"
+        " OR NOT dispatchlog_is_held(to_jsonb(d))) OFFSET 0)",
         "empties": {"body": "NULL", "recipient": "''", "headers": "'{}'", "sealed": "NULL"},
         "why": "what exactly was sent; its SHA-256 stays",
         "least_days": 30,

@@ -18,6 +18,7 @@ SEAL_OUT_OF_PLACE: Final = "SEAL_OUT_OF_PLACE"
 TAIL_CUT: Final = "TAIL_CUT"
 ANCHOR_MISMATCH: Final = "ANCHOR_MISMATCH"
 ANCHOR_UNREADABLE: Final = "ANCHOR_UNREADABLE"
+FUNCTION_CHANGED: Final = "FUNCTION_CHANGED"
 PRUNED_BUT_THERE: Final = "PRUNED_BUT_THERE"
 
 
@@ -78,6 +79,11 @@ def other_than_anchor(number: int, at: str) -> Finding:
 
 def unreadable_anchor(words: str) -> Finding:
     return Finding(ANCHOR_UNREADABLE, 0, "", words)
+
+
+def changed_function(name: str) -> Finding:
+    words = f"the database's {name} is not what the migration made: nothing that it says of rows can be believed"
+    return Finding(FUNCTION_CHANGED, 0, "", words)
 
 
 def _at(code: str, seal: Seal, words: str) -> Finding:

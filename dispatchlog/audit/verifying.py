@@ -15,6 +15,7 @@ from dispatchlog.audit import findings as found
 from dispatchlog.audit.anchors import AnchorError, read_anchors
 from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, PRUNABLE, Seal, holds, key_since, seal_of
 from dispatchlog.audit.findings import Finding
+from dispatchlog.audit.functions import changed_functions
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
 
 # So many are told; the first one says where to begin.
@@ -63,6 +64,8 @@ def verify(
         before = _before(since)
         last = fetch_one("SELECT coalesce(max(number), 0) FROM audit_seals")[0]
         report.first_number, report.last_number = (before.number if before else 0) + 1, last
+        for name in changed_functions():
+            report.add(found.changed_function(name))
         _follow(report, before, last, told)
         if anchor_file is not None:
             _compare(report, anchor_file, last)

@@ -225,6 +225,11 @@ def others() -> list[Belonging]:
         Belonging("comm_campaign_audience", _OF_PATIENT, deleted=True),
         Belonging("comm_learned", "t.scope = 'patient' AND t.scope_id = ANY (%(uuids)s::uuid[])", deleted=True),
         Belonging("comm_audit_log", _OF_PATIENT, hidden=("user_id", "actor")),
+        Belonging(
+            "patient_reads",
+            "t.subject = ANY (%(ids)s)",
+            hidden=("actor", "user_id", "filter", "trace_id", "ip_address", "database_user"),
+        ),
         Belonging("comm_addresses", _OF_PATIENT, deleted=True, hidden=("address_hash",)),
         Belonging("patient_names", _OF_PATIENT, deleted=True, hidden=("word_hash",)),
         Belonging(

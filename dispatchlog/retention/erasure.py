@@ -143,7 +143,7 @@ def _erase(person: Person, known_lanes: Sequence[Lane], done: Erasure, *, actor:
         dispatches += ids
     _never_write_again(person, done, actor=actor)
     values["dispatches"] = dispatches
-    rest = [each for each in others() if not (each.record and done.left_record) and each.table != "comm_audit_log"]
+    rest = [each for each in others() if not (each.record and done.left_record)]
     every = [*mine, *of_dispatches(), *rest]
     with _triggers_off({each.table for each in every if each.erased or each.deleted}):
         for each in every:

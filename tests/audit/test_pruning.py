@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
 
 from dispatchlog.audit import findings, sealing
 from dispatchlog.audit.anchors import write_anchor
@@ -14,6 +15,7 @@ from dispatchlog.engine.move_counts import keep_counts
 from dispatchlog.retention import runs
 from dispatchlog.retention.holds import Scope, keep, let_go
 from dispatchlog.retention.policies import due, policy_named
+from dispatchlog.retention_cli import retention
 
 from .conftest import WHO, Owner, check, codes, seal
 
@@ -103,7 +105,7 @@ CLAIM = (
 def test_who_deletes_a_batch_and_says_that_it_was_retention_is_told_by_what_is_left(anchored: Owner) -> None:
     """Retention takes all batches up to one; somebody who takes the second one alone has to leave the first."""
     anchored.tamper("dispatch_transitions", "DELETE FROM dispatch_transitions WHERE id BETWEEN 11 AND 20")
-    anchored.run(CLAIM, (2, ["dispatch_transitions"]))
+    anchored.run(CLAIM, (3, ["dispatch_transitions"]))
     seal()
     assert codes(check()) == [(findings.PRUNED_BUT_THERE, 1)]
 
@@ -186,3 +188,11 @@ def test_what_is_refused_is_told_and_the_other_policies_run(chained: Owner) -> N
     assert "dispatchlog audit anchor" in done["audit"].refused
     assert (done["audit"].rows, done["alerts"].rows) == (0, 1)
     assert chained.run("SELECT count(*) FROM dispatch_transitions") == [(35,)]
+
+
+def test_the_command_ends_with_1_where_the_audit_was_refused(chained: Owner) -> None:
+    chained.run("UPDATE retention_policies SET age = 't.sealed_at - interval ''11 years''' WHERE name = 'audit'")
+    told = CliRunner().invoke(retention, ["run", "--policy", "audit"])
+    assert told.exit_code == 1
+    assert "run: dispatchlog audit anchor FILE" in told.output
+    assert "nothing else is due" not in told.output

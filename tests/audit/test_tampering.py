@@ -174,6 +174,30 @@ def test_an_anchor_file_that_cannot_be_read_is_no_good_sign(chained: Owner, tmp_
     assert codes(check(anchor_file=file)) == [(findings.ANCHOR_UNREADABLE, 0)]
 
 
+LIES = (
+    "SELECT s.row_count::bigint, s.digest FROM audit_seals s"
+    " WHERE s.source = dispatchlog_audit_digest.source AND s.last_id = up_to"
+)
+ARGUMENTS = (
+    "(source text, after {0}, up_to {0}, salt bytea) RETURNS TABLE (row_count bigint, digest bytea) LANGUAGE sql"
+)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        f"CREATE OR REPLACE FUNCTION dispatchlog_audit_digest{ARGUMENTS.format('bigint')} SECURITY DEFINER AS $${LIES}$$",
+        f"CREATE FUNCTION dispatchlog_audit_digest{ARGUMENTS.format('integer')} SECURITY DEFINER AS $${LIES}$$",
+        "CREATE SCHEMA other; ALTER FUNCTION dispatchlog_audit_digest SET search_path = other, public",
+    ],
+    ids=["replaced", "beside it", "looks elsewhere"],
+)
+def test_a_database_that_is_made_to_say_what_the_seals_say_is_not_believed(chained: Owner, lie: str) -> None:
+    chained.tamper("dispatch_transitions", "UPDATE dispatch_transitions SET actor = 'bob' WHERE id = 15")
+    chained.run(lie)
+    assert codes(check())[0] == (findings.FUNCTION_CHANGED, 0)
+
+
 def test_only_what_was_sealed_since_is_looked_at(chained: Owner, settings_env: Settings) -> None:
     chained.tamper("dispatch_transitions", "UPDATE dispatch_transitions SET actor = 'bob' WHERE id = 15")
     ((now,),) = chained.run("SELECT clock_timestamp()")

@@ -254,7 +254,12 @@ def test_a_path_without_a_value_takes_its_own_methods_alone(api: Api, method: st
     ("method", "path", "body", "expected"),
     [
         ("POST", "/hl7/retry", {"retryAll": "FAILED", "schoolId": None}, 200),
-        ("PATCH", f"/patients/{uuid4()}/comm-preferences", {"email_address": None, "sms_number": None}, 404),
+        (
+            "PATCH",
+            "/patients/0190a7a8-0000-7000-8000-00000000dead/comm-preferences",
+            {"email_address": None, "sms_number": None},
+            404,
+        ),
     ],
 )
 def test_a_null_where_a_text_may_be_absent_is_read(

@@ -148,9 +148,11 @@ def test_a_list_is_one_row_that_names_no_one(dash: Dashboard) -> None:
     form_in("FAILED", email="ada@example.org")
     visitor = dash.as_("support")
     before = len(reads())
-    visitor.get("/dispatches?status=FAILED&from=2026-01-01&q=ada@example.org&cause=Ada+Lovelace")
+    visitor.get(
+        "/dispatches?status=FAILED&from=2026-01-01&q=ada@example.org&cause=Ada+Lovelace&lane=12025550177&12025550177=x"
+    )
     (read,) = reads()[before:]
-    assert read["filter"] == {"status": "FAILED", "from": "2026-01-01", "q": True, "cause": True}
+    assert read["filter"] == {"status": "FAILED", "from": "2026-01-01", "q": True, "cause": True, "lane": True}
     assert "ada" not in str(read).lower()
 
 

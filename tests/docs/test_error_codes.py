@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from dashboard import cause_wording
+from dispatchlog.audit import findings
+from dispatchlog.systems.outreach import reasons
 from tests.docs.codes import PACKAGES, raised_codes
 from tests.docs.reading import ROOT
 
@@ -43,6 +45,12 @@ def test_every_code_that_is_raised_is_explained() -> None:
 
 def test_every_cause_that_pages_put_into_words_is_explained() -> None:
     assert {*cause_wording._CAUSES, *cause_wording._FAMILIES} - written() == set()
+
+
+def test_every_reason_of_a_decision_and_every_finding_of_the_audit_is_explained() -> None:
+    known = {*reasons.CHANNEL, *reasons.TIME, *reasons.REFUSED, *(name for name in vars(findings) if name.isupper())}
+    assert len(known) > 20
+    assert known - written() == set()
 
 
 def test_every_code_of_the_api_is_explained() -> None:

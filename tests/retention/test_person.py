@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 import models
+from dispatchlog.audit.chain import SOURCES
 from dispatchlog.engine.content import pack
 from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.lanes import Letter
@@ -23,14 +24,14 @@ from dispatchlog.retention.holds import Scope, keep, let_go
 from dispatchlog.retention.opening import opened
 from dispatchlog.retention.person import PatientNotFound
 from dispatchlog.retention.traces import find_traces
-from dispatchlog.row_content import COMM_INBOUND, HL7_MESSAGES, PAYLOADS, SEALED, SealedRow
+from dispatchlog.row_content import COMM_INBOUND, ERASED, HL7_MESSAGES, PAYLOADS, PHARMACY_ORDERS, SEALED, SealedRow
 from dispatchlog.row_sealing import tables_with_plain_rows
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.outreach.inputs import PatientInput
 from dispatchlog.systems.outreach.patients import put_patient
 from tests.at_rest import columns_with
-from tests.retention.neighbours import ASKER, Neighbour, Shared, make
+from tests.retention.neighbours import ASKER, Neighbour, Shared, insert, make
 
 # Records of who did what: they have a chain of their own, and their reasons are the words of whoever gave them.
 AUDIT = {
@@ -101,6 +102,18 @@ def test_an_erasure_leaves_no_trace_in_any_column_of_any_table(
     for table, count in rows.items():
         if table not in AUDIT | emptied | {"comm_stops", "comm_consents"}:
             assert fetch_one(f"SELECT count(*) FROM {table}")[0] == count, table
+
+
+def test_an_erasure_adds_to_the_record_of_who_did_what_and_changes_nothing_there(
+    two: tuple[Neighbour, Neighbour],
+) -> None:
+    gone, _ = two
+    insert("patient_reads", actor="ann@example.org", what="patient", subject=str(gone.id), why="outreach")
+    assert read_export(str(gone.id))[0]["tables"]["patient_reads"][0]["what"] == "patient"
+    before = {table: set(fetch_all(f"SELECT t::text FROM {table} t")) for table in SOURCES}
+    assert before["patient_reads"]
+    forget(gone)
+    assert all(rows <= set(fetch_all(f"SELECT t::text FROM {table} t")) for table, rows in before.items())
 
 
 def test_erasing_again_changes_nothing(two: tuple[Neighbour, Neighbour]) -> None:
@@ -186,6 +199,33 @@ def test_an_address_that_two_patients_share_does_not_take_the_other_one_s_kits(
     assert done.shared_addresses == 1
     assert fetch_one("SELECT count(*) FROM order_kits WHERE recipient_email = %s", (gone.email,))[0] == 1
     assert fetch_one("SELECT count(*) FROM comm_stops WHERE channel = 'email'")[0] == 0
+
+
+@SEALED_OR_NOT
+def test_an_order_that_names_no_patient_is_found_by_its_address(two: tuple[Neighbour, Neighbour]) -> None:
+    gone, _ = two
+    with transaction("test"), _triggers_off({"pharmacy_orders"}):
+        execute("UPDATE pharmacy_orders SET patient_id = '' WHERE id = %s", (gone.order,))
+    given = gone.email.upper()
+    assert read_export(given)[0]["tables"]["pharmacy_orders"][0]["patient_name"] == gone.name
+    forget(given)
+    assert fetch_all(
+        "SELECT patient_name, patient_email, sealed FROM pharmacy_orders WHERE id = %s", (gone.order,)
+    ) == [(ERASED, "", None)]
+
+
+@SEALED_OR_NOT
+def test_an_address_that_is_in_another_one_s_order_too_is_shared(two: tuple[Neighbour, Neighbour]) -> None:
+    gone, stays = two
+    (order,) = fetch_dicts("SELECT * FROM pharmacy_orders WHERE id = %s", (stays.order,))
+    values = PHARMACY_ORDERS.changed(order, {"patient_email": gone.email})
+    with transaction("test"), _triggers_off({"pharmacy_orders"}):
+        execute(
+            f"UPDATE pharmacy_orders SET {', '.join(f'{name} = %s' for name in values)} WHERE id = %s",
+            (*values.values(), stays.order),
+        )
+    assert forget(gone).shared_addresses == 1
+    assert fetch_one("SELECT count(*) FROM order_kits WHERE recipient_email = %s", (gone.email,))[0] == 1
 
 
 def test_nobody_is_erased_without_a_reason_or_by_a_name_that_nobody_has(two: tuple[Neighbour, Neighbour]) -> None:

@@ -79,6 +79,17 @@ def test_content_goes_first_and_what_keeps_something_from_happening_twice_stays(
     assert run() == {}
 
 
+def test_payloads_that_are_due_are_found_by_the_index_of_those_that_hold_something(shared: Shared) -> None:
+    due = fetch_all("SELECT dispatchlog_retention_due_where(p) FROM retention_policies p WHERE name LIKE '%% payloads'")
+    assert len(due) == len(LANE_TABLES)
+    with transaction("test"):
+        for way in ("seqscan", "bitmapscan"):  # as dispatchlog_retire has it
+            execute(f"SET LOCAL enable_{way} = off")
+        for (where,) in due:
+            plan = fetch_all(f"EXPLAIN SELECT t.ctid FROM dispatch_payloads t WHERE {where} LIMIT 500")
+            assert any("using dispatch_payloads_full" in line for (line,) in plan), plan
+
+
 def test_what_something_open_refers_to_stays(two: tuple[Neighbour, Neighbour]) -> None:
     run()
     assert {table: count(table) for table in ("courier_messages", "ticket_notifications", "comm_jobs")} == {
