@@ -26,7 +26,7 @@ def seal_command() -> None:
     """Seal now what the scheduler would seal within seconds."""
     from dispatchlog.audit.horizon import Horizon
     from dispatchlog.audit.sealing import head, seal_all
-    from dispatchlog.cli import on_database
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -42,7 +42,7 @@ def seal_command() -> None:
 def verify_command(since: datetime | None, file: Path | None) -> None:
     """Recompute the chain; exit code 1 where it does not hold, and the first wrong batch is named."""
     from dispatchlog.audit.verifying import Report, verify
-    from dispatchlog.cli import on_database
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -71,7 +71,7 @@ def verify_command(since: datetime | None, file: Path | None) -> None:
 def anchor_command(file: Path) -> None:
     """Append the head of the chain to FILE, which should lie on another machine or where nothing can be taken back."""
     from dispatchlog.audit.anchors import write_anchor
-    from dispatchlog.cli import on_database
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -90,7 +90,7 @@ def anchor_command(file: Path) -> None:
 def export_command(file: Path, first: datetime, last: datetime, *, identifiers: bool, reason: str) -> None:
     """Write what was sealed to FILE (JSON lines, gzipped for .gz) for an auditor to recompute, as the tables' owner."""
     from dispatchlog.audit.exporting import export
-    from dispatchlog.cli import on_database
+    from dispatchlog.shell import on_database
 
     if first > last:
         raise click.UsageError("--from is after --to")
@@ -122,7 +122,7 @@ def export_command(file: Path, first: datetime, last: datetime, *, identifiers: 
 def looks_command(subject: str, actor: str, since: datetime | None, limit: int) -> None:
     """Say who looked at patients' data, the newest first."""
     from dispatchlog.audit.looks import looks
-    from dispatchlog.cli import on_database, show_table
+    from dispatchlog.shell import on_database, show_table
 
     @on_database
     def run() -> None:

@@ -27,7 +27,7 @@ def _days(first: datetime, last: datetime) -> tuple[date, date]:
 @click.option("--to", "last", type=_DAY, required=True, help="The last day; it is included.")
 def check_command(first: datetime, last: datetime) -> None:
     """Compare the figures with the log; exit code 1 where they differ."""
-    from dispatchlog.cli import on_database, show_table
+    from dispatchlog.shell import on_database, show_table
     from dispatchlog.systems.outreach.stats.rollup import differences
 
     days = _days(first, last)
@@ -56,7 +56,7 @@ def _line(row: dict[str, object]) -> tuple[str, str, str, str]:
 @click.option("--to", "last", type=_DAY, required=True, help="The last day; it is included.")
 def rebuild_command(first: datetime, last: datetime) -> None:
     """Count the days anew from the log, in one transaction; messages go on meanwhile."""
-    from dispatchlog.cli import on_database
+    from dispatchlog.shell import on_database
     from dispatchlog.systems.outreach.stats.rollup import rebuild
 
     days = _days(first, last)

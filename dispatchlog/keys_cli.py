@@ -38,8 +38,8 @@ def status_command() -> None:
 
     It counts every sealed value. Exit code 1 while a data key cannot be opened.
     """
-    from dispatchlog.cli import on_database
     from dispatchlog.keys.standing import look
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -53,7 +53,7 @@ def status_command() -> None:
 
 
 def _show_keys(standing: Standing) -> None:
-    from dispatchlog.cli import show_table
+    from dispatchlog.shell import show_table
 
     if not standing.keys:
         click.echo("there are no data keys yet; dispatchlog keys create makes them")
@@ -66,7 +66,7 @@ def _show_keys(standing: Standing) -> None:
 
 
 def _show_rows(standing: Standing) -> None:
-    from dispatchlog.cli import show_table
+    from dispatchlog.shell import show_table
 
     rows = [
         (column, f"key {key_id}" if key_id else "old format", str(number))
@@ -79,8 +79,8 @@ def _show_rows(standing: Standing) -> None:
 
 
 def _show_secret_keys(standing: Standing) -> None:
-    from dispatchlog.cli import show_table
     from dispatchlog.keys.secret_keys import secret_keys
+    from dispatchlog.shell import show_table
 
     click.echo()
     show_table([("secret key", "fingerprint"), *((each.name, each.fingerprint) for each in secret_keys())])
@@ -104,8 +104,8 @@ def _show_secret_keys(standing: Standing) -> None:
 @click.option("--although-unreadable", is_flag=True, help="Nothing opens what was sealed before, and it is given up.")
 def create_command(*, although_unreadable: bool) -> None:
     """Make the first data keys now, not when something is first sealed."""
-    from dispatchlog.cli import explained
     from dispatchlog.keys.beginning import create_first_keys
+    from dispatchlog.shell import explained
 
     @explained
     def run() -> None:
@@ -123,9 +123,9 @@ def rotate_secret_command(*, yes: bool) -> None:
 
     At once, whatever is sealed. Every process must know both secret keys before.
     """
-    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import rotate_secret
     from dispatchlog.keys.secret_keys import secret_keys
+    from dispatchlog.shell import explained
 
     @explained
     def run() -> None:
@@ -150,8 +150,8 @@ def rotate_data_command(*, go_on: bool, batch: int) -> None:
 
     It may be ended and run again at any time; then it goes on. Exit code 1 where something cannot be read.
     """
-    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import rotate_data
+    from dispatchlog.shell import explained
 
     @explained
     def run() -> None:
@@ -174,8 +174,8 @@ def rotate_data_command(*, go_on: bool, batch: int) -> None:
 @click.argument("number", type=click.IntRange(1))
 def retire_command(number: int) -> None:
     """Open nothing under data key NUMBER from now on; refused while anything is sealed under it."""
-    from dispatchlog.cli import explained
     from dispatchlog.keys.rotation import retire
+    from dispatchlog.shell import explained
 
     @explained
     def run() -> None:

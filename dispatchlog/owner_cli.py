@@ -15,10 +15,10 @@ def as_owner(command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        from dispatchlog.cli import explained
         from dispatchlog.engine.database import configure, connected
         from dispatchlog.engine.errors import DispatchlogError
         from dispatchlog.settings import get_settings
+        from dispatchlog.shell import explained
 
         @explained
         def on_it() -> R:

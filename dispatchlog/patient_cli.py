@@ -47,8 +47,8 @@ def export_command(*, who: str, reason: str, output: Path) -> None:
 @as_owner
 def erase_command(*, who: str, reason: str, leave_record: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Erase WHO for good: open messages are cancelled, names, addresses and texts go, numbers stay and name nobody."""
-    from dispatchlog.cli import show_table
     from dispatchlog.retention.erasure import erase
+    from dispatchlog.shell import show_table
     from dispatchlog.systems import registry
 
     if not (yes or dry_run):
@@ -73,8 +73,8 @@ def erase_command(*, who: str, reason: str, leave_record: bool, dry_run: bool, y
 @as_owner
 def traces_command(*, texts: tuple[str, ...]) -> None:
     """Look for TEXTS in every column of every table, which takes long; exit code 1 where one is found."""
-    from dispatchlog.cli import show_table
     from dispatchlog.retention.traces import find_traces
+    from dispatchlog.shell import show_table
 
     found = find_traces(texts)
     show_table((table, column, str(count)) for table, column, count in found)

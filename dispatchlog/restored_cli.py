@@ -45,7 +45,7 @@ def take_over_command(*, reason: str, stopped_at: datetime | None, same_place: b
 
 
 def _tell(done: Restoration) -> None:
-    from dispatchlog.cli import show_table
+    from dispatchlog.shell import show_table
 
     click.echo(
         f"what happened between {done.backup_at:%Y-%m-%d %H:%M:%S} and {done.stopped_at:%Y-%m-%d %H:%M:%S} UTC is missing"
@@ -116,8 +116,8 @@ def compare_command(file: Path, *, as_json: bool) -> None:
 @as_owner
 def losses_command(*, as_json: bool) -> None:
     """List what left and was lost with the old log, as far as providers' lists have told."""
-    from dispatchlog.cli import show_table
     from dispatchlog.engine.comparing import losses
+    from dispatchlog.shell import show_table
 
     found = losses()
     if as_json:

@@ -17,8 +17,8 @@ def retention() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def show_command(*, as_json: bool) -> None:
     """List what leaves each table after how many days, and how many rows are due now."""
-    from dispatchlog.cli import on_database, show_table
     from dispatchlog.retention.policies import MOST_COUNTED, due, policies
+    from dispatchlog.shell import on_database, show_table
 
     @on_database
     def run() -> None:
@@ -59,10 +59,10 @@ def show_command(*, as_json: bool) -> None:
 @click.option("--most", type=click.IntRange(1), default=None, help="Rows of each policy at the most.")
 def run_command(*, dry_run: bool, names: tuple[str, ...], most: int | None) -> None:
     """Let go what is due, now, in small batches. The clock does the same at night."""
-    from dispatchlog.cli import on_database, show_table
     from dispatchlog.retention.policies import due, policies, policy_named
     from dispatchlog.retention.runs import MOST_PER_RUN
     from dispatchlog.retention.runs import run as let_leave
+    from dispatchlog.shell import on_database, show_table
 
     @on_database
     def run() -> None:
@@ -86,8 +86,8 @@ def run_command(*, dry_run: bool, names: tuple[str, ...], most: int | None) -> N
 @click.option("--reason", required=True, help="Stays with it.")
 def set_command(policy: str, days: str, *, reason: str) -> None:
     """Let rows of POLICY leave after DAYS, or never."""
-    from dispatchlog.cli import on_database
     from dispatchlog.retention.policies import set_days
+    from dispatchlog.shell import on_database
 
     if days != "never" and not days.isdecimal():
         raise click.UsageError("DAYS is a number or: never")
@@ -106,8 +106,8 @@ def set_command(policy: str, days: str, *, reason: str) -> None:
 @click.option("--reason", required=True, help="Stays with it.")
 def hold_command(scope: str, value: str, *, reason: str) -> None:
     """Keep everything of a patient, subject, order, dispatch or organisation back from age and erasure."""
-    from dispatchlog.cli import on_database
     from dispatchlog.retention.holds import Scope, keep
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -122,8 +122,8 @@ def hold_command(scope: str, value: str, *, reason: str) -> None:
 @click.option("--reason", required=True, help="Stays with it.")
 def release_command(hold: int, *, reason: str) -> None:
     """End the hold of this number."""
-    from dispatchlog.cli import on_database
     from dispatchlog.retention.holds import let_go
+    from dispatchlog.shell import on_database
 
     @on_database
     def run() -> None:
@@ -136,8 +136,8 @@ def release_command(hold: int, *, reason: str) -> None:
 @click.option("--ended", is_flag=True, help="Also those that have ended.")
 def holds_command(*, ended: bool) -> None:
     """List what is kept back, since when, by whom and why."""
-    from dispatchlog.cli import on_database, show_table
     from dispatchlog.retention.holds import holds
+    from dispatchlog.shell import on_database, show_table
 
     @on_database
     def run() -> None:

@@ -38,7 +38,7 @@ def _counted(report: BackfillReport) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
 def backfill_command(*, dry_run: bool, batch: int, as_json: bool) -> None:
     """Make a ticket for every old prescription and link its thread. It may be ended and run again at any time."""
-    from dispatchlog.cli import explained
+    from dispatchlog.shell import explained
     from dispatchlog.systems.tickets.backfill import backfill
 
     @explained
@@ -64,7 +64,7 @@ def backfill_command(*, dry_run: bool, batch: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
 def report_command(*, code: str | None, as_json: bool) -> None:
     """Say how far the backfill is, and what it left alone."""
-    from dispatchlog.cli import explained, show_table
+    from dispatchlog.shell import explained, show_table
     from dispatchlog.systems.tickets.backfill import findings, standing
 
     @explained
