@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import configure, connected, fetch_dicts
 from dispatchlog.engine.tables import new_id
 from dispatchlog.gateways.fake_ledger import Entry
+from dispatchlog.row_content import HL7_MESSAGES
 from dispatchlog.settings import Settings
 from dispatchlog.supervisor import spawn
 from dispatchlog.systems.hl7 import schools
@@ -97,7 +99,8 @@ class Clinic:
 
     def rows(self) -> list[dict[str, Any]]:
         with connected():
-            return fetch_dicts("SELECT *, encode(sha256(body), 'hex') AS sha256 FROM hl7_messages ORDER BY seq")
+            found = [HL7_MESSAGES.opened(row) for row in fetch_dicts("SELECT * FROM hl7_messages ORDER BY seq")]
+        return [{**row, "sha256": sha256(row["body"]).hexdigest()} for row in found]
 
     def effects(self) -> list[Entry]:
         """The ledger's whole lines."""
