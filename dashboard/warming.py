@@ -1,5 +1,5 @@
 """What a process does before its first visitor comes, so that the first page takes no longer than the next. Shows nothing
-and changes nothing.
+and changes nothing, but that a new installation gets its data keys.
 
 Templates are compiled, and a few connections are opened on which the busiest pages' questions have been asked once: a new
 connection of PostgreSQL reads its catalogue anew.
@@ -22,6 +22,8 @@ from dashboard.overview_queries import lane_card, recent_moves
 from dashboard.queries import causes, count_by_state, list_dispatches
 from dispatchlog.engine.database import connected
 from dispatchlog.engine.holds import open_holds
+from dispatchlog.keys.errors import CannotUnsealError
+from dispatchlog.keys.ring import rings
 from dispatchlog.systems import registry
 
 CONNECTIONS = 4
@@ -33,6 +35,8 @@ def warm(app: Flask) -> None:
     """Do all of it. Without PostgreSQL only the templates: a start must not fail for it."""
     for name in app.jinja_loader.list_templates() if app.jinja_loader else ():
         app.jinja_env.get_template(name)
+    with suppress(*DATABASE_ERRORS, CannotUnsealError):  # what needs them says it by itself
+        rings.current()
     together = Barrier(CONNECTIONS)
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="warming") as pool:
         for _ in range(CONNECTIONS):
