@@ -39,7 +39,7 @@ function wasChanged(field) {
 // While somebody works inside the part, replacing it would take their focus, their click or their text away.
 function isInUse(part) {
   if (pressed) return true;
-  if (document.querySelector("dialog[open]") || part.querySelector("details[open], input:checked")) return true;
+  if (document.querySelector("dialog[open]") || part.querySelector("details[open], input:checked, [data-working]")) return true;
   const focused = document.activeElement;
   if (part.contains(focused) && focused.matches("input, select, textarea")) return true;
   if ([...part.querySelectorAll("input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea")].some(wasChanged)) return true;

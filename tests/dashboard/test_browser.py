@@ -16,6 +16,7 @@ from dashboard import create_app
 from dispatchlog.engine.database import connected, fetch_all
 from dispatchlog.engine.payloads import stored_parcel
 from dispatchlog.settings import Settings
+from dispatchlog.systems import registry
 from tests.dashboard.api_support import forget_process_state
 from tests.dashboard.browsing import PASSWORD, PATIENCE_MS, make_people, page_of, served
 from tests.dashboard.samples import form_in, place_order, worker_alive
@@ -210,7 +211,8 @@ def test_a_mail_is_whole_on_a_narrow_screen(site: Site, tmp_path: Path) -> None:
     import mailbox
 
     with connected():
-        parcel = stored_parcel(form_in("SENT"))
+        row = form_in("SENT")
+        parcel = stored_parcel(registry.lane("health_information"), row)
     assert parcel is not None
     key = mailbox.Maildir(tmp_path / "mail").add(parcel.body)
     page = site.signed_in("support", width=390)

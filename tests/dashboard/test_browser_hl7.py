@@ -74,6 +74,8 @@ def test_a_button_says_that_it_is_at_work_and_sends_its_form_once(site: Site, fa
     button = page.locator("table.hl7-rows td.actions button")
     expect(button).to_have_text("Retrying…")
     expect(button).to_have_attribute("aria-busy", "true")
+    refreshed = "live => { delete live.dataset.last; return refresh(live); }"
+    assert page.locator("#live").evaluate(refreshed) is False  # it stays, with what it says
     button.evaluate("button => button.click()")
     assert page.evaluate("window.sent") == 1
 
