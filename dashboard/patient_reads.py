@@ -121,6 +121,8 @@ def _keep_page(response: Response) -> Response:
         return response
     permission = permission_of(current_app._get_current_object(), endpoint)  # type: ignore[attr-defined]
     by_link = permission == PUBLIC
+    if not by_link and not current_user.is_authenticated:
+        return response  # nothing is shown to whoever is not signed in
     # Of whoever opens a link no session is looked for.
     actor = PATIENT if by_link else acting_person()
     looks: Looks = current_app.extensions["dispatchlog.looks"]

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Re
 from dashboard import create_app
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts
 from dispatchlog.engine.lanes import Row
+from dispatchlog.row_content import TICKET_NOTIFICATIONS
 from dispatchlog.settings import Settings
 from dispatchlog.systems import registry
 from dispatchlog.systems.tickets.handling import move_ticket
@@ -136,7 +137,7 @@ def mail_of(ticket: Row, mailbox_dir: Path) -> str:
     lane = registry.lane("ticket_notification")
     with connected():
         rows = fetch_dicts("SELECT * FROM ticket_notifications WHERE ticket_id = %s LIMIT 1", (ticket["id"],))
-    letter = lane.compose({**rows[0], "claimed_at": datetime.now(UTC)})
+    letter = lane.compose({**TICKET_NOTIFICATIONS.opened(rows[0]), "claimed_at": datetime.now(UTC)})
     return mailbox.Maildir(mailbox_dir).add(letter.body)
 
 

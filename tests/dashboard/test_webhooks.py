@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 from dashboard import courier_webhooks
 from dashboard.webhook_writer import WebhookWriter
 from dashboard.webhooks import MOST_BYTES, make_door
-from dispatchlog.engine.database import connected, fetch_all
+from dispatchlog.engine.database import connected, fetch_all, fetch_dicts
+from dispatchlog.row_content import COURIER_EVENTS
 from dispatchlog.settings import Settings
 from dispatchlog.systems.courier import couriers, events
 from tests.dashboard.browsing import Dashboard
@@ -53,9 +54,11 @@ def post(door: Dashboard, data: bytes, *, address: str = ADDRESS, **headers: str
 
 def stored() -> list[tuple[Any, ...]]:
     with connected():
-        return fetch_all(
-            "SELECT event_id, source, trace_id, body->'report'->>'driver_name' FROM courier_events ORDER BY id"
-        )
+        rows = [COURIER_EVENTS.opened(row) for row in fetch_dicts("SELECT * FROM courier_events ORDER BY id")]
+    drivers = [row["body"].get("report", {}).get("driver_name") for row in rows]
+    return [
+        (row["event_id"], row["source"], row["trace_id"], driver) for row, driver in zip(rows, drivers, strict=True)
+    ]
 
 
 def test_a_signed_webhook_is_stored_and_answered_alike_however_often_it_comes(door: Dashboard) -> None:
@@ -138,8 +141,8 @@ def test_webhooks_that_come_at_once_are_all_stored_and_one_that_cannot_be_costs_
     door: Dashboard, settings_env: Settings
 ) -> None:
     writer = WebhookWriter(settings_env, courier_webhooks.EVENTS)
-    good = [("tester", "webhook", "t", f"e{number}", "J", "on", "ASSIGNED", None, "{}") for number in range(40)]
-    bad = ("tester", "no such source", "t", "bad", "J", "on", "ASSIGNED", None, "{}")
+    good = [("tester", "webhook", "t", f"e{number}", "J", "on", "ASSIGNED", None, "{}", None) for number in range(40)]
+    bad = ("tester", "no such source", "t", "bad", "J", "on", "ASSIGNED", None, "{}", None)
 
     def write(row: tuple[Any, ...]) -> int:
         try:
