@@ -19,8 +19,8 @@ from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dic
 from dispatchlog.engine.lanes import Letter
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.keys.columns import SEALED_COLUMNS
-from dispatchlog.retention.belongings import lanes, of_dispatches, others
 from dispatchlog.retention import erasure
+from dispatchlog.retention.belongings import lanes, of_dispatches, others
 from dispatchlog.retention.erasure import ErasureRefused, _triggers_off, erase
 from dispatchlog.retention.export import export
 from dispatchlog.retention.holds import Scope, keep, let_go
