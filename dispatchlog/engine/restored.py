@@ -193,7 +193,8 @@ def _skip_lost_numbers() -> None:
     """No worker's number, cursor of a client or number of a row that was given after the backup is given again."""
     for (sequence,) in fetch_all(
         "SELECT format('%%I.%%I', schemaname, sequencename) FROM pg_sequences"
-        " WHERE schemaname = current_schema() AND last_value IS NOT NULL AND last_value + %s < max_value",
+        # One that had given none before the backup may have given some after it.
+        " WHERE schemaname = current_schema() AND coalesce(last_value, start_value) + %s < max_value",
         (NUMBERS_LOST,),
     ):
         execute("SELECT setval(%s::regclass, nextval(%s::regclass) + %s)", (sequence, sequence, NUMBERS_LOST))

@@ -44,6 +44,9 @@ from dispatchlog.settings import get_settings
 from tests.engine.lane import APPLICATION_ROLE, change, enqueue, parcel_lane, read
 
 TOOLS = _binaries()
+_SEQUENCES = (
+    "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = current_schema() AND max_value > 2000000000"
+)
 
 
 def tool(name: str, *arguments: str) -> None:
@@ -304,9 +307,13 @@ def test_no_number_is_given_twice_after_a_restore(log: Log) -> None:
     enqueue(lane)
     with connected():
         before = fetch_one("SELECT max(id) FROM dispatch_transitions")[0]
+        unused = {row[0] for row in fetch_all(_SEQUENCES) if row[1] is None}
+    assert "order_changes_id_seq" in unused
     log.back_up()
     log.lose_and_restore()
     log.take_over(lane)
+    with log.as_owner(), connected():
+        assert [row for row in fetch_all(_SEQUENCES) if (row[1] or 0) < 1_000_000] == []
     with transaction("test"):
         after = fetch_one("SELECT min(id) FROM dispatch_transitions WHERE id > %s", (before,))[0]
     assert after > before + 1_000_000
