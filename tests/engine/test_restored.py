@@ -152,7 +152,13 @@ def test_of_a_gateway_that_takes_keys_what_left_after_the_backup_goes_again_and_
 
     log.lose_and_restore()
     report = log.take_over(lane).lanes[0]
-    assert (report.kept_key, report.paused) == (3, False)
+    assert (report.kept_key, report.paused) == (3, True)
+    # What was lost is reported again: a new row, whose key the provider has never seen.
+    (again,) = enqueue(lane)
+    log.work(lane)
+    assert again not in acceptances(gateway)
+    operator.cancel(lane, [again], actor="support", reason="the list has it")
+    resume(lane)
     log.work(lane)
     assert [read(lane, each)["status"] for each in (*before, *waiting)] == ["SENT"] * 5
     assert set(acceptances(gateway).values()) == {1}
@@ -165,6 +171,7 @@ def test_a_key_that_the_provider_has_forgotten_since_the_backup_is_not_used_agai
     log.work(lane)
     log.lose_and_restore()
     log.take_over(lane)
+    resume(lane)
     change(lane, waiting, first_claimed_at="now() - interval '2 h'")  # the backup was taken two hours ago
     log.work(lane)
     row = read(lane, waiting)
@@ -251,6 +258,7 @@ def test_of_a_gateway_that_takes_keys_a_row_that_a_worker_held_is_taken_from_it(
     log.work(lane)
     log.lose_and_restore()
     log.take_over(lane)
+    resume(lane)
     with log.worker() as runtime, connected():
         assert rescue(lane, worker_id=runtime.presence.worker_id, live_tokens=()) == 1
         drain(lane, runtime)
@@ -371,6 +379,7 @@ def test_what_was_sealed_leaves_again_as_it_was_with_the_secret_key_of_the_backu
     log.back_up()
     log.lose_and_restore()
     log.take_over(lane)
+    resume(lane)
 
     say_secret(monkeypatch, "another machine's own")
     change(lane, sealed[0], due_at="now() - interval '1 s'")
