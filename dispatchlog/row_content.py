@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from dispatchlog.sealing import find_key, seal_bytes, unseal_bytes
+from dispatchlog.sealing import check_keys, find_key, seal_bytes, unseal_bytes
 from dispatchlog.settings import get_settings
 
 _HASHED_FOR = "patient look-up"
@@ -43,6 +43,15 @@ class SealedColumn:
     key: tuple[str, ...]
     owner: str
     purpose: str
+
+    def check(self) -> None:
+        """Return if this process has the keys in force; while nothing is to be sealed it needs none.
+
+        Raises:
+            CannotUnsealError: it has not.
+        """
+        if get_settings().seal_content:
+            check_keys()
 
     def seal(self, content: bytes, owner: UUID | str) -> bytes | None:
         """The content as it may be stored; it opens for this owner only. None while nothing is to be sealed."""

@@ -13,6 +13,7 @@ from dispatchlog.keys.secret_keys import derive_key, key_for, secret_keys
 
 __all__ = [
     "CannotUnsealError",
+    "check_keys",
     "derive_key",
     "find_key",
     "open_passed",
@@ -23,6 +24,15 @@ __all__ = [
     "unseal",
     "unseal_bytes",
 ]
+
+
+def check_keys() -> None:
+    """Return if this process can open the data keys in force.
+
+    Raises:
+        CannotUnsealError: they were wrapped under another secret key than it has.
+    """
+    rings.current().check()
 
 
 def seal(secret: str, *, purpose: str, owner: str) -> bytes:

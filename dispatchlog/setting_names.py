@@ -23,7 +23,9 @@ _OTHERS = {"DISPATCHLOG_CRASH_AT"}
 # Kubernetes tells every container of every service by such names; one called dispatchlog has our prefix.
 _OF_A_CLUSTER = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?$")
 _LIKE_ENOUGH = 0.75
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s]*):[^/@\s]*@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):[^/?#\s]*@")
+# libpq and others take it behind the question mark too, and whoever calls a webhook proves by such a parameter who it is.
+_SECRET_IN_URL = re.compile(r"([?&][^=&#\s]*(?:passw|secret|token|key|sig)[^=&#\s]*=)[^&#\s]+", re.IGNORECASE)
 _MASK = "••••"
 
 
@@ -86,7 +88,7 @@ def said(value: object) -> str:
         return str(value).lower()
     if value is None or value is PydanticUndefined or value == "":
         return "none"
-    return _PASSWORD_IN_URL.sub(rf"\1:{_MASK}@", str(value))
+    return _SECRET_IN_URL.sub(rf"\1{_MASK}", _PASSWORD_IN_URL.sub(rf"\1:{_MASK}@", str(value)))
 
 
 def kind_of(info: FieldInfo) -> str:

@@ -323,9 +323,12 @@ POLICIES = [
     ),
     _rows(
         "ticket_notification",
-        "EXISTS (SELECT FROM healthcare_tickets h WHERE h.id = t.ticket_id AND h.ended_at IS NOT NULL)",
+        # While nobody has read them, it is what keeps the same messages from being told of again.
+        "EXISTS (SELECT FROM healthcare_tickets h WHERE h.id = t.ticket_id AND h.ended_at IS NOT NULL)"
+        " AND NOT (t.kind = 'UNREAD' AND EXISTS (SELECT FROM chat_thread_members m JOIN chat_threads c"
+        " ON c.id = m.thread_id WHERE c.ticket_id = t.ticket_id AND m.party_id = t.party_id AND m.has_unread))",
         [],
-        "its ticket has ended; the ticket itself stays",
+        "its ticket has ended and what it told of was read; the ticket itself stays",
     ),
     _rows(
         "comm_job",

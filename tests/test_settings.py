@@ -91,6 +91,28 @@ def test_the_command_shows_each_setting_with_its_source_and_no_secret(tmp_path: 
     assert found["DISPATCHLOG_METRICS_TOKEN"] == ("none", "default")
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"postgresql://db/desk?user=app&password={SECRET}", "postgresql://db/desk?user=app&password=••••"),
+        (
+            f"postgresql://db/desk?sslpassword={SECRET}&sslmode=require",
+            "postgresql://db/desk?sslpassword=••••&sslmode=require",
+        ),
+        (f"postgresql://app:at@{SECRET}@db/desk", "postgresql://app:••••@db/desk"),
+        (
+            f"https://hooks.example.org/desk?room=7&access_token={SECRET}",
+            "https://hooks.example.org/desk?room=7&access_token=••••",
+        ),
+        ("smtp://127.0.0.1:2525?tls=none", "smtp://127.0.0.1:2525?tls=none"),
+    ],
+)
+def test_no_part_of_a_url_that_is_a_secret_is_shown(url: str, said: str) -> None:
+    fields = {"database_url": Settings.model_fields["database_url"]}
+    [row] = shown(fields, {"database_url": url}, environment={})
+    assert row.value == said
+
+
 def test_what_a_running_up_told_is_named_as_its_source() -> None:
     fields = {"log_level": Settings.model_fields["log_level"]}
     [row] = shown(fields, {"log_level": "debug"}, adopted={"DISPATCHLOG_LOG_LEVEL"}, environment={})

@@ -19,6 +19,10 @@ COLUMNS = "recipient, headers, body, sealed"
 class Seal(Protocol):
     """Keeps content from whoever has a copy of the database; what is sealed opens for its owner only."""
 
+    def check(self) -> None:
+        """Return if this process has the keys. Raises DispatchlogError where it can neither seal nor open."""
+        ...
+
     def seal(self, content: bytes, owner: UUID) -> bytes | None:
         """The content as it may be stored; None where it is to be stored as it is."""
         ...
@@ -30,6 +34,10 @@ class Seal(Protocol):
 
 class RowSeal(Protocol):
     """Keeps some columns of a lane's rows as one sealed value."""
+
+    def check(self) -> None:
+        """As a `Seal` has it."""
+        ...
 
     def sealing(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row about to be written, with its id; what is to be sealed is."""

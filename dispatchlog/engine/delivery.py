@@ -75,7 +75,7 @@ def drain(lane: Lane, runtime: Runtime) -> Drained:
             _drain_slot(lane, runtime, total)
             if runtime.leave(lane):
                 return total
-    except DATABASE_ERRORS as error:
+    except (*DATABASE_ERRORS, DispatchlogError) as error:
         runtime.abandon(lane)
         log.warning("DRAIN_STOPPED", lane=lane.name, error=type(error).__name__)
         return total
@@ -145,6 +145,8 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> Drained:
         return Drained()  # what it claimed now would be rescued from it at once; the heartbeat takes a new number
     if runtime.holds.keeps(lane):
         return Drained()  # a person paused it; whoever lets it go on wakes the lane
+    if not _has_keys(lane, runtime):
+        return Drained()  # others that have them send it, or it waits for somebody to set them right
     gateway = lane.gateway.name
     allowance = runtime.breaker.allow(gateway, runtime.batch_limit(lane, seconds=BATCH_SECONDS))
     if allowance.calls == 0:
@@ -170,6 +172,18 @@ def deliver_batch(lane: Lane, runtime: Runtime) -> Drained:
                 runtime.rates.give_back(
                     gateway, granted - batch.called, per_second=lane.rate_per_second, burst=lane.burst
                 )
+
+
+def _has_keys(lane: Lane, runtime: Runtime) -> bool:
+    if lane.seal is None and lane.row_seal is None:
+        return True
+    try:
+        lane.check_seals()
+    except DispatchlogError as error:
+        runtime.keys.lost(error, lane=lane.name, code=error.code)
+        return False
+    runtime.keys.found()
+    return True
 
 
 def _within_rate(lane: Lane, runtime: Runtime, wanted: int) -> tuple[int, float]:
@@ -224,8 +238,9 @@ class _Batch:
     def _deliver(self, rows: Sequence[Row]) -> None:
         try:
             parcels, failed = prepare(self.lane, rows)
-        except DATABASE_ERRORS as away:
-            # A full disk, say: nothing has left, and no worker died of it. Without an answer they are rescued.
+        except (*DATABASE_ERRORS, DispatchlogError) as away:
+            # A full disk, say, or a key that was changed just now: nothing has left, and no worker died of it. Without an
+            # answer they are rescued.
             with contextlib.suppress(*DATABASE_ERRORS):
                 self._release(rows, f"its content could not be stored: {type(away).__name__}")
             raise

@@ -160,6 +160,16 @@ class Lane:
         """
         return row if self.row_seal is None else self.row_seal.opened(row)
 
+    def check_seals(self) -> None:
+        """Return if this process can seal and open what the lane's rows hold.
+
+        Raises:
+            DispatchlogError: it has not the keys; what it claimed would fail with nothing wrong in it.
+        """
+        for seal in (self.seal, self.row_seal):
+            if seal is not None:
+                seal.check()
+
     def search_key(self, address: str) -> str:
         """What stands among a row's search keys for an address."""
         return address.lower() if self.row_seal is None else self.row_seal.search_key(address)

@@ -1,8 +1,8 @@
 """After an older backup was put back: what may have left since it was taken is not sent again by itself.
 
 Owns `log_restorations` and `log_losses`. Sends nothing and asks nobody: rows of IDEMPOTENT gateways go on with their old
-keys, those of LOOKUP gateways are asked about, those of BLIND ones wait for a person. Run by the tables' owner while no
-worker runs.
+keys, those of LOOKUP gateways are asked about, those of BLIND ones wait for a person; and every lane waits until a person
+lets it go on. Run by the tables' owner while no worker runs.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LaneRestored:
     """What became of one lane's open rows, or of those of one of its routes.
 
     Attributes:
-        kept_key: go on by themselves, under the key they may have left with.
+        kept_key: go on with their lane, under the key they may have left with.
         asked: in doubt until the provider was asked.
         in_doubt: in doubt until a person has settled it.
         not_due: wait as before, for they were not due before the last process stopped.
@@ -193,7 +193,8 @@ def _skip_lost_numbers() -> None:
     """No worker's number, cursor of a client or number of a row that was given after the backup is given again."""
     for (sequence,) in fetch_all(
         "SELECT format('%%I.%%I', schemaname, sequencename) FROM pg_sequences"
-        " WHERE schemaname = current_schema() AND last_value IS NOT NULL AND last_value + %s < max_value",
+        # One that had given none before the backup may have given some after it.
+        " WHERE schemaname = current_schema() AND coalesce(last_value, start_value) + %s < max_value",
         (NUMBERS_LOST,),
     ):
         execute("SELECT setval(%s::regclass, nextval(%s::regclass) + %s)", (sequence, sequence, NUMBERS_LOST))
@@ -218,8 +219,7 @@ def _take_over_lane(lane: Lane, gap: _Gap, *, actor: str) -> list[LaneRestored]:
         ]
         strays = _take_over_part(lane, "route <> ALL (%(routes)s)", {"routes": list(routes)}, gap)
         restored += [strays] if strays.in_doubt or strays.not_due or strays.failed else []
-    if all(each.kind == GatewayKind.IDEMPOTENT for each in restored):
-        return restored
+    # Also where keys are taken: what is reported a second time makes new rows, and they have keys of their own.
     held = hold(Target(LANE, lane.name), actor=actor, reason=f"{gap.words}; compare with the provider's list first")
     return [_paused(each, paused=held.hold is not None) for each in restored]
 

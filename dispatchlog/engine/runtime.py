@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from dispatchlog.engine.breaker import Breaker
+from dispatchlog.engine.contact import Contact
 from dispatchlog.engine.holds import HoldsInForce
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.presence import Presence
@@ -31,6 +32,7 @@ class Runtime:
         self.breaker = breaker
         self.rates = rates or Rates(waker.redis_url)
         self.holds = holds or HoldsInForce()
+        self.keys = Contact("KEYS", meanwhile="this process claims nothing that is sealed; others go on")
         self.stopping = threading.Event()
         self._guard = threading.Lock()
         self._live: set[UUID] = set()

@@ -118,7 +118,7 @@ class Watch:
             except DATABASE_AWAY as error:
                 self._database.lost(error)
                 return TICK_SECONDS
-            except (psycopg2.Error, peewee.PeeweeException) as error:
+            except (psycopg2.Error, peewee.PeeweeException, DispatchlogError) as error:
                 log.warning("WATCH_TICK_FAILED", lane=lane.name, error=type(error).__name__)
                 continue
             self._database.found()

@@ -36,8 +36,8 @@ _SAMPLE = (
 def create_first_keys(*, although_unreadable: bool = False) -> bool:
     """Make the keys that the database lacks; whether it lacked any. Two that ask at once make them once.
 
-    Hashes that exist were made under a secret key, so its root becomes the key of 'find'; a database without any gets
-    a random one.
+    Hashes that exist were made under a secret key, so its root becomes the key of 'find'; also where there are none and an
+    earlier release has worked, for while it still runs it makes some. A new database gets a random one.
 
     Raises:
         CannotUnsealError: things were sealed under a secret key, and it is none of this process's; whoever has lost it
@@ -48,6 +48,8 @@ def create_first_keys(*, although_unreadable: bool = False) -> bool:
         there = {purpose for (purpose,) in fetch_all("SELECT DISTINCT purpose FROM data_keys")}
         if FIND not in there:
             earlier = earlier_secret_key(although_unreadable=although_unreadable)
+            if earlier is None and _was_worked_on():
+                earlier = secret_keys()[0]
             insert_key(FIND, os.urandom(KEY_BYTES) if earlier is None else root_of(earlier.text))
         if SEAL not in there:
             insert_key(SEAL, os.urandom(KEY_BYTES))
@@ -95,6 +97,11 @@ def earlier_secret_key(*, although_unreadable: bool = False) -> SecretKey | None
 
 def _opens(secret_key: SecretKey, sealed: bytes, column: SealedColumn, owner: str) -> bool:
     return open_first(sealed, purpose=column.purpose, owner=owner, among=(secret_key,)) is not None
+
+
+def _was_worked_on() -> bool:
+    """Whether something was sent before anything was sealed, which this release does only where it is told to."""
+    return bool(fetch_one("SELECT EXISTS (SELECT FROM dispatch_payloads WHERE body IS NOT NULL)")[0])
 
 
 def _has_hashes() -> bool:

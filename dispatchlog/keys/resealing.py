@@ -24,6 +24,8 @@ CROSS JOIN unnest(i.indkey::int[]) WITH ORDINALITY k(number, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
 WHERE i.indrelid = %s::regclass AND i.indisprimary ORDER BY k.place
 """
+# Whoever supersedes it waits until the batch is committed.
+_IN_FORCE = "SELECT id FROM data_keys WHERE id = %s AND superseded_at IS NULL FOR SHARE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,14 @@ def left_in(table: Table, key: DataKey) -> int:
 
 
 def reseal_all(table: Table, key: DataKey, *, batch: int) -> Iterator[Batch]:
-    """Go through the table in the order of its primary key, a transaction per batch; what nobody has locked."""
+    """Go through the table in the order of its primary key, a transaction per batch; what nobody has locked. It ends early
+    once another key is in force: nothing may come under a superseded one, which may be retired.
+    """
     last: Sequence[Any] = ()
     while True:
         with transaction("keys", "sealed anew"):
+            if not fetch_all(_IN_FORCE, (key.id,)):
+                return
             rows = _take(table, key, after=last, batch=batch)
             done = _reseal(table, key, rows)
         if not rows:

@@ -67,6 +67,11 @@ class Ring:
         """Under the key in force."""
         return seal_under(self.sealing.id, self.sealing.open(), plain, purpose=purpose, owner=owner)
 
+    def check(self) -> None:
+        """Return if both keys in force open. Raises CannotUnsealError."""
+        self.sealing.open()
+        self.finding.open()
+
     def root_of_hashes(self) -> bytes:
         """From which the keys of all hashes follow."""
         return self.finding.open()
@@ -82,6 +87,9 @@ class EarlierRing:
     def seal(self, plain: bytes, *, purpose: str, owner: str) -> bytes:
         """Straight under the secret key."""
         return seal_first(plain, purpose=purpose, owner=owner, secret_key=self.secret_key.text)
+
+    def check(self) -> None:
+        """The secret key is at hand, for it is what this ring was made of."""
 
     def root_of_hashes(self) -> bytes:
         """From which the keys of all hashes follow, and will also when there are data keys."""

@@ -88,7 +88,8 @@ def rotate_data(
 ) -> Rotation:
     """Seal everything anew under a new data key, or finish a rotation that was not; with `go_on`, never under a new one.
 
-    `told` is called after each batch. What cannot be read stays as it is. Several may run at once.
+    `told` is called after each batch. What cannot be read stays as it is. Several may run at once: where another one has
+    made a newer key meanwhile, both end under that.
 
     Raises:
         CannotUnsealError: the data key in force cannot be opened.
@@ -96,10 +97,14 @@ def rotate_data(
     """
     key, is_new = _begin(actor, go_on=go_on)
     rotation = Rotation(key.id, is_new)
-    noticed_at = key.created_at + timedelta(seconds=NOTICED_SECONDS if noticed_seconds is None else noticed_seconds)
+    noticed = timedelta(seconds=NOTICED_SECONDS if noticed_seconds is None else noticed_seconds)
     tables = [table_of(name, columns) for name, columns in by_table().items()]
     for _ in range(_MOST_ROUNDS):
         rotation.unreadable, rotation.examples = 0, []
+        newest = rings.with_keys().sealing
+        if newest.id != key.id:
+            key, rotation.key_id, rotation.is_new = newest, newest.id, False
+        noticed_at = key.created_at + noticed
         begun_at = _now()
         for table in tables:
             for done in reseal_all(table, key, batch=batch):

@@ -136,6 +136,8 @@ def _refuse_young_record(person: Person) -> None:
 def _erase(person: Person, known_lanes: Sequence[Lane], done: Erasure, *, actor: str, reason: str) -> None:
     values = person.parameters()
     mine = [each for each in lanes() if not (each.record and done.left_record)]
+    # What is put in from here on comes after the erasure and stays whole: emptied while it waits, it would leave empty.
+    execute(f"LOCK TABLE {', '.join(each.table for each in mine)} IN SHARE ROW EXCLUSIVE MODE")
     dispatches: list[UUID] = []
     for each in mine:
         ids = [row[0] for row in fetch_all(f"SELECT t.id FROM {each.table} t WHERE {each.where} FOR UPDATE", values)]

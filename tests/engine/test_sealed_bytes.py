@@ -15,6 +15,8 @@ from dispatchlog.engine.lanes import Letter, Row
 from dispatchlog.engine.lookup import ask
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.gateways.fake import FakeGateway, Outcome
+from dispatchlog.keys.errors import CannotUnsealError
+from dispatchlog.keys.ring import rings
 from dispatchlog.row_content import PAYLOADS
 from dispatchlog.settings import get_settings
 
@@ -81,3 +83,61 @@ def test_what_does_not_open_fails_alone_and_is_written_anew_for_a_person_s_retry
     drain(lane, runtime)
     # It certainly has not left, so these are other bytes under another key.
     assert (gateway.accepted[-1].body, gateway.accepted[-1].key) == (b"\x00\xff version 2", f"{ids[0]}-2")
+
+
+def say_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """Go on as a process that was started with this secret key."""
+    monkeypatch.setenv("DISPATCHLOG_SECRET_KEY", secret)
+    get_settings.cache_clear()
+    rings.forget()
+
+
+def state_of(row: dict[str, object]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("status", "claims", "attempts", "rescues", "last_error_code"))
+
+
+def test_a_worker_with_another_secret_key_claims_nothing_that_others_can_send(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = FakeGateway(GatewayKind.IDEMPOTENT)
+    lane = parcel_lane(gateway, compose=numbered(), seal=PAYLOADS)
+    gateway.script(Outcome.TRANSIENT)
+    (tried,) = enqueue(lane)
+    drain(lane, runtime)
+    (fresh,) = enqueue(lane)
+    make_due(lane, tried)
+    before = [state_of(read(lane, each)) for each in (tried, fresh)]
+    secret = get_settings().secret_key.get_secret_value()
+
+    say_secret(monkeypatch, "mistyped on one machine")
+    for _ in range(3):
+        assert drain(lane, runtime).claimed == 0
+    assert [state_of(read(lane, each)) for each in (tried, fresh)] == before
+
+    say_secret(monkeypatch, secret)
+    drain(lane, runtime)
+    assert [read(lane, each)["status"] for each in (tried, fresh)] == ["SENT", "SENT"]
+
+
+class LostMeanwhile:
+    """Another data key came into force between the claim and the sealing, and this process cannot open it."""
+
+    def check(self) -> None:
+        """It was still there."""
+
+    def seal(self, content: bytes, owner: UUID) -> bytes | None:
+        raise CannotUnsealError("data key 3 was wrapped under another secret key")
+
+    def open(self, sealed: bytes | memoryview, owner: UUID) -> bytes:
+        raise AssertionError("nothing was stored")
+
+
+def test_what_cannot_be_sealed_goes_back_as_it_was_and_counts_nowhere(runtime: Runtime) -> None:
+    gateway = FakeGateway(GatewayKind.IDEMPOTENT)
+    lane = parcel_lane(gateway, seal=LostMeanwhile())
+    ids = enqueue(lane, 2)
+    assert drain(lane, runtime).claimed == 0
+    rows = [read(lane, each) for each in ids]
+    assert [(row["status"], row["attempts"], row["rescues"]) for row in rows] == [("PENDING", 0, 0)] * 2
+    assert all(row["first_claimed_at"] is None for row in rows)
+    assert gateway.accepted == []

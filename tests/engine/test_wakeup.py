@@ -19,7 +19,7 @@ from dispatchlog.broker import make_broker
 from dispatchlog.engine.breaker import Breaker
 from dispatchlog.engine.database import after_commit, connected, database, fetch_all, transaction
 from dispatchlog.engine.delivery import drain
-from dispatchlog.engine.errors import NotInTransaction
+from dispatchlog.engine.errors import CannotOpen, NotInTransaction
 from dispatchlog.engine.gateway import Receipt
 from dispatchlog.engine.lanes import Lane
 from dispatchlog.engine.ledger import enqueue as put
@@ -191,6 +191,21 @@ def test_without_any_broker_a_due_row_is_found_all_the_same(presence: Presence, 
         with within(5):
             seconds = until(sent(lane), what="the row is found without a broker")
     print(f"found without a broker in {seconds:.2f} s")
+
+
+def test_a_lane_whose_rescue_cannot_open_a_row_holds_up_no_other_lane(
+    runtime: Runtime, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rescue(lane: Lane, **_: Any) -> int:
+        if lane.name == "shut":
+            raise CannotOpen("what is stored is sealed under a key that this process has not")
+        return 0
+
+    monkeypatch.setattr("dispatchlog.engine.watch.rescue", rescue)
+    lane = parcel_lane(FakeGateway())
+    enqueue(lane)
+    with watching(runtime, redis_url, parcel_lane(FakeGateway(), name="shut"), lane):
+        until(sent(lane), what="the other lane's row is found")
 
 
 def test_losing_all_of_the_brokers_memory_changes_no_outcome(

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg2
@@ -299,6 +300,29 @@ def test_two_rotations_at_once_end_under_one_key() -> None:
             thread.join()
     assert headers() == {header_of(max(each.key_id for each in done))}
     assert len(names()) == 40
+
+
+def test_a_rotation_that_another_one_overtook_takes_nothing_back_under_its_own_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patients_sealed_before(5)
+    rotate()
+    others: list[Rotation] = []
+    now = rotation._now
+
+    def overtaken(_seconds: float) -> None:
+        """While the first one waits until its key is noticed, a second one has another key made and is done."""
+        if not others:
+            monkeypatch.setattr(rotation, "_now", now)
+            others.append(rotation.rotate_data(actor="test", noticed_seconds=0))
+
+    monkeypatch.setattr(rotation, "_now", lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr("dispatchlog.keys.rotation.time.sleep", overtaken)
+    first = rotate()
+    assert [first.key_id, *(each.key_id for each in others)] == [4, 4]
+    assert headers() == {header_of(4)}
+    retire(3)
+    assert len(names()) == 5
 
 
 # --- retiring

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 import zipfile
 from typing import Any
 from uuid import uuid4
@@ -13,10 +15,11 @@ import pytest
 import models
 from dispatchlog.audit.chain import SOURCES
 from dispatchlog.engine.content import pack
-from dispatchlog.engine.database import execute, fetch_all, fetch_dicts, fetch_one, transaction
+from dispatchlog.engine.database import connected, execute, fetch_all, fetch_dicts, fetch_one, transaction
 from dispatchlog.engine.lanes import Letter
 from dispatchlog.engine.operator import ReasonRequired
 from dispatchlog.keys.columns import SEALED_COLUMNS
+from dispatchlog.retention import erasure
 from dispatchlog.retention.belongings import lanes, of_dispatches, others
 from dispatchlog.retention.erasure import ErasureRefused, _triggers_off, erase
 from dispatchlog.retention.export import export
@@ -157,6 +160,47 @@ def test_what_is_open_is_cancelled_first_and_what_is_in_doubt_has_to_be_settled(
     done = forget(who)
     assert done.cancelled == len(who.dispatches) - 1  # the school's is another identity
     assert fetch_all("SELECT status, body, recipient, sealed FROM comm_jobs") == [("CANCELLED", "", "", None)]
+
+
+def test_what_is_put_in_while_somebody_is_erased_is_not_emptied_as_it_waits(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = make("Wrenfield", "+12025550123", shared)
+    never_write_again, message = erasure._never_write_again, uuid4()
+
+    def put_in() -> None:
+        with connected():
+            insert(
+                "hl7_messages",
+                id=message,
+                route="SC1",
+                visit_id=fetch_one("SELECT id FROM visits")[0],
+                school_id=shared.school,
+                message_type="ADT^A04",
+                control_id="late",
+                body=b"MSH|late",
+                student_number=who.student,
+                student_name=who.name,
+                subject_id=f"student:{who.student}",
+            )
+
+    beside = threading.Thread(target=put_in)
+    waits = (
+        "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE d.datname = current_database() AND NOT l.granted"
+    )
+
+    def begun(*given: Any, **more: Any) -> None:
+        beside.start()
+        while beside.is_alive() and not fetch_all(waits):
+            time.sleep(0.01)
+        never_write_again(*given, **more)
+
+    monkeypatch.setattr(erasure, "_never_write_again", begun)
+    forget(student(who))
+    beside.join()
+    (row,) = fetch_dicts("SELECT * FROM hl7_messages WHERE id = %s", (message,))
+    assert (row["status"], bytes(HL7_MESSAGES.opened(row)["body"])) == ("PENDING", b"MSH|late")
 
 
 @pytest.mark.parametrize("by", ["id", "address", "order", "dispatch"])

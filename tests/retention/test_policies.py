@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from dispatchlog.retention.erasure import _triggers_off
 from dispatchlog.retention.holds import Scope, keep
 from dispatchlog.row_content import SEALED, SealedRow
 from dispatchlog.systems.outreach.stats import rollup
-from tests.retention.neighbours import Neighbour, Shared, make
+from tests.retention.neighbours import Neighbour, Shared, insert, make
 
 LANE_TABLES = (
     "kit_registrations",
@@ -98,6 +99,33 @@ def test_what_something_open_refers_to_stays(two: tuple[Neighbour, Neighbour]) -
         "comm_jobs": 0,
     }
     assert count("courier_events", SAYS) == 2
+
+
+def test_a_notice_of_messages_that_nobody_has_read_stays_and_keeps_another_one_from_leaving(
+    two: tuple[Neighbour, Neighbour],
+) -> None:
+    _, has_not = two
+    end_everything()
+    with transaction("test"), _triggers_off({"healthcare_tickets", "ticket_notifications", "chat_thread_members"}):
+        execute(
+            "UPDATE healthcare_tickets t SET status = 'completed', sent_at = now(), prescription_id = p.id"
+            " FROM prescriptions p WHERE p.ticket_id = t.id"
+        )
+        execute("UPDATE ticket_notifications SET kind = 'UNREAD'")
+        for who in two:
+            insert("chat_thread_members", thread_id=thread_of(who), party_id=who.id)
+        execute(
+            "UPDATE chat_thread_members SET has_unread = true, unread_since = now() - interval '11 years'"
+            " WHERE party_id = %s",
+            (has_not.id,),
+        )
+    assert run()["ticket_notification"] == 1
+    assert fetch_all("SELECT party_id FROM ticket_notifications") == [(has_not.id,)]
+    assert fetch_all("SELECT party_id FROM tickets_unread(interval '15 minutes', 10)") == []
+
+
+def thread_of(who: Neighbour) -> UUID:
+    return fetch_one("SELECT id FROM chat_threads WHERE ticket_id = %s", (who.ticket,))[0]
 
 
 @pytest.mark.parametrize("by", ["id", "email"])
