@@ -28,7 +28,7 @@ from dispatchlog.alert_watch import AlertWatch
 from dispatchlog.audit import duties
 from dispatchlog.broker import get_waker
 from dispatchlog.engine.attempt_counts import keep_all_attempt_counts
-from dispatchlog.engine.database import configure, connect_arguments
+from dispatchlog.engine.database import configure, connect_arguments, connected, fetch_one
 from dispatchlog.engine.deadline import boottime
 from dispatchlog.engine.escalation import close_settled
 from dispatchlog.engine.move_counts import keep_all_counts
@@ -59,6 +59,10 @@ from dispatchlog.tracing import set_trace_id
 
 log = structlog.get_logger("scheduler")
 
+_HAS_LOCK = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND pid = %s
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 # A leader looks at its lock once a second; one that is silent for this long is stopped or hangs, and loses it.
 LEADER_SILENT_SECONDS = 30
 # How often a job asks whether its period has begun; an occurrence is then at most this late.
@@ -224,6 +228,7 @@ class Clock:
         self._jobs = jobs
         self._stop = threading.Event()
         self._scheduler: Any = None
+        self._lock_session = 0
 
     def run(self) -> None:
         """Stand by until this process leads, then keep the timetable until the lock is lost or `stop` is called."""
@@ -251,6 +256,8 @@ class Clock:
                     if cursor.fetchone()[0]:
                         break
                     self._stop.wait(1.0)
+                cursor.execute("SELECT pg_backend_pid()")
+                self._lock_session = cursor.fetchone()[0]
                 if not self._stop.is_set():
                     self._keep_time(cursor)
         finally:
@@ -281,7 +288,7 @@ class Clock:
             self._scheduler.add_job(
                 _run_job,
                 IntervalTrigger(seconds=_check_seconds(job), timezone=UTC),
-                args=[job],
+                args=[job, self._leads],
                 id=job.name,
                 name=job.why,
                 next_run_time=datetime.now(UTC),
@@ -291,6 +298,11 @@ class Clock:
             )
         self._scheduler.start()
 
+    def _leads(self) -> bool:
+        """Whether the session with the lock still has it: what is asked before a cut may arrive after somebody else leads."""
+        with connected():
+            return bool(fetch_one(_HAS_LOCK, (*LEADER_LOCK, self._lock_session))[0])
+
 
 def _check_seconds(job: Job) -> float:
     if not job.recorded:
@@ -298,9 +310,11 @@ def _check_seconds(job: Job) -> float:
     return min(CHECK_SECONDS, max(0.5, job.period_seconds / 4))
 
 
-def _run_job(job: Job) -> None:
+def _run_job(job: Job, leads: Callable[[], bool]) -> None:
     tallies.put("job_period", job.name, value=job.period_seconds)
     try:
+        if not leads():
+            return
         if job.name.startswith("sweep:") or not job.recorded:
             _run(job)  # a lane's sweep claims its own occurrence
         elif begin_occurrence(job.name, period_seconds=job.period_seconds, started_by=WHO) is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dispatchlog.gateways.hl7_endpoint import Hl7Endpoint, Transport
 from dispatchlog.gateways.hl7_mllp import MllpGateway
 from dispatchlog.gateways.kit_registry import HttpKitRegistry
 from dispatchlog.gateways.smtp import SmtpGateway
+from dispatchlog.reach import Reach
 from dispatchlog.row_content import PAYLOADS
 from dispatchlog.systems.hl7.endpoints import AnyEndpoint
 
@@ -176,6 +178,7 @@ def _endpoint(name: str, outside: Outside) -> Hl7Endpoint:
         port=outside.mllp_port,
         deadline_seconds=DEADLINE_SECONDS,
         connect_seconds=1.0,
+        reach=Reach((ip_network(outside.mllp_host),)),
     )
 
 

@@ -53,8 +53,9 @@ def _servers(config: pytest.Config) -> Servers:
 
 @pytest.fixture(autouse=True)
 def plain_tracebacks() -> Iterator[None]:
-    """Drawing a framed traceback takes a second, and on a busy machine many."""
-    processors = structlog.get_config()["processors"]
+    """Drawing a framed traceback takes a second, and on a busy machine many. A command's way to log ends with its test."""
+    before = structlog.get_config()
+    processors = before["processors"]
     kept = list(processors)
     # In place, for a logger that was used already keeps the list that it knew.
     processors[:] = [
@@ -62,6 +63,7 @@ def plain_tracebacks() -> Iterator[None]:
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
     yield
+    structlog.configure(**before)
     processors[:] = kept
 
 

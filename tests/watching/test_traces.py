@@ -158,10 +158,10 @@ def test_each_request_to_a_provider_is_a_span_of_its_own() -> None:
 
 
 def test_every_row_of_a_request_has_its_id(settings_env: Settings) -> None:
-    """Wherever a trace id is kept, `dispatchlog trace` looks, but for what is its parties' alone."""
+    """Wherever a trace id is kept, `dispatchlog trace` looks, but for what is its parties' or the auditors' alone."""
     with closing(psycopg2.connect(settings_env.database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT table_name FROM information_schema.columns WHERE column_name = 'trace_id'")
         kept = {row[0] for row in cursor.fetchall()}
     looked_at = {lane.table for lane in registry.lanes()} | {table for table, _, _ in BEGINNINGS}
     of_parties_alone = {"healthcare_tickets", "ticket_changes", "ticket_overview"}
-    assert kept - looked_at == of_parties_alone | {"order_changes", "dispatch_template"}
+    assert kept - looked_at == of_parties_alone | {"order_changes", "dispatch_template", "patient_reads"}
