@@ -299,7 +299,7 @@ class Clock:
         self._scheduler.start()
 
     def _leads(self) -> bool:
-        """Whether the session with the lock still has it: what is asked before a cut may arrive after somebody else leads."""
+        """Whether the session with the lock still has it: what is sent before a cut may arrive when another one leads."""
         with connected():
             return bool(fetch_one(_HAS_LOCK, (*LEADER_LOCK, self._lock_session))[0])
 
