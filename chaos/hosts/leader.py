@@ -14,6 +14,9 @@ from dispatchlog.engine.presence import LEADER_LOCK
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 150.0
 MENDED_SECONDS = 4.0
+# What was on its way when the cable was cut arrives as it is mended: at most one act of each job, of a period that nobody
+# else ran, for occurrences are unique. Begun anew, nothing may be.
+IN_FLIGHT_SECONDS = 1.0
 
 _LEADER = """
 SELECT host(client_addr) FROM pg_stat_activity a JOIN pg_locks l USING (pid)
@@ -23,7 +26,7 @@ _ACTS = "SELECT count(*) FROM schedule_occurrences WHERE started_by = %s AND sta
 
 
 class TakeOver:
-    """One change of the leader. `seconds` from the cut until another leads; `late_acts`: what the first did after that."""
+    """One change of the leader. `seconds` from the cut until another leads; `late_acts`: what the first began later."""
 
     def __init__(self, world: HostsWorld) -> None:
         self._world = world
@@ -42,10 +45,11 @@ class TakeOver:
             began = time.monotonic()
             self._wait_for_leader(cursor, but=first)
             self.seconds = round(time.monotonic() - began, 1)
-            cursor.execute("SELECT clock_timestamp()")
-            since = cursor.fetchone()[0]
             for ends in ((host, server), (server, host)):
                 world.network.mend(*ends)
+            time.sleep(IN_FLIGHT_SECONDS)
+            cursor.execute("SELECT clock_timestamp()")
+            since = cursor.fetchone()[0]
             # It finds its session gone: it may stand by, and nothing else.
             time.sleep(MENDED_SECONDS)
             cursor.execute(_ACTS, (f"scheduler:{first}", since))
