@@ -13,10 +13,12 @@ from bench.plan import Plan, read_plan
 from bench.processes import MeasuringFailed
 from bench.scenarios import SCENARIOS, Scenario
 from bench.servers import Servers, started_servers
+from dispatchlog.logs import speak_in_sentences
 
 
 def main() -> int:
     """0, or 1 when a scenario failed, or 130 after Ctrl-C; servers and workers are gone in every case."""
+    speak_in_sentences()
     plan = read_plan(sys.argv[1:], scenarios=[scenario.name for scenario in SCENARIOS])
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -22,6 +22,7 @@ from dispatchlog.engine.delivery import deliver_batch
 from dispatchlog.engine.presence import Presence
 from dispatchlog.engine.runtime import Runtime
 from dispatchlog.engine.wakeup import Waker
+from dispatchlog.keys.ring import rings
 from dispatchlog.settings import get_settings
 
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?s|%%")
@@ -62,6 +63,7 @@ def record_batch(url: str, redis_url: str, *, batch: int) -> list[Statement]:
     try:
         runtime = Runtime(presence, Waker(make_broker(redis_url), redis_url), Breaker(redis_url))
         with database.connection_context():
+            rings.current()  # a batch of a process that has the data keys
             _recorded.clear()
             delivered = deliver_batch(bench_lane(Setup(batch=batch, slots=1, threads=1)), runtime)
             statements = list(_recorded)

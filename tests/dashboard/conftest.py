@@ -79,8 +79,9 @@ def patient_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="package")
-def one_chromium() -> Iterator[Browser]:
-    """A real Chromium for all browser tests of a worker."""
+def one_chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A real Chromium for all browser tests of a package; imported by its conftest, else it would stay to the end."""
+    assert isinstance(request.node, pytest.Package)
     if not CHROMIUM.exists():
         pytest.fail("Chromium is missing; install it with: apt-get install -y chromium", pytrace=False)
     expect.set_options(timeout=PATIENCE_MS)

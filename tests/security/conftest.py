@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from tests.dashboard.conftest import cheap_passwords, compiled_addresses, compiled_templates, dash, patient_dashboard
+from tests.dashboard.conftest import (
+    cheap_passwords,
+    compiled_addresses,
+    compiled_templates,
+    dash,
+    one_chromium,
+    patient_dashboard,
+)
 
-__all__ = ["cheap_passwords", "compiled_addresses", "compiled_templates", "dash", "patient_dashboard"]
+__all__ = ["cheap_passwords", "compiled_addresses", "compiled_templates", "dash", "one_chromium", "patient_dashboard"]

@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page
 
 from dispatchlog.systems.outreach.states import Channel
 from tests.dashboard import hl7_samples, patient_rows
-from tests.dashboard.conftest import one_chromium
 from tests.dashboard.script_payloads import PAYLOADS
 from tests.dashboard.test_browser import chromium
 from tests.dashboard.test_comm_inbox import hear
@@ -18,7 +17,7 @@ from tests.dashboard.test_ticket_scripts import Served, harmless, looking, signe
 from tests.outreach import builders
 from tests.systems.hl7.visits import STUDENT, VISIT
 
-__all__ = ["chromium", "harmless", "one_chromium"]  # fixtures
+__all__ = ["chromium", "harmless"]  # fixtures
 
 # What fits into a name of HL7.
 IMAGE, DRAWING = "<img src=x onerror=window.wicked=1>", "<svg onload=window.wicked=1>"
