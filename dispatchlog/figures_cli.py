@@ -7,6 +7,8 @@ from datetime import date, datetime
 
 import click
 
+from dispatchlog.shell import on_database, show_table
+
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _COUNTS = ("sent", "delivered", "opened", "clicked", "replied", "bounced", "unsubscribed")
 
@@ -25,24 +27,20 @@ def _days(first: datetime, last: datetime) -> tuple[date, date]:
 @figures.command("check")
 @click.option("--from", "first", type=_DAY, required=True, help="The first day.")
 @click.option("--to", "last", type=_DAY, required=True, help="The last day; it is included.")
+@on_database
 def check_command(first: datetime, last: datetime) -> None:
     """Compare the figures with the log; exit code 1 where they differ."""
-    from dispatchlog.shell import on_database, show_table
     from dispatchlog.systems.outreach.stats.rollup import differences
 
     days = _days(first, last)
 
-    @on_database
-    def run() -> None:
-        found = differences(*days)
-        if not found:
-            click.echo("the figures are what counting the log gives")
-            return
-        show_table([("of", "channel", "purpose", "too many"), *(_line(row) for row in found)])
-        click.echo("put them right with: dispatchlog figures rebuild", err=True)
-        sys.exit(1)
-
-    run()
+    found = differences(*days)
+    if not found:
+        click.echo("the figures are what counting the log gives")
+        return
+    show_table([("of", "channel", "purpose", "too many"), *(_line(row) for row in found)])
+    click.echo("put them right with: dispatchlog figures rebuild", err=True)
+    sys.exit(1)
 
 
 def _line(row: dict[str, object]) -> tuple[str, str, str, str]:
@@ -54,16 +52,12 @@ def _line(row: dict[str, object]) -> tuple[str, str, str, str]:
 @figures.command("rebuild")
 @click.option("--from", "first", type=_DAY, required=True, help="The first day.")
 @click.option("--to", "last", type=_DAY, required=True, help="The last day; it is included.")
+@on_database
 def rebuild_command(first: datetime, last: datetime) -> None:
     """Count the days anew from the log, in one transaction; messages go on meanwhile."""
-    from dispatchlog.shell import on_database
     from dispatchlog.systems.outreach.stats.rollup import rebuild
 
     days = _days(first, last)
 
-    @on_database
-    def run() -> None:
-        written = rebuild(*days)
-        click.echo(f"{written} figures were wrong and are right now" if written else "every figure was right")
-
-    run()
+    written = rebuild(*days)
+    click.echo(f"{written} figures were wrong and are right now" if written else "every figure was right")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dispatchlog.shell import as_owner, on_database, show_table
+
 if TYPE_CHECKING:
     from dispatchlog.keys.rotation import Rotation
     from dispatchlog.keys.standing import Standing
@@ -20,41 +22,23 @@ def keys() -> None:
     """Keys under which secrets and patients' data are sealed (docs/keys.md), as the tables' owner (DATABASE_OWNER_URL)."""
 
 
-def _open_as_owner() -> None:
-    """The application's role may make keys, and neither change nor retire one, nor seal anew what it may not change."""
-    from dispatchlog.engine.database import configure
-    from dispatchlog.engine.errors import DispatchlogError
-    from dispatchlog.settings import get_settings
-
-    url = get_settings().effective_owner_url
-    if not url:
-        raise DispatchlogError("neither DATABASE_OWNER_URL nor DATABASE_URL is set", code="NO_DATABASE_URL")
-    configure(url, role="", name="dispatchlog keys")
-
-
 @keys.command("status")
+@on_database
 def status_command() -> None:
     """Say which keys there are, how much is sealed under each, and which secret keys are still needed.
 
     It counts every sealed value. Exit code 1 while a data key cannot be opened.
     """
     from dispatchlog.keys.standing import look
-    from dispatchlog.shell import on_database
 
-    @on_database
-    def run() -> None:
-        standing = look()
-        _show_keys(standing)
-        _show_rows(standing)
-        _show_secret_keys(standing)
-        sys.exit(1 if standing.locked else 0)
-
-    run()
+    standing = look()
+    _show_keys(standing)
+    _show_rows(standing)
+    _show_secret_keys(standing)
+    sys.exit(1 if standing.locked else 0)
 
 
 def _show_keys(standing: Standing) -> None:
-    from dispatchlog.shell import show_table
-
     if not standing.keys:
         click.echo("there are no data keys yet; dispatchlog keys create makes them")
         return
@@ -66,8 +50,6 @@ def _show_keys(standing: Standing) -> None:
 
 
 def _show_rows(standing: Standing) -> None:
-    from dispatchlog.shell import show_table
-
     rows = [
         (column, f"key {key_id}" if key_id else "old format", str(number))
         for column, found in standing.values.items()
@@ -80,7 +62,6 @@ def _show_rows(standing: Standing) -> None:
 
 def _show_secret_keys(standing: Standing) -> None:
     from dispatchlog.keys.secret_keys import secret_keys
-    from dispatchlog.shell import show_table
 
     click.echo()
     show_table([("secret key", "fingerprint"), *((each.name, each.fingerprint) for each in secret_keys())])
@@ -102,22 +83,18 @@ def _show_secret_keys(standing: Standing) -> None:
 
 @keys.command("create")
 @click.option("--although-unreadable", is_flag=True, help="Nothing opens what was sealed before, and it is given up.")
+@as_owner
 def create_command(*, although_unreadable: bool) -> None:
     """Make the first data keys now, not when something is first sealed."""
     from dispatchlog.keys.beginning import create_first_keys
-    from dispatchlog.shell import explained
 
-    @explained
-    def run() -> None:
-        _open_as_owner()
-        made = create_first_keys(although_unreadable=although_unreadable)
-        click.echo("the first data keys are made" if made else "there are data keys already; nothing was changed")
-
-    run()
+    made = create_first_keys(although_unreadable=although_unreadable)
+    click.echo("the first data keys are made" if made else "there are data keys already; nothing was changed")
 
 
 @keys.command("rotate-secret")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@as_owner
 def rotate_secret_command(*, yes: bool) -> None:
     """Wrap the data keys under the DISPATCHLOG_SECRET_KEY of this shell; DISPATCHLOG_OLD_SECRET_KEYS opens them.
 
@@ -125,62 +102,45 @@ def rotate_secret_command(*, yes: bool) -> None:
     """
     from dispatchlog.keys.rotation import rotate_secret
     from dispatchlog.keys.secret_keys import secret_keys
-    from dispatchlog.shell import explained
 
-    @explained
-    def run() -> None:
-        _open_as_owner()
-        if not yes:
-            click.echo(f"The fingerprint of DISPATCHLOG_SECRET_KEY here is {secret_keys()[0].fingerprint}.")
-            click.confirm("Does every process have this one (keys status in its environment shows it)?", abort=True)
-        numbers = rotate_secret(actor=_ACTOR)
-        if numbers:
-            click.echo(f"wrapped anew under DISPATCHLOG_SECRET_KEY: data key {', '.join(map(str, numbers))}")
-        else:
-            click.echo("every data key is wrapped under DISPATCHLOG_SECRET_KEY already")
-
-    run()
+    if not yes:
+        click.echo(f"The fingerprint of DISPATCHLOG_SECRET_KEY here is {secret_keys()[0].fingerprint}.")
+        click.confirm("Does every process have this one (keys status in its environment shows it)?", abort=True)
+    numbers = rotate_secret(actor=_ACTOR)
+    if numbers:
+        click.echo(f"wrapped anew under DISPATCHLOG_SECRET_KEY: data key {', '.join(map(str, numbers))}")
+    else:
+        click.echo("every data key is wrapped under DISPATCHLOG_SECRET_KEY already")
 
 
 @keys.command("rotate-data")
 @click.option("--go-on", is_flag=True, help="Under the key in force: no new one is made.")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Rows per transaction.")
+@as_owner
 def rotate_data_command(*, go_on: bool, batch: int) -> None:
     """Seal everything anew under a new data key, while everything runs.
 
     It may be ended and run again at any time; then it goes on. Exit code 1 where something cannot be read.
     """
     from dispatchlog.keys.rotation import rotate_data
-    from dispatchlog.shell import explained
 
-    @explained
-    def run() -> None:
-        _open_as_owner()
+    def told(so_far: Rotation) -> None:
+        click.echo(f"so far: {so_far.resealed} values sealed anew", err=True)
 
-        def told(so_far: Rotation) -> None:
-            click.echo(f"so far: {so_far.resealed} values sealed anew", err=True)
-
-        done = rotate_data(actor=_ACTOR, go_on=go_on, batch=batch, told=told)
-        made = "made for this" if done.is_new else "which was there"
-        click.echo(f"{done.resealed} values sealed anew under data key {done.key_id}, {made}")
-        if done.unreadable:
-            click.echo(f"{done.unreadable} values cannot be read and stay as they are, such as {done.examples[0]}")
-            sys.exit(1)
-
-    run()
+    done = rotate_data(actor=_ACTOR, go_on=go_on, batch=batch, told=told)
+    made = "made for this" if done.is_new else "which was there"
+    click.echo(f"{done.resealed} values sealed anew under data key {done.key_id}, {made}")
+    if done.unreadable:
+        click.echo(f"{done.unreadable} values cannot be read and stay as they are, such as {done.examples[0]}")
+        sys.exit(1)
 
 
 @keys.command("retire")
 @click.argument("number", type=click.IntRange(1))
+@as_owner
 def retire_command(number: int) -> None:
     """Open nothing under data key NUMBER from now on; refused while anything is sealed under it."""
     from dispatchlog.keys.rotation import retire
-    from dispatchlog.shell import explained
 
-    @explained
-    def run() -> None:
-        _open_as_owner()
-        retire(number, actor=_ACTOR)
-        click.echo(f"data key {number} is retired")
-
-    run()
+    retire(number, actor=_ACTOR)
+    click.echo(f"data key {number} is retired")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dispatchlog.owner_cli import as_owner
+from dispatchlog.shell import as_owner, show_table
 
 
 @click.group()
@@ -48,7 +48,6 @@ def export_command(*, who: str, reason: str, output: Path) -> None:
 def erase_command(*, who: str, reason: str, leave_record: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Erase WHO for good: open messages are cancelled, names, addresses and texts go, numbers stay and name nobody."""
     from dispatchlog.retention.erasure import erase
-    from dispatchlog.shell import show_table
     from dispatchlog.systems import registry
 
     if not (yes or dry_run):
@@ -74,7 +73,6 @@ def erase_command(*, who: str, reason: str, leave_record: bool, dry_run: bool, y
 def traces_command(*, texts: tuple[str, ...]) -> None:
     """Look for TEXTS in every column of every table, which takes long; exit code 1 where one is found."""
     from dispatchlog.retention.traces import find_traces
-    from dispatchlog.shell import show_table
 
     found = find_traces(texts)
     show_table((table, column, str(count)) for table, column, count in found)

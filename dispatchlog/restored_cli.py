@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatchlog.owner_cli import as_owner
+from dispatchlog.shell import as_owner, show_table
 
 if TYPE_CHECKING:
     from dispatchlog.engine.restored import Restoration
@@ -45,7 +45,6 @@ def take_over_command(*, reason: str, stopped_at: datetime | None, same_place: b
 
 
 def _tell(done: Restoration) -> None:
-    from dispatchlog.shell import show_table
 
     click.echo(
         f"what happened between {done.backup_at:%Y-%m-%d %H:%M:%S} and {done.stopped_at:%Y-%m-%d %H:%M:%S} UTC is missing"
@@ -117,7 +116,6 @@ def compare_command(file: Path, *, as_json: bool) -> None:
 def losses_command(*, as_json: bool) -> None:
     """List what left and was lost with the old log, as far as providers' lists have told."""
     from dispatchlog.engine.comparing import losses
-    from dispatchlog.shell import show_table
 
     found = losses()
     if as_json:

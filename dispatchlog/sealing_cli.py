@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dispatchlog.owner_cli import as_owner
-from dispatchlog.settings import get_settings
+from dispatchlog.shell import as_owner, owner_url
 
 
 @click.command("seal")
@@ -18,7 +17,8 @@ def seal_command(*, batch: int) -> None:
     """
     from dispatchlog.row_sealing import seal_rows
 
-    owner = get_settings().effective_owner_url
-    done = seal_rows(owner, batch=batch, told=lambda table, number: click.echo(f"{table}: {number} so far", err=True))
+    done = seal_rows(
+        owner_url(), batch=batch, told=lambda table, number: click.echo(f"{table}: {number} so far", err=True)
+    )
     for table, number in done.items():
         click.echo(f"{table}: {number} sealed")

@@ -15,7 +15,7 @@ import peewee
 import psycopg2
 from pydantic import ValidationError
 
-from dispatchlog.engine.database import configure
+from dispatchlog.engine.database import configure, connected
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.local.running import advice
 from dispatchlog.settings import Settings, get_settings
@@ -96,3 +96,27 @@ def on_database(command: Callable[P, R]) -> Callable[P, R]:
         return command(*args, **kwargs)
 
     return explained(run)
+
+
+def as_owner(command: Callable[P, R]) -> Callable[P, R]:
+    """For commands that change what the application's role may not: connected as `owner_url`, errors `explained`."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        configure(owner_url(), role="", name="dispatchlog owner")
+        with connected():
+            return command(*args, **kwargs)
+
+    return explained(run)
+
+
+def owner_url() -> str:
+    """DATABASE_OWNER_URL, else DATABASE_URL.
+
+    Raises:
+        DispatchlogError: neither is set.
+    """
+    url = get_settings().effective_owner_url
+    if not url:
+        raise DispatchlogError("neither DATABASE_OWNER_URL nor DATABASE_URL is set", code="NO_DATABASE_URL")
+    return url

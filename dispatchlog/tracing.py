@@ -13,9 +13,10 @@ _trace_id: ContextVar[str] = ContextVar("dispatchlog_trace_id", default="")
 
 # It goes into logs, rows and headers, so nothing that could break out of any of them.
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_W3C = re.compile(r"(?!0{32})[0-9a-f]{32}")
 # Version, trace id, parent id, flags; later versions may have more (W3C Trace Context section 4.3).
 _TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?P<trace_id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+    rf"(?!ff)[0-9a-f]{{2}}-(?P<trace_id>{_W3C.pattern})-(?!0{{16}})[0-9a-f]{{16}}-[0-9a-f]{{2}}(?:-.*)?"
 )
 
 
@@ -25,6 +26,11 @@ def offered_trace_id(*, own: str, traceparent: str) -> str:
         return own
     found = _TRACEPARENT.fullmatch(traceparent.strip()[:512])
     return found["trace_id"] if found else ""
+
+
+def is_w3c(trace_id: str) -> bool:
+    """Whether it is a trace id as W3C Trace Context section 3.2.2.3 has them, which others' systems take too."""
+    return _W3C.fullmatch(trace_id) is not None
 
 
 def new_trace_id() -> str:

@@ -37,6 +37,8 @@ PRUNABLE: Final = frozenset(
         "patient_reads",
     }
 )
+# Whether retention says that it took away the rows of the seal of this number and source.
+IS_PRUNED: Final = "SELECT EXISTS (SELECT FROM audit_prunings WHERE through >= %s AND %s = ANY (sources))"
 # Which columns, and how they are written: that of migration 0029.
 ENCODING: Final = 1
 # Before the first seal, and before a source's first row.

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import psycopg2
 
-from dispatchlog.audit.chain import COLUMNS, PRUNABLE, Seal, holds, moment, seal_of
+from dispatchlog.audit.chain import COLUMNS, IS_PRUNED, PRUNABLE, Seal, holds, moment, seal_of
 from dispatchlog.audit.masking import masked
 from dispatchlog.engine.errors import DispatchlogError
 from dispatchlog.engine.operator import log_action
@@ -151,10 +151,8 @@ def _is_pruned(connection: Any, seal: Seal) -> bool:
     if seal.source not in PRUNABLE:
         return False
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT FROM audit_prunings WHERE through >= %s AND %s = ANY (sources)", (seal.number, seal.source)
-        )
-        return cursor.fetchone() is not None
+        cursor.execute(IS_PRUNED, (seal.number, seal.source))
+        return bool(cursor.fetchone()[0])
 
 
 def _seal_line(seal: Seal, asked: _Asked, *, pruned: bool, good: bool) -> dict[str, Any]:

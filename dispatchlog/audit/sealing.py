@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import structlog
 
@@ -97,17 +97,5 @@ def _next(source: str, settled: int, last: Seal | None, key: bytes) -> Seal | No
 
 
 def _store(seal: Seal) -> None:
-    values = (
-        seal.number,
-        seal.source,
-        seal.after_id,
-        seal.last_id,
-        seal.row_count,
-        seal.encoding,
-        seal.salt,
-        seal.digest,
-        seal.previous,
-        seal.sealed_at,
-        seal.chained,
-    )
+    values = astuple(seal)
     execute(f"INSERT INTO audit_seals ({COLUMNS}) VALUES ({', '.join(['%s'] * len(values))})", values)

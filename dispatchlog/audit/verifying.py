@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dispatchlog.audit import findings as found
 from dispatchlog.audit.anchors import AnchorError, read_anchors
-from dispatchlog.audit.chain import COLUMNS, FIRST_ID, NOTHING, PRUNABLE, Seal, holds, key_since, seal_of
+from dispatchlog.audit.chain import COLUMNS, FIRST_ID, IS_PRUNED, NOTHING, PRUNABLE, Seal, holds, key_since, seal_of
 from dispatchlog.audit.findings import Finding
 from dispatchlog.audit.functions import changed_functions
 from dispatchlog.engine.database import connected, execute, fetch_all, fetch_one, transaction
@@ -176,11 +176,7 @@ def _digest(seal: Seal) -> tuple[int, bytes]:
 
 
 def _is_pruned(seal: Seal) -> bool:
-    """Whether retention says that it took away the rows of this seal."""
-    if seal.source not in PRUNABLE:
-        return False
-    sql = "SELECT EXISTS (SELECT FROM audit_prunings WHERE through >= %s AND %s = ANY (sources))"
-    return bool(fetch_one(sql, (seal.number, seal.source))[0])
+    return seal.source in PRUNABLE and bool(fetch_one(IS_PRUNED, (seal.number, seal.source))[0])
 
 
 def _compare(report: Report, file: Path, last: int) -> None:

@@ -7,13 +7,13 @@ Attributes are lanes, gateways, routes, ids, codes and numbers; never a text of 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_W3C = re.compile(r"(?!0{32})[0-9a-f]{32}")
+from dispatchlog.tracing import is_w3c
+
 _EXPORT_AFTER_MS = 1_000
 _EXPORT_SECONDS = 5
 _asked: ContextVar[int] = ContextVar("dispatchlog_span_trace_id", default=0)
@@ -121,5 +121,5 @@ def span(name: str, *, trace_id: str = "") -> Iterator[Span]:
 
 
 def _as_number(trace_id: str) -> int:
-    digits = trace_id if _W3C.fullmatch(trace_id) else hashlib.sha256(trace_id.encode()).hexdigest()[:32]
+    digits = trace_id if is_w3c(trace_id) else hashlib.sha256(trace_id.encode()).hexdigest()[:32]
     return int(digits, 16)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 
-_W3C = re.compile(r"(?!0{32})[0-9a-f]{32}")
+from dispatchlog.tracing import is_w3c
 
 
 def trace_headers(trace_id: str) -> dict[str, str]:
@@ -15,6 +14,6 @@ def trace_headers(trace_id: str) -> dict[str, str]:
     """
     if not trace_id:
         return {}
-    if not _W3C.fullmatch(trace_id):
+    if not is_w3c(trace_id):
         return {"X-Trace-Id": trace_id}
     return {"X-Trace-Id": trace_id, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dispatchlog.retention.person import ORDERS
 from dispatchlog.row_content import (
     COMM_INBOUND,
     COMM_JOBS,
@@ -51,8 +52,7 @@ class Belonging:
 
 _OF_PATIENT = "t.patient_id = ANY (%(uuids)s::uuid[])"
 _BY_MAIL = "lower(t.recipient_email) = ANY (%(emails)s)"
-_ORDERS = "(lower(t.patient_id) = ANY (%(ids)s) OR t.patient_id = '' AND lower(t.patient_email) = ANY (%(emails)s))"
-_OF_ORDERS = f"t.order_id IN (SELECT t.id FROM pharmacy_orders t WHERE {_ORDERS})"
+_OF_ORDERS = f"t.order_id IN (SELECT t.id FROM pharmacy_orders t WHERE {ORDERS})"
 _OF_TICKETS = "t.ticket_id IN (SELECT h.id FROM healthcare_tickets h WHERE h.patient_id = ANY (%(uuids)s::uuid[]))"
 _OF_THREADS = (
     "t.thread_id IN (SELECT c.id FROM chat_threads c JOIN healthcare_tickets h ON h.id = c.ticket_id"
@@ -168,7 +168,7 @@ def others() -> list[Belonging]:
         Belonging("pharmacy_order_items", f"({_OF_ORDERS})", {"name": _E}, record=True),
         Belonging(
             "pharmacy_orders",
-            _ORDERS,
+            ORDERS,
             {
                 **_emptied(PHARMACY_ORDERS, patient_name=_E, address=_E),
                 "city": "''",

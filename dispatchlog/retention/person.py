@@ -19,6 +19,8 @@ from dispatchlog.systems.outreach.inputs import OutreachError
 from dispatchlog.systems.outreach.states import Channel
 
 STUDENT = "student:"
+# The orders `t` of a person, by `Person.parameters`.
+ORDERS = "(lower(t.patient_id) = ANY (%(ids)s) OR t.patient_id = '' AND lower(t.patient_email) = ANY (%(emails)s))"
 
 
 class PatientNotFound(DispatchlogError):
@@ -173,11 +175,8 @@ def _is_known(patient_id: str) -> bool:
     )
 
 
-_ORDERS = "lower(t.patient_id) = ANY (%(ids)s) OR t.patient_id = '' AND lower(t.patient_email) = ANY (%(emails)s)"
-
-
 def _find_orders(person: Person) -> None:
-    for row in _opened(PHARMACY_ORDERS, f"pharmacy_orders t WHERE {_ORDERS}", person.parameters()):
+    for row in _opened(PHARMACY_ORDERS, f"pharmacy_orders t WHERE {ORDERS}", person.parameters()):
         person.names.add(row["patient_name"])
         person.emails |= {row["patient_email"].lower()} - {""}
         person.phones |= {row["patient_phone"]} - {""}

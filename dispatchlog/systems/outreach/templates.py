@@ -16,8 +16,8 @@ import peewee
 from dispatchlog.engine.database import after_commit, execute, fetch_dicts, transaction
 from dispatchlog.engine.operator import log_action
 from dispatchlog.engine.tables import new_id
-from dispatchlog.systems.outreach import template_cache
 from dispatchlog.systems.outreach.inputs import Asker, OutreachError
+from dispatchlog.systems.outreach.kept import Kept
 from dispatchlog.systems.outreach.states import MARKETING, Channel, Purpose
 from dispatchlog.systems.outreach.template_checks import checked
 from dispatchlog.systems.outreach.template_values import Template, TemplateInput, Variable, Variant
@@ -46,6 +46,7 @@ _ORDER = (
 )
 # In which order levels count where the language is as good.
 _LEVELS = ("provider", "organization", "all")
+_kept: Kept[Sequence[Template]] = Kept()
 
 
 def create(wanted: TemplateInput, *, asker: Asker) -> Template:
@@ -164,7 +165,7 @@ def templates_for(
     languages = list(dict.fromkeys((language.lower(), language.partition("-")[0].lower(), "en")))
     owners = {"provider": provider_id, "organization": organization_id}
     best: dict[Channel, tuple[tuple[int, int], Template]] = {}
-    for each in template_cache.active(_active):
+    for each in _kept.get(_active):
         level = _level(each)
         mine = level == "all" or owners[level] == (each.provider_id or each.organization_id)
         if each.purpose is not purpose or each.family != family or not mine or each.language.lower() not in languages:
@@ -272,7 +273,7 @@ def _store_version(now: Template, wanted: TemplateInput, *, asker: Asker, action
 
 def _written(asker: Asker, action: str, template_id: UUID, **more: Any) -> None:
     log_action(asker.actor, action, detail={"template_id": str(template_id), **more})
-    after_commit("templates", template_cache.empty)
+    after_commit("templates", _kept.empty)
 
 
 def _text_columns(wanted: TemplateInput) -> tuple[str | None, str, str, str, str]:
