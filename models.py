@@ -1931,6 +1931,16 @@ for _index in (
         name="comm_jobs_segments",
     ),
     CommJob.index(
+        CommJob.opened_at,
+        CommJob.patient,
+        CommJob.channel,
+        CommJob.purpose,
+        CommJob.campaign,
+        CommJob.sent_at,
+        where=CommJob.opened_at.is_null(False),
+        name="comm_jobs_opened",
+    ),
+    CommJob.index(
         CommJob.campaign,
         where=SQL("campaign_id IS NOT NULL AND status IN ('PENDING', 'QUEUED')"),
         name="comm_jobs_campaign_open",

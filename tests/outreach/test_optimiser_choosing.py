@@ -76,7 +76,7 @@ def test_an_arm_is_drawn_as_often_as_its_probability_says() -> None:
 
 def test_the_same_message_draws_the_same_lot() -> None:
     assert chosen(1) == chosen(1)
-    assert {choice.arm for number in range(40) if (choice := chosen(number))} == {*ARMS}
+    assert {choice.arm for number in range(400) if (choice := chosen(number))} == {*ARMS}
 
 
 def test_a_patient_of_the_hold_out_gets_any_arm_alike_in_every_mode_but_off() -> None:

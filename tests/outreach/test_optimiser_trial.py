@@ -56,9 +56,16 @@ def test_nothing_is_found_between_two_halves_of_the_hold_out(lived: Year) -> Non
 
 
 def test_the_truth_about_other_policies_is_in_their_intervals(world: World, lived: Year) -> None:
-    found = held(world, lived, lived.log(), seed=1)
+    """In nine of ten at least; the estimates of one log miss it together."""
+    others = [World(patients=250, seed=seed) for seed in (2, 3, 4)]
+    found = [held(world, lived, lived.log(), seed=1)]
+    for other in others:
+        year = other.year(ON, messages=MESSAGES)
+        found.append(held(other, year, year.log(), seed=other.seed))
+    inside, tried = (sum(each[n] for one in found for each in one.values()) for n in (0, 1))
 
-    assert sum(inside for inside, _ in found.values()) >= sum(tried for _, tried in found.values()) - 1
+    assert tried == 36
+    assert inside >= 0.9 * tried
 
 
 def test_what_is_decided_for_many_at_once_is_what_is_decided_for_one(lived: Year) -> None:

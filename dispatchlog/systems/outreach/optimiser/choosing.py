@@ -22,7 +22,8 @@ from dispatchlog.systems.outreach.buckets import BUCKETS, bucket
 from dispatchlog.systems.outreach.optimiser.learning import STRENGTHS, Floats, Level, probabilities, spread_level
 
 HOLD_OUT_PERCENT = 10
-FLOOR = 0.1
+# Of the messages of all others so many are drawn evenly too, so that what another rule would have done can be estimated.
+FLOOR = 0.05
 HOUR, CHANNEL, CONTENT = "hour", "channel", "content"
 KINDS = (HOUR, CHANNEL, CONTENT)
 OFF, LEARNING, ON = "off", "learning", "on"

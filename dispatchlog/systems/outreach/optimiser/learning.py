@@ -4,7 +4,7 @@ Beta-Bernoulli: the belief about an arm for a patient is Beta(k * m + wins, k * 
 level above expects of that arm and k, the level's strength, is how many tries that expectation is worth; m comes about in
 the same way, up to everybody's, whose m is the share over all arms. k follows from how much a level differs from the one
 above: where shares about m vary with the variance v, k is m * (1 - m) / v - 1. Patients with shares about 0.2 that differ
-by 0.12 from each other give k = 10; clinics that differ by 0.05 give k = 60.
+by 0.16 from each other give k = 5; clinics that differ by 0.05 give k = 60.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 HOUR_ARMS: tuple[str, ...] = tuple(f"{hour:02}-{hour + 2:02}" for hour in range(0, 24, 2))
 
 # Everybody, everybody in the context, the organisation in the context, the patient.
-STRENGTHS = (20.0, 60.0, 60.0, 10.0)
+STRENGTHS = (20.0, 60.0, 60.0, 5.0)
 # Before anything is known: one of ten answers, worth five tries.
 _FIRST_WINS, _FIRST_TRIES = 0.5, 5.0
 # Who answers at nine is likely to answer at eleven: what part of a patient's try counts for the arms one and two beside it.
