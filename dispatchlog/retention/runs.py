@@ -48,8 +48,21 @@ def run(
 ) -> list[Retired]:
     """Let go what is due, policy by policy; those of which something left, or was refused, come back. May be ended at any
     time.
+
+    Raises:
+        peewee.DatabaseError: the first that a policy met; all others had their turn.
     """
-    done = [_run_policy(each, actor=actor, most=most, batch=batch, pause=pause) for each in chosen or policies()]
+    done: list[Retired] = []
+    errors: list[peewee.DatabaseError] = []
+    for policy in chosen or policies():
+        try:
+            done.append(_run_policy(policy, actor=actor, most=most, batch=batch, pause=pause))
+        except peewee.DatabaseError as error:
+            # Its words may hold a row's values.
+            log.error("RETENTION_FAILED", policy=policy.name, code=getattr(_cause(error), "pgcode", None))
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return [each for each in done if each.rows or each.refused]
 
 
@@ -80,10 +93,14 @@ def _run_policy(policy: Policy, *, actor: str, most: int, batch: int, pause: Cal
 
 def _refusal(error: peewee.DatabaseError) -> str:
     """What the database says against pruning the audit now, and what helps. Any other error goes on its way."""
-    cause = error.__cause__ or error.__context__
+    cause = _cause(error)
     if not isinstance(cause, psycopg2.Error) or cause.pgcode != _NOT_YET:
         raise error
     return f"{cause.diag.message_primary}; {cause.diag.message_hint}"
+
+
+def _cause(error: peewee.DatabaseError) -> BaseException | None:
+    return error.__cause__ or error.__context__
 
 
 def run_at_night() -> None:

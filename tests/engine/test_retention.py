@@ -257,6 +257,19 @@ def test_a_run_ends_at_its_limit_and_the_next_goes_on(lane: Lane) -> None:
     assert run("parcel", most=5, batch=2) == {"parcel": 2}
 
 
+def test_a_policy_that_meets_an_error_keeps_no_other_back(lane: Lane, parcels_url: str) -> None:
+    (row,) = enqueue(lane)
+    settle(lane, row)
+    with owner(parcels_url) as cursor:
+        cursor.execute(
+            "INSERT INTO retention_policies (name, target, act, lane, age, condition, why, least_days, days)"
+            " VALUES ('broken', 'parcels', 'delete', 'parcel', 't.updated_at', '1 / t.attempts = 0', 'a test', 30, 365)"
+        )
+    with pytest.raises(peewee.DatabaseError, match="division by zero"):
+        run("broken", "parcel")
+    assert ids_of(lane) == set()
+
+
 def _fill(url: str, rows: int) -> None:
     """Rows that were sent long ago, with an attempt, a payload and a key each."""
     with owner(url) as cursor:
