@@ -182,7 +182,14 @@ def _begun() -> Ring | EarlierRing:
     """The ring of a database without keys, on a connection of its own: the caller's transaction may be rolled back."""
 
     def begin() -> Ring | EarlierRing | None:
-        earlier = earlier_secret_key()
+        try:
+            earlier = earlier_secret_key()
+        except CannotUnsealError:
+            # Perhaps another process has just made the keys, and that is what it sealed.
+            made = _ring(_read({}))
+            if made is None:
+                raise
+            return made
         if earlier is not None:
             # Perhaps a person has just had the keys made.
             return _ring(_read({})) or EarlierRing(earlier)

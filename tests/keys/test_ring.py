@@ -15,7 +15,7 @@ from dispatchlog.keys import beginning
 from dispatchlog.keys.columns import CONTACTS
 from dispatchlog.keys.formats import HEADER_BYTES, header_of, key_id_of, open_first, seal_first
 from dispatchlog.keys.ring import Rings, rings
-from dispatchlog.keys.secret_keys import secret_keys
+from dispatchlog.keys.secret_keys import SecretKey, secret_keys
 from dispatchlog.sealing import CannotUnsealError, derive_key, find_key, seal, unseal
 from dispatchlog.systems.outreach import contacts
 from dispatchlog.systems.outreach.states import Channel
@@ -54,6 +54,19 @@ def test_many_that_seal_first_at_the_same_time_make_the_keys_once() -> None:
         found = set(threads.map(sealed, range(8)))
     assert len(found) == 1
     assert key_rows() == [(1, "find"), (2, "seal")]
+
+
+def test_what_another_process_seals_while_we_look_for_keys_is_under_its_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look() -> SecretKey | None:
+        with ThreadPoolExecutor(1) as another:
+            another.submit(beginning.create_first_keys).result()
+            another.submit(builders.patient).result()
+        return beginning.earlier_secret_key()
+
+    monkeypatch.setattr("dispatchlog.keys.ring.earlier_secret_key", look)
+    assert len(Rings().current().keys) == 2
 
 
 def test_a_key_outlives_the_transaction_that_needed_it_first() -> None:
