@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from dashboard.dispatch_queries import in_front, is_expired, is_first_try, last_sweep_at, next_sweep_at
@@ -126,7 +126,8 @@ def _not_due(lane: Lane, row: Row, sweep_seconds: int) -> list[Holding]:
     if lane.waits_for_sweep and is_first_try(row) and (last is None or row["due_at"] > last):
         following = next_sweep_at(last, period_seconds=sweep_seconds, after=max(now, row["due_at"]))
         words = "It leaves with the first sweep after that." if reasons else "It leaves with the next sweep."
-        reasons.append(Holding(words, at=following))
+        soon_after = reasons and following is not None and following - row["due_at"] < timedelta(minutes=1)
+        reasons.append(Holding(words, at=None if soon_after else following))
         if processes()["scheduler"].alive == 0:
             reasons.append(Holding("No scheduler is running, so no sweep comes. Tell whoever operates the system."))
     return reasons

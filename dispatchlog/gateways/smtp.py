@@ -225,4 +225,4 @@ def _has_clean_lines(body: bytes) -> bool:
 
 def _without(recipient: str, text: str) -> str:
     """Servers repeat the address in their replies; it stays out of errors and evidence."""
-    return re.sub(re.escape(recipient), "<recipient>", text, flags=re.IGNORECASE)[:_MAX_REPLY_TEXT]
+    return re.sub(f"<?{re.escape(recipient)}>?", "<recipient>", text, flags=re.IGNORECASE)[:_MAX_REPLY_TEXT]
