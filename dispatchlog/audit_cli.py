@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from dispatchlog.settings import get_settings
-from dispatchlog.shell import on_database, show_table
+from dispatchlog.shell import on_database, owner_url, show_table
 
 WHO = "cli"
 _MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -85,7 +85,7 @@ def export_command(file: Path, first: datetime, last: datetime, *, identifiers: 
         raise click.UsageError("--from is after --to")
 
     done = export(
-        get_settings().effective_owner_url,
+        owner_url(),
         file,
         first=first.date(),
         last=last.date(),
