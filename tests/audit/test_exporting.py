@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -103,7 +104,7 @@ def test_without_identifiers_it_names_nobody_and_still_fits(written: Owner, tmp_
     file = tmp_path / "audit.jsonl"
     export_today(written, file)
     assert recompute(file) == (7, 40, [])
-    text = file.read_text(encoding="utf-8")
+    text = re.sub(r"[0-9a-f]{64}|p-[0-9a-f]{16}", "", file.read_text(encoding="utf-8"))  # digests may say anything
     for secret in ("eve@", "Ada", "1234567", "2f1d3a52", "salt", "Ärztin"):
         assert secret not in text, secret
     rows = [line["row"] for line in lines_of(file) if line["kind"] == "row"]

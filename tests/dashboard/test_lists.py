@@ -81,7 +81,8 @@ def test_a_search_for_a_person_stays_out_of_the_address(dash: Dashboard) -> None
     viewer = dash.as_("viewer")
     viewer.get("/dispatches")
     answer = viewer.post("/search", q="ada@example.org", lane="health_information")
-    assert "ada" not in answer.location
+    assert "ada@" not in answer.location
+    assert "%40" not in answer.location
     shown = viewer.get(answer.location)
     assert numbers(shown.text) == ["VO-20418"]
     assert all("ada%40" not in link and "ada@" not in link for link in re.findall(r'href="([^"]+)"', shown.text))

@@ -153,7 +153,7 @@ def test_a_list_is_one_row_that_names_no_one(dash: Dashboard) -> None:
     )
     (read,) = reads()[before:]
     assert read["filter"] == {"status": "FAILED", "from": "2026-01-01", "q": True, "cause": True, "lane": True}
-    assert "ada" not in str(read).lower()
+    assert "ada" not in str({**read, "trace_id": ""}).lower()  # its hexadecimal digits may say anything
 
 
 def test_an_export_is_kept_with_its_filter(dash: Dashboard) -> None:

@@ -143,7 +143,7 @@ def test_the_picture_says_the_key_that_can_be_typed(dash: Dashboard, monkeypatch
         f"otpauth://totp/dispatchlog:viewer@example.org?secret={typed_key(page)}&issuer=dispatchlog",
     ]
     assert "<img" not in page.partition('class="qr"')[2]
-    assert visitor.get("/account/second-factor").text.count(typed_key(page)[:4]) == 1  # the same after a reload
+    assert typed_key(visitor.get("/account/second-factor").text) == typed_key(page), "the same after a reload"
 
 
 def test_a_wrong_first_code_turns_nothing_on(dash: Dashboard) -> None:

@@ -325,7 +325,7 @@ def test_a_secret_does_not_leave_by_another_variable_however_it_is_written(
     assert "In room 4." in plain
     found = text_of(made, {"finding": secret, "place": disguise(secret)}, variant="A")
     assert found.portal_mark == PORTAL_MARK
-    assert disguise(secret) not in found.body
+    assert found.body == text_of(made, {"finding": "zzqx", "place": "zzqx"}, variant="A").body, "it says nothing of it"
     subject = template("x {{ finding }}", SECRET, PLACE, subject="{{ place }}", **EMAIL)
     assert text_of(subject, {"finding": secret, "place": disguise(secret)}).subject == "A message for you"
 

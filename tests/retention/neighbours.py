@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from dispatchlog.systems.outreach import contacts, patients
 from dispatchlog.systems.outreach.inputs import Asker, PatientInput
 from dispatchlog.systems.outreach.states import Channel
 
+_numbers = count(1)
 ASKER = Asker("service:test")
 SEALED_ROWS = {column.table: column for column in SEALED if isinstance(column, SealedRow)}
 LANES = {each.table: each.lane for each in lanes()}
@@ -292,7 +294,7 @@ def _tickets(who: Neighbour, shared: Shared) -> None:
         insert(
             "healthcare_tickets",
             id=who.ticket,
-            ticket_number=f"TKT-20260105-{str(who.ticket)[:5].upper()}",
+            ticket_number=f"TKT-20260105-{next(_numbers):05d}",
             ticket_type="prescription",
             appointment_id=uuid4(),
             patient_id=who.id,
