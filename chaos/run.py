@@ -30,6 +30,7 @@ PROGRESS_SECONDS = 10.0
 SETTLE_SECONDS = 180.0
 # A short run on a busy machine goes on until it has met every fault, but not for ever.
 MOST_TIMES_LONGER = 5
+LEAST_PATIENCE_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,10 @@ class Run:
         """Seconds of faults."""
         began = told = time.monotonic()
         before = 0
+        most = max(MOST_TIMES_LONGER * self.plan.seconds, LEAST_PATIENCE_SECONDS)
         while monkey.error is None:
             raged = time.monotonic() - began
-            if raged >= self.plan.seconds and (monkey.dealt_all or raged >= MOST_TIMES_LONGER * self.plan.seconds):
+            if raged >= self.plan.seconds and (monkey.dealt_all or raged >= most):
                 return raged
             time.sleep(0.2)
             if time.monotonic() - told >= PROGRESS_SECONDS:

@@ -62,7 +62,12 @@ def held_in_the_middle(settings: Settings, number: str) -> Iterator[psycopg2.ext
 
 def somebody_waits_there() -> bool:
     with connected():
-        return bool(fetch_all("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"))
+        return bool(
+            fetch_all(
+                "SELECT FROM pg_locks JOIN pg_database d ON d.oid = database AND datname = current_database()"
+                " WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+            )
+        )
 
 
 def test_what_was_done_stays_done_and_the_rest_is_untouched(app: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,4 +32,7 @@ if (form) {
   };
   channel.addEventListener("change", showParts);
   showParts();
+  // Written before this script was there, or given back by the browser.
+  const isOther = (field) => "defaultValue" in field && field.type !== "checkbox" && field.value !== field.defaultValue;
+  if ([...form.elements].some(isOther)) refresh();
 }

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ WHY = "yearly review of the privacy officer"
 
 
 def export_today(owner: Owner, file: Path, **how: Any) -> Exported:
+    """Of yesterday and today: midnight may have come since the rows were written."""
     today = datetime.now(UTC).date()
-    return export(owner.url, file, first=today, last=today, actor=WHO, **how)
+    return export(owner.url, file, first=today - timedelta(days=1), last=today, actor=WHO, **how)
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
@@ -176,14 +177,15 @@ def test_a_file_that_cannot_be_finished_is_not_there(
 def test_from_a_shell_packed(written: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", written.url)
     get_settings.cache_clear()
-    file, day = tmp_path / "audit.jsonl.gz", datetime.now(UTC).date().isoformat()
-    answer = CliRunner().invoke(main, ["audit", "export", str(file), "--from", day, "--to", day])
+    file, day = tmp_path / "audit.jsonl.gz", datetime.now(UTC).date()
+    days = ("--from", str(day - timedelta(days=1)), "--to", str(day))
+    answer = CliRunner().invoke(main, ["audit", "export", str(file), *days])
     assert (answer.exit_code, answer.stdout[:21]) == (0, "7 seals and 40 rows i")
     assert file.stat().st_mode & 0o077 == 0
     plain = tmp_path / "plain"
     plain.write_bytes(gzip.decompress(file.read_bytes()))
     assert recompute(plain) == (7, 40, [])
-    refused = CliRunner().invoke(main, ["audit", "export", str(file), "--from", day, "--to", day, "--with-identifiers"])
+    refused = CliRunner().invoke(main, ["audit", "export", str(file), *days, "--with-identifiers"])
     assert refused.exit_code == 1
     assert "AUDIT_EXPORT" in refused.stderr
 

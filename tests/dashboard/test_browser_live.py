@@ -232,10 +232,17 @@ def test_a_refused_page_is_told_of_changes_as_soon_as_there_is_room(serve: Calla
 def test_a_page_whose_stream_the_server_ends_listens_again(site: Site) -> None:
     page = site.signed_in("viewer")
     is_live(page)
+    page.evaluate(
+        """() => {
+            const root = document.documentElement;
+            window.states = [];
+            new MutationObserver(() => window.states.push(root.dataset.live)).observe(root, {attributes: true});
+        }"""
+    )
     for hub in live_hub._hubs:
         for stream in list(hub._streams):
             stream.end()
-    is_live(page, "off")
+    until(lambda: page.evaluate("window.states.includes('off')"), what="it is told")  # which passes by
     is_live(page)
     with connected():
         form_in("IN_DOUBT")

@@ -40,6 +40,7 @@ def test_somebody_sets_up_a_second_factor_and_signs_in_with_it(site: Site, scrip
     page.get_by_label("Code", exact=True).fill(app.code())
     page.get_by_role("button", name="Turn it on").click()
     expect(page.get_by_role("heading", name="Keep your recovery codes")).to_be_visible()
+    expect(page.locator("#recovery-codes li")).to_have_count(10)
     kept = page.locator("#recovery-codes li").all_text_contents()
     page.get_by_role("link", name="I have kept them").click()
     expect(page.get_by_text("10 recovery codes are left.")).to_be_visible()

@@ -31,6 +31,7 @@ def signed_in(site: Site, role: str, *, scheme: str = "light", width: int = 1280
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.url}/tickets")
     expect(page.locator("h1")).to_be_visible()
+    page.wait_for_load_state()  # its scripts are there
     return page
 
 
@@ -90,6 +91,7 @@ def test_a_doctor_begins_writes_looks_over_and_sends_a_prescription(site: Site) 
     page.get_by_role("button", name="Begin writing").click()
     first = page.get_by_role("group", name="Medicine 1")
     first.get_by_label("Medicine (needed)").fill("Amoxicillin")
+    page.wait_for_load_state()
     page.get_by_role("button", name="Add another medicine").click()
     second = page.get_by_role("group", name="Medicine 2")
     expect(second.get_by_label("Medicine (needed)")).to_be_focused()
@@ -169,6 +171,7 @@ def test_the_inbox_reads_itself_anew_when_told_and_keeps_the_focus(site: Site) -
     expect(page.get_by_role("navigation", name="Order").get_by_role("link", name="Newest")).to_have_attribute(
         "aria-current", "true"
     )
+    page.wait_for_load_state()
     link.focus()
     fresh = ticket(care)
     page.evaluate(TOLD)

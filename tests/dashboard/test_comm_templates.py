@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from dispatchlog.engine.database import connected, fetch_dicts
 from dispatchlog.row_content import COMM_JOBS
@@ -18,6 +18,7 @@ from dispatchlog.systems.outreach.states import Channel, Purpose
 from dispatchlog.systems.outreach.templates import Template, TemplateInput, Variable, Variant
 from tests.dashboard.browsing import Dashboard, Visitor
 from tests.dashboard.test_browser import Site, chromium, site, violations
+from tests.engine.processes import until
 from tests.outreach.builders import STAFF, organization
 
 __all__ = ["chromium", "site"]  # fixtures
@@ -300,3 +301,22 @@ def test_in_a_browser_writing_shows_what_a_patient_gets(site: Site) -> None:
     page.get_by_role("link", name="What changed since version 1").click()
     expect(page.locator("ins").first).to_contain_text("Good day")
     assert violations(page) == []
+
+
+def test_in_a_browser_the_preview_has_what_was_written_before_its_script_was_there(site: Site) -> None:
+    with connected():
+        ensure_standard_templates()
+        first = next(each for each in templates.every_template() if each.language == "en")
+    page = site.signed_in("admin")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/comm_templates.js*", hold)
+    page.goto(f"{site.url}{PATH}/{first.id}/edit", wait_until="commit")
+    body = page.get_by_role("textbox", name="Text", exact=True).first
+    body.fill(body.input_value().replace("Hello", "Good day"))
+    until(lambda: page.title() and held, what="the script is asked for")
+    held[0].continue_()
+    expect(page.locator("#preview")).to_contain_text("Good day Sam")

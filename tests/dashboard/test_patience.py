@@ -19,7 +19,7 @@ SECONDS = 0.3
 def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
     if "database_url" in request.fixturenames:
         request.getfixturevalue("database_url")  # which is taken away when waits are bounded no more
-    bound_waits(SECONDS)
+    bound_waits(60)
     yield
     extensions.set_wait_callback(None)
 
@@ -29,6 +29,7 @@ def test_a_statement_without_an_answer_is_given_up_with_its_connection(database_
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
+        bound_waits(SECONDS)
         with pytest.raises(psycopg2.OperationalError, match="has not answered"):
             cursor.execute("SELECT pg_sleep(60)")
         assert connection.closed
@@ -37,6 +38,7 @@ def test_a_statement_without_an_answer_is_given_up_with_its_connection(database_
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.timeout(20)
 def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
+    bound_waits(SECONDS)
     with closing(socket.create_server(("127.0.0.1", 0))) as frozen:
         host, port = frozen.getsockname()
         with pytest.raises(psycopg2.OperationalError):

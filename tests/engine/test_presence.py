@@ -172,12 +172,13 @@ def test_a_lock_that_does_not_answer_stops_the_sender_within_about_a_second(here
 
 def test_the_check_costs_microseconds(here: Presence) -> None:
     here.check(here.worker_id)
-    started = time.perf_counter()
-    for _ in range(1000):
-        here.check(here.worker_id)
-    each = (time.perf_counter() - started) / 1000
-    print(f"{each * 1e6:.1f} microseconds")
-    assert each < 0.001
+    rounds = []
+    for _ in range(10):
+        started = time.perf_counter()
+        for _ in range(100):
+            here.check(here.worker_id)
+        rounds.append((time.perf_counter() - started) / 100)
+    assert min(rounds) < 0.001
 
 
 def test_a_pooler_in_between_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

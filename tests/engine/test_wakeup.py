@@ -251,7 +251,7 @@ def test_stopping_waits_for_the_row_being_sent_and_leaves_none_claimed(runtime: 
 
         def send(self, parcel: Any, **rest: Any) -> Receipt:
             self.began.set()
-            time.sleep(0.2)
+            time.sleep(1)
             return super().send(parcel, **rest)
 
     gateway = Slow()

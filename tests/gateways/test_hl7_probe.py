@@ -116,8 +116,8 @@ def test_silence_ends_with_the_deadline() -> None:
     with mllp_rig() as rig:
         rig.arm(Answer("mute"))
         begun = time.monotonic()
-        trial = try_endpoint(mllp_endpoint(rig.side.port, deadline_seconds=0.5), message=visit(uuid4()).body)
-        assert time.monotonic() - begun < 5
+        trial = try_endpoint(mllp_endpoint(rig.side.port, deadline_seconds=2), message=visit(uuid4()).body)
+        assert time.monotonic() - begun < 30
         assert (trial.code, trial.steps[-1].verdict) == ("TIMEOUT", Verdict.FAILED)
 
 

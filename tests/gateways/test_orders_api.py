@@ -58,7 +58,7 @@ def upstream(status: int, document: Any) -> Iterator[tuple[OrdersApi, RawServer]
         server.stopped.wait(60)
 
     with raw_server(talk) as server:
-        api = OrdersApi(f"http://{LOOPBACK}:{server.port}/api", "s3cret", deadline_seconds=1)
+        api = OrdersApi(f"http://{LOOPBACK}:{server.port}/api", "s3cret", deadline_seconds=30)
         try:
             yield api, server
         finally:

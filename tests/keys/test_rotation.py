@@ -245,7 +245,8 @@ def test_a_process_killed_in_the_middle_loses_nothing(application: Settings) -> 
     ids = patients_sealed_before(300)
     rotate()
     command = [sys.executable, "-m", "dispatchlog.cli", "keys", "rotate-data", "--batch", "1"]
-    with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE) as process:
+    # What nobody reads holds it up, so that it cannot be done before it is killed.
+    with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, pipesize=4096, bufsize=0) as process:
         assert process.stderr is not None
         for _ in range(10):
             assert process.stderr.readline().startswith(b"so far")

@@ -160,7 +160,7 @@ def test_the_server_stops_cleanly_when_its_supervisor_is_killed_and_can_be_start
     holder.kill()
     holder.wait()
     if sys.platform == "linux":
-        assert gone(processes_in(tmp_path / "postgres" / "data", name="postgres"), within_seconds=10)
+        assert gone(processes_in(tmp_path / "postgres" / "data", name="postgres"), within_seconds=60)
         assert "database system is shut down" in (tmp_path / "postgres" / "log").read_text()
     with LocalPostgres(tmp_path / "postgres") as server:
         assert server.pid != pid

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from dispatchlog.settings import get_settings
 from dispatchlog.supervisor import spawn
+from tests.engine.processes import until
 from tests.ports import free_port
 
 _COMMAND = [sys.executable, "-m", "dispatchlog.cli"]
@@ -137,10 +139,14 @@ def test_a_taken_port_is_named_before_anything_is_started(up: Running, tmp_path:
 
 
 def test_a_command_in_a_second_terminal_has_the_same_settings(up: Running) -> None:
-    run = dispatchlog("doctor", "--json", folder=up.folder)
-    checks = {check["name"]: check for check in json.loads(run.stdout)}
+    def doctor() -> dict[str, Any]:
+        run = dispatchlog("doctor", "--json", folder=up.folder)
+        return {check["name"]: check for check in json.loads(run.stdout)}
+
+    until(lambda: "none seen" not in str(doctor()), what="worker and scheduler have been seen")
+    checks = doctor()
     assert checks["settings"]["what"] == "development, sweep every 10 s"
-    assert {name for name, check in checks.items() if check["state"] != "ok"} == set()
+    assert {name: check["what"] for name, check in checks.items() if check["state"] != "ok"} == {}
     [told] = up.folder.glob("var/running.json")
     assert told.stat().st_mode & 0o077 == 0
     assert json.loads(told.read_text())["settings"]["DISPATCHLOG_HEALTH_INFORMATION_DELAY_SECONDS"] == "20"

@@ -248,14 +248,15 @@ def test_a_no_goes_before_everybodys_defaults(clinic: Clinic) -> None:
 
 def test_what_is_urgent_leaves_at_night_and_the_rest_waits_for_the_morning(clinic: Clinic) -> None:
     clinic.start_worker()
-    patient_id, number = clinic.new_patient(timezone=zone_at(2))
+    zone = zone_at(2)
+    patient_id, number = clinic.new_patient(timezone=zone)
     usual = clinic.schedule(patient_id, purpose="lab_ready")
     urgent = clinic.schedule(patient_id, purpose="urgent", is_urgent=True)
     wait_for(lambda: clinic.job(urgent["job_id"])["status"] in ("sent", "delivered"))
     assert len(clinic.texts_to(number)) == 1
     waiting = clinic.job(usual["job_id"])
     assert (waiting["status"], waiting["retry_count"]) == ("queued", 0)
-    due = datetime.fromisoformat(usual["scheduled_at"]).astimezone(ZoneInfo(zone_at(2)))
+    due = datetime.fromisoformat(usual["scheduled_at"]).astimezone(ZoneInfo(zone))
     assert 8 <= due.hour < 21
     with connected():
         [(details,)] = fetch_all(

@@ -70,7 +70,6 @@ def place(settings_env: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "DISPATCHLOG_SMTP_URL": f"smtp://127.0.0.1:{port}?tls=none",
             "DISPATCHLOG_HEALTH_INFORMATION_DELAY_SECONDS": "1",
             "DISPATCHLOG_SWEEP_SECONDS": "1",
-            "DISPATCHLOG_MAIL_DEADLINE_SECONDS": "2",
             "DATABASE_URL": settings_env.database_url,
             "DATABASE_OWNER_URL": settings_env.database_url,
             "REDIS_URL": settings_env.redis_url,

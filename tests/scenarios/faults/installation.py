@@ -134,8 +134,9 @@ class Installation:
     def frozen_postgres(self) -> Iterator[None]:
         """SIGSTOP to all of PostgreSQL: its kernel goes on acknowledging, and nobody answers."""
         server = psutil.Process(self.postgres.pid)
+        server.suspend()  # before its children are looked for, so that there will be no more of them
         processes = [server, *server.children()]
-        for process in processes:
+        for process in processes[1:]:
             process.suspend()
         try:
             yield

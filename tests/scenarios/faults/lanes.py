@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from chaos.gateways import MessageGateway
@@ -18,6 +19,8 @@ from dispatchlog.gateways.smtp import SmtpGateway
 KINDS: dict[GatewayKind, Kind] = {kind.kind: kind for kind in (REGISTRATION, MESSAGE, MAIL)}
 # A busy machine must not turn a good network into a slow one.
 DEADLINE_SECONDS = 3.0
+# Longer than the provider's by so much that a proxy that is held up does not pass a message on after the question for it.
+INDEXING_DELAY = timedelta(seconds=6)
 # So many tries that only what no retry can cure ends as FAILED.
 RETRY = RetryPolicy(max_attempts=10, first_delay_seconds=0.2, longest_delay_seconds=1.0, jitter=0)
 
@@ -57,4 +60,5 @@ def _compose(compose: Callable[[Row], Letter], row: Row) -> Letter:
 def _messages(base_url: str, deadline_seconds: float) -> MessageGateway:
     gateway = MessageGateway(base_url)
     gateway.deadline_seconds = deadline_seconds
+    gateway.indexing_delay = INDEXING_DELAY
     return gateway

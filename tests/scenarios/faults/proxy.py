@@ -22,7 +22,6 @@ from typing import Literal
 from chaos.proxy import HOST, CutError, end
 from dispatchlog.local.directory import choose_port
 from tests.scenarios.faults.background import Background, Handler
-from tests.scenarios.faults.lanes import DEADLINE_SECONDS
 
 Place = Literal["", "rcpt", "data", "accept", "ask"]
 Unit = tuple[Place, str, bytes]
@@ -42,6 +41,7 @@ class Fault:
         wait_seconds: before anything of the request goes on.
         deliver: the part of the request that the provider gets.
         gate: held until `FaultProxy.open_gate`, before the request or before its reply goes on.
+        late: pass it on only when the client has given up.
         reply: what the client gets: `pass`, `nothing`, `half`, `drip` byte by byte, or these bytes instead.
         drip_seconds: between two bytes.
         end: how the connection ends after that: not (`keep`), by FIN, by RST, or by silence until the client goes.
@@ -52,6 +52,7 @@ class Fault:
     wait_seconds: float = 0.0
     deliver: float = 1.0
     gate: Literal["", "request", "reply"] = ""
+    late: bool = False
     reply: Literal["pass", "nothing", "half", "drip"] | bytes = "pass"
     drip_seconds: float = 0.0
     end: Literal["keep", "fin", "rst", "silence"] = "keep"
@@ -83,7 +84,7 @@ ANYWHERE = {
     "slow_drip": Fault(reply="drip", drip_seconds=0.25),
     "hang_before": Fault(deliver=0.0, reply="nothing", end="silence"),
     "hang_after": Fault(reply="nothing", end="silence"),
-    "arrives_late": Fault(wait_seconds=DEADLINE_SECONDS + 0.2, reply="nothing", end="fin"),
+    "arrives_late": Fault(late=True, reply="nothing", end="fin"),
     "held_request": Fault(gate="request"),
     "held_reply": Fault(gate="reply"),
     "held_then_lost": Fault(gate="reply", reply="nothing", end="rst"),
@@ -218,6 +219,8 @@ class _Link:
         await asyncio.sleep(fault.wait_seconds)
         if fault.gate == "request":
             await self.proxy.wait_at_gate(name)
+        if fault.late:
+            await self._until_the_client_goes()
         self.awaited = asyncio.get_running_loop().create_future()
         self.provider[1].write(unit[: round(len(unit) * fault.deliver)])
         reply = await self.awaited if fault.deliver == 1.0 else b""
@@ -227,9 +230,13 @@ class _Link:
         self.proxy.over[name] += 1
         await self._reply(fault, reply)
         if fault.end == "silence":
-            await self.client[0].read(1)
+            await self._until_the_client_goes()
         if fault.end != "keep":
             raise CutError(reset=fault.end == "rst")
+
+    async def _until_the_client_goes(self) -> None:
+        with suppress(ConnectionError):
+            await self.client[0].read(1)
 
     async def _reply(self, fault: Fault, reply: bytes) -> None:
         instead = {"pass": reply, "nothing": b"", "half": reply[: len(reply) // 2], "drip": reply}

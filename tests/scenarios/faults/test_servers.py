@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from datetime import timedelta
 from http.client import HTTPException
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import psycopg2
 import pytest
 import redis
@@ -28,7 +28,7 @@ from tests.engine.lane import APPLICATION_ROLE
 from tests.engine.processes import until
 from tests.scenarios.faults.installation import DASHBOARD, Installation
 from tests.scenarios.faults.lanes import KINDS
-from tests.scenarios.faults.stage import PATIENCE_SECONDS, WORKER, Stage, close_pool, database_now
+from tests.scenarios.faults.stage import PATIENCE_SECONDS, WORKER, Stage, close_pool
 
 IDEMPOTENT, LOOKUP, BLIND = GatewayKind.IDEMPOTENT, GatewayKind.LOOKUP, GatewayKind.BLIND
 CROWD = 16  # as many as the dashboard has threads
@@ -149,10 +149,12 @@ def test_for_a_frozen_postgresql_nobody_waits_for_ever_nothing_is_sent_and_no_an
         stage.enqueue(kind, [f"held_reply-frozen{kind.lower()}"])
     until(lambda: len(stage.proxy.held) == 3, seconds=PATIENCE_SECONDS, what="every send is accepted")
     until(lambda: installation.call("GET", path).status == 404, what="it answers, over a connection that is kept")
-    due_at = database_now() + timedelta(seconds=1)
+    worker = psutil.Process(installation.worker.pid)
+    worker.suspend()
     for kind in (LOOKUP, BLIND):  # the third lane waits for a scheduler's sweep
-        stage.enqueue(kind, [f"good-frozen{kind.lower()}"], due_at=due_at)
+        stage.enqueue(kind, [f"good-frozen{kind.lower()}"])
     with installation.frozen_postgres(), ThreadPoolExecutor(4) as callers:
+        worker.resume()
         stage.proxy.open_gate()
         calls = (("GET", "/"), ("GET", "/readyz"), ("PUT", path, order()), ("GET", "/healthz"))
         page, ready, report, alive = callers.map(lambda call: installation.call(*call), calls)
