@@ -21,6 +21,8 @@ from chaos.places import Place
 from chaos.world import Slot, World
 
 DASHBOARD_PORT = 8000
+# The longest that a program takes to end once it was asked to.
+ROLLED_SECONDS = 60.0
 _SECRET = "a key of this run alone, and of nobody else"  # noqa: S105  protects nothing
 
 
@@ -38,6 +40,7 @@ class HostsWorld(World):
         self.valkey = HostValkey(directory / "valkey", self.host("broker"))
         self.dashboards = [Slot("dispatchlog.cli", name) for name in desks]
         self._later: list[tuple[float, Callable[[], None]]] = []
+        self._rolling: list[subprocess.Popen[bytes]] = []
 
     def host(self, name: str) -> Host:
         return self.network.hosts[name]
@@ -63,6 +66,11 @@ class HostsWorld(World):
         self._later.clear()
         self.network.mend_all()
         super().heal()
+        for process in self._rolling:  # who was asked to stop may still be about it
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(ROLLED_SECONDS)
+        self._rolling.clear()
+        self.tend(everything=True)
 
     def kill(self, slot: Slot) -> bool:
         """kill -9 of the program and of those it started."""
@@ -108,6 +116,7 @@ class HostsWorld(World):
         for slot in self._on(name):
             if slot.process is not None and slot.process.poll() is None:
                 slot.process.terminate()
+                self._rolling.append(slot.process)
 
     def _on(self, name: str) -> list[Slot]:
         return [slot for slot in self._slots if slot.place == name]

@@ -11,13 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from chaos.hosts.monkey import DECK
 from chaos.hosts.network import Network, why_not
+from chaos.hosts.world import HostsWorld
+from chaos.world import Slot, World
+from dispatchlog.local.server import end_process
 
 NOT_HERE = why_not()
 pytestmark = pytest.mark.skipif(bool(NOT_HERE), reason=NOT_HERE)
@@ -92,6 +95,41 @@ def test_nothing_is_left_of_a_network_whose_process_was_killed() -> None:
         process.send_signal(signal.SIGKILL)
     assert cards() == before
     assert not held & namespaces()
+
+
+_SLOW_TO_STOP = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit()))
+print("runs", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def test_what_was_still_stopping_when_faults_were_over_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_in(self: HostsWorld, slot: Slot) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", _SLOW_TO_STOP], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"runs\n"
+        started.callback(end_process, process, signals=(), seconds_each=0)
+        return process
+
+    monkeypatch.setattr(HostsWorld, "_run_in", run_in)
+    monkeypatch.setattr(World, "heal", lambda world: world.tend(everything=True))  # its servers were never started
+    with ExitStack() as started, Network() as network:
+        world = HostsWorld(tmp_path, 1, 1, network, dashboards=1)
+        world.tend(everything=True)
+        (dashboard,) = world.dashboards
+        before = dashboard.process
+        world.roll(dashboard.place)
+        world.heal()
+        assert before is not None
+        assert before.poll() is not None
+        assert dashboard.process is not None
+        assert dashboard.process is not before
+        assert dashboard.process.poll() is None
 
 
 def namespaces() -> set[str]:
